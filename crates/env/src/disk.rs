@@ -1,0 +1,118 @@
+//! What a store may ask of a file system.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// It must exist; writing is refused.
+    Read,
+    /// It must exist.
+    Write,
+    /// It must not exist (`O_CREAT | O_EXCL`).
+    CreateNew,
+    /// It is made if it does not exist, and kept if it does.
+    CreateOrKeep,
+}
+
+/// A file system, or a simulated one.
+pub trait Disk: Send + Sync {
+    /// Opens or makes a file.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists`, `PermissionDenied`, `StorageFull` and what else the system says.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// The names in a folder, sorted.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such folder.
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Makes a folder and those above it; existing ones are fine.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn create_dir_all(&self, folder: &Path) -> io::Result<()>;
+
+    /// Unlinks a file.
+    ///
+    /// # Errors
+    /// `NotFound` if it is gone already.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Gives a file another name, replacing what stands there. Only for files of one writer (checkpoints of an
+    /// epoch); never for claims.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder safe.
+    ///
+    /// # Errors
+    /// An error is final: what was made or removed since the last success is unknown.
+    fn sync_dir(&self, folder: &Path) -> io::Result<()>;
+
+    /// Bytes that may still be written below `path`.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+}
+
+/// An open file; positions are given with each call, so readers and one writer share it.
+pub trait DiskFile: Send + Sync {
+    /// Reads until `buffer` is full or the file ends; returns how much.
+    ///
+    /// # Errors
+    /// What the system says, `EIO` for damage.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes all of `bytes`. An error leaves any part of them written.
+    ///
+    /// # Errors
+    /// `StorageFull`, or what the system says.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Makes what was written safe (`fdatasync`).
+    ///
+    /// # Errors
+    /// An error is final; a second try that succeeds proves nothing.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Bytes in the file.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether there is no byte in the file.
+    ///
+    /// # Errors
+    /// As [`DiskFile::len`].
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Reserves space up to `bytes` and makes the file that long; the new part reads as zeros.
+    ///
+    /// # Errors
+    /// `StorageFull` if there is no room.
+    fn allocate(&self, bytes: u64) -> io::Result<()>;
+
+    /// Cuts or extends the file. Only for a file that no one else reads.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn set_len(&self, bytes: u64) -> io::Result<()>;
+
+    /// Takes the exclusive lock of this file without waiting; it ends with the last handle. `false` if somebody
+    /// else, in this process or another, has it.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn try_lock(&self) -> io::Result<bool>;
+}

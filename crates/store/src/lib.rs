@@ -1,0 +1,26 @@
+//! The contract between the engine and whatever keeps its messages.
+//!
+//! The engine hands over units of work ([`WriteBatch`]) with rising tickets; a [`StoreBackend`] makes a group of
+//! them durable with one sync and one look whether it is still the master ([`Durable`]); a [`StoreReader`] loads
+//! messages and pages of the index while a commit is under way.
+//!
+//! * [`StoreOp`], [`WriteBatch`]: what changes, all or nothing per batch.
+//! * [`Follower`], [`Claimed`]: opening a store; a standby follows, a master claims.
+//! * [`StoreBackend`], [`StoreReader`]: writing and reading.
+//! * [`Recovered`]: what a new master finds: counts and positions, never the messages themselves.
+//!
+//! Invariants: a batch is never half visible after a crash; batches become durable in the order of their
+//! tickets; a [`Durable`] is made by backends alone, after the sync *and* the fence check.
+
+mod backend;
+mod error;
+mod op;
+mod recovered;
+
+pub use backend::{
+    Budget, Claimed, Durable, Follower, IndexEntry, Loaded, Maintenance, MessageRef, PageRequest, Position,
+    Space, StoreBackend, StoreReader,
+};
+pub use error::{ErrorKind, StoreError};
+pub use op::{StoreOp, SubscriptionRecord, Sync, WriteBatch};
+pub use recovered::{DestinationState, ProducerWindow, Quarantined, Recovered, SubscriptionState};

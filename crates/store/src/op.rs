@@ -1,0 +1,124 @@
+//! What changes in a store, and the unit in which it changes.
+
+use std::sync::Arc;
+
+use ferromq_model::{
+    Destination, DestinationId, Epoch, Message, ProducerId, Sequence, SubscriptionId, SubscriptionName, Text,
+    Ticket,
+};
+
+/// One change. A [`WriteBatch`] of them is all or nothing.
+#[derive(Clone, Debug)]
+pub enum StoreOp {
+    /// A destination that has an id from now on.
+    PutDestination {
+        /// Its id, never used before.
+        id: DestinationId,
+        /// Its kind and name.
+        destination: Destination,
+    },
+    /// A destination and all that is in it are gone; its subscriptions must have been dropped before.
+    DropDestination {
+        /// Its id.
+        id: DestinationId,
+    },
+    /// A durable subscription, new or changed (same id: selector or topic changed, pending messages stay as they
+    /// are).
+    PutSubscription(SubscriptionRecord),
+    /// A durable subscription is gone and holds no message any longer.
+    DropSubscription {
+        /// Its id.
+        id: SubscriptionId,
+    },
+    /// A message in a queue, or in a topic for the named subscriptions.
+    PutMessage {
+        /// Where it lies.
+        destination: DestinationId,
+        /// Its place; higher than any before in this store.
+        sequence: Sequence,
+        /// What it is.
+        message: Arc<Message>,
+        /// The durable subscriptions that it waits for. Empty for a queue; a topic message without any is not
+        /// stored at all.
+        subscriptions: Vec<SubscriptionId>,
+        /// Whether it counts in its producer's window: sent by a client, not moved, copied or forwarded.
+        dedup: bool,
+        /// Whether a consumer may see it as soon as it is durable; raises the destination's exposed mark to
+        /// `sequence`.
+        exposed: bool,
+    },
+    /// A message of a queue is gone (acknowledged, expired, moved, purged).
+    RemoveMessage {
+        /// Where it lay.
+        destination: DestinationId,
+        /// Its place.
+        sequence: Sequence,
+    },
+    /// A durable subscription needs a message no longer; with the last one the message is gone.
+    AckDurable {
+        /// Which subscription.
+        subscription: SubscriptionId,
+        /// The topic.
+        destination: DestinationId,
+        /// The message's place.
+        sequence: Sequence,
+    },
+    /// Messages of a queue up to this place may have been delivered, so after a crash they are flagged.
+    ExposeQueue {
+        /// The queue.
+        destination: DestinationId,
+        /// The highest place that may have been delivered.
+        upto: Sequence,
+    },
+    /// As [`StoreOp::ExposeQueue`] for a durable subscription.
+    ExposeSubscription {
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// The highest place that may have been delivered.
+        upto: Sequence,
+    },
+    /// A producer's message was accepted and left no message behind (nobody to keep it for); counts in its window.
+    Dedup {
+        /// Who sent it.
+        producer: ProducerId,
+        /// The producer's sequence.
+        sequence: i64,
+    },
+}
+
+/// A durable subscription as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionRecord {
+    /// Its id.
+    pub id: SubscriptionId,
+    /// Client id and name.
+    pub name: SubscriptionName,
+    /// The topic or pattern it was made for.
+    pub topic: Destination,
+    /// Its selector.
+    pub selector: Option<Text>,
+    /// It wants no message that its own client sent.
+    pub no_local: bool,
+}
+
+/// Whether the unit waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// Its ticket completes only after a sync and a fence check.
+    Required,
+    /// It is written at once and becomes durable with the next sync, which the driver makes within a bound.
+    Lazy,
+}
+
+/// A unit of work: all of it or nothing of it.
+#[derive(Clone, Debug)]
+pub struct WriteBatch {
+    /// The reign that writes; a store that has seen a higher one refuses.
+    pub epoch: Epoch,
+    /// Rises by one with each batch of an epoch, from 1.
+    pub ticket: Ticket,
+    /// What changes, in this order.
+    pub ops: Vec<StoreOp>,
+    /// Whether somebody waits for it.
+    pub sync: Sync,
+}
