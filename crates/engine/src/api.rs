@@ -124,7 +124,7 @@ pub enum Intent {
     /// A message.
     Send(SendRequest),
     /// An acknowledgement.
-    Ack(AckRequest),
+    Ack(Box<AckRequest>),
     /// A consumer with prefetch 0 wants one message.
     Pull {
         /// Which consumer.
