@@ -2,17 +2,33 @@
 
 use clap::{Parser, Subcommand};
 
+mod ci;
+mod suite;
+mod test;
+mod tidy;
+mod workspace;
+
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Build, test and measure FerroMQ")]
+#[command(name = "cargo xtask", about = "Build, test and measure FerroMQ", disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Subcommand)]
-enum Verb {}
+enum Verb {
+    /// Every gate that a change must pass: format, clippy, tidy, docs, licences and advisories, tests, fuzzing
+    Ci(ci::Args),
+    /// All tests; sets up what they need (a JDK, Maven artefacts)
+    Test(test::Args),
+    /// What the compiler can't check: allowed edges between crates, no async in sans-IO crates, file sizes, heads
+    Tidy,
+}
 
 fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
-    match cli.verb {}
+    match Cli::parse().verb {
+        Verb::Ci(args) => ci::run(&args),
+        Verb::Test(args) => test::run(&args),
+        Verb::Tidy => tidy::run(),
+    }
 }

@@ -1,0 +1,50 @@
+//! `cargo xtask test`: all tests, with what they need set up on the way.
+
+use anyhow::bail;
+
+use crate::suite::{self, Tally};
+use crate::workspace::{cargo, run as run_command};
+
+#[derive(clap::Args, Debug, Default)]
+pub struct Args {
+    /// The long suites whole instead of a fixed subset: every client line, 50 kills, thousands of seeds
+    #[arg(long)]
+    pub full: bool,
+    /// A suite that can't run here is a failure, unless `.ci/allowed-skips` names it
+    #[arg(long)]
+    pub no_skips: bool,
+}
+
+/// The suites beside `cargo test`: their verbs, for everyday and in full.
+const SUITES: &[(&[&str], &[&str])] = &[];
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    run_command(cargo().args(["test", "--workspace", "--quiet", "--no-fail-fast"]))?;
+    let mut all = Tally::default();
+    for (everyday, full) in SUITES {
+        all.add(suite::run(if args.full { full } else { everyday })?);
+    }
+    println!("\nSuites beside `cargo test` ({}):", if args.full { "in full" } else { "the everyday subset" });
+    for skip in &all.skipped {
+        println!("skip {skip}");
+    }
+    println!("{} passed, {} failed, {} skipped", all.passed, all.failed, all.skipped.len());
+    let refused = if args.no_skips { refused_skips(&all)? } else { Vec::new() };
+    if all.failed > 0 || !refused.is_empty() {
+        bail!("{} failed; skips that are not allowed here: {refused:?}", all.failed);
+    }
+    Ok(())
+}
+
+/// The skips that no line of `.ci/allowed-skips` names.
+fn refused_skips(tally: &Tally) -> anyhow::Result<Vec<&str>> {
+    let file = std::fs::read_to_string(crate::workspace::root().join(".ci/allowed-skips"))?;
+    let allowed: Vec<_> =
+        file.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
+    Ok(tally
+        .skipped
+        .iter()
+        .map(String::as_str)
+        .filter(|skip| !allowed.iter().any(|name| skip.split(':').next() == Some(*name)))
+        .collect())
+}
