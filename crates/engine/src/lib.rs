@@ -9,5 +9,15 @@
 //! whoever drives the engine may let every output leave at once.
 
 mod api;
+mod engine;
+mod policy;
+mod settings;
+mod view;
 
 pub use api::*;
+pub use engine::{Engine, Outputs};
+pub use policy::{
+    DeadLetterPolicy, DeadLetterTarget, PendingLimit, Policies, Policy, PolicyAdvisories, PrefetchPolicy,
+};
+pub use settings::{DedupSettings, Limits, NoSpace, Settings, VirtualTopic};
+pub use view::{BrokerView, ConnectionView, ConsumerView, Counters, DestinationView, DurableView, View};

@@ -1,0 +1,130 @@
+//! [`Settings`]: what an engine is told once, with ActiveMQ's defaults.
+
+use std::time::Duration;
+
+use ferromq_model::Text;
+
+use crate::Policies;
+
+/// Everything that is decided before the first message.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The id of this run of the broker, `ID:host-port-millis-0:1`.
+    pub broker_id: Text,
+    /// The broker's name, in error texts and advisories.
+    pub broker_name: Text,
+    /// Where clients find the broker, in advisories.
+    pub broker_url: Text,
+    /// How much may be held in all.
+    pub limits: Limits,
+    /// What a destination does, by name.
+    pub policies: Policies,
+    /// How producers are told apart and remembered.
+    pub dedup: DedupSettings,
+    /// What a producer gets when there is no room.
+    pub no_space: NoSpace,
+    /// How often the log names a producer that is still blocked; zero for never again.
+    pub blocked_producer_warning: Duration,
+    /// Whether the broker tells about itself on `ActiveMQ.Advisory.` topics.
+    pub advisories: bool,
+    /// Whether a new connection may take a client id from an old one.
+    pub allow_link_stealing: bool,
+    /// Which topics also feed queues.
+    pub virtual_topics: Vec<VirtualTopic>,
+    /// How long a connection that was refused stays open, so that its peer can read why.
+    pub refused_linger: Duration,
+    /// A transaction may hold at most so many messages and acknowledgements.
+    pub transaction_entries: usize,
+    /// A transaction may hold at most so many bytes of messages.
+    pub transaction_bytes: usize,
+    /// A consumer may hold at most so many unacknowledged messages, whatever its window.
+    pub consumer_unacknowledged: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            broker_id: Text::from_static("ID:ferromq-0-0-0:1"),
+            broker_name: Text::from_static("localhost"),
+            broker_url: Text::from_static("tcp://localhost:61616"),
+            limits: Limits::default(),
+            policies: Policies::default(),
+            dedup: DedupSettings::default(),
+            no_space: NoSpace::Block,
+            blocked_producer_warning: Duration::from_secs(30),
+            advisories: true,
+            allow_link_stealing: false,
+            virtual_topics: vec![VirtualTopic::default()],
+            refused_linger: Duration::from_secs(2),
+            transaction_entries: 1 << 20,
+            transaction_bytes: 512 << 20,
+            consumer_unacknowledged: 1 << 20,
+        }
+    }
+}
+
+/// How much may be held in all, in bytes as [`ferromq_model::Message::charge`] counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages that exist in memory alone: non-persistent ones, and those that wait for slow topic consumers.
+    pub memory_bytes: u64,
+    /// Persistent messages.
+    pub store_bytes: u64,
+    /// Non-persistent messages in queues.
+    pub temp_bytes: u64,
+    /// Bodies of persistent messages kept in memory to spare reading them back.
+    pub body_cache_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 1 << 30,
+            store_bytes: 100 << 30,
+            temp_bytes: 50 << 30,
+            body_cache_bytes: 64 << 20,
+        }
+    }
+}
+
+/// What a producer gets when there is no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NoSpace {
+    /// It waits.
+    #[default]
+    Block,
+    /// It is refused at once (`sendFailIfNoSpace`).
+    Fail,
+    /// It waits so long, then is refused (`sendFailIfNoSpaceAfterTimeout`).
+    FailAfter(Duration),
+}
+
+/// How many producers' sent messages are remembered, to recognise a repetition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DedupSettings {
+    /// Producers, least recently used ones are forgotten first.
+    pub producers: usize,
+    /// Sequences for each, rounded up to a multiple of 64.
+    pub window: usize,
+}
+
+impl Default for DedupSettings {
+    fn default() -> Self {
+        Self { producers: 8_192, window: 2_048 }
+    }
+}
+
+/// A topic whose messages are also put into queues, one for each group of consumers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualTopic {
+    /// Which topics, a name with wildcards.
+    pub topics: String,
+    /// What stands before the topic's name in the name of such a queue, with `*` for the group.
+    pub prefix: String,
+}
+
+impl Default for VirtualTopic {
+    fn default() -> Self {
+        Self { topics: "VirtualTopic.>".into(), prefix: "Consumer.*.".into() }
+    }
+}
