@@ -1,0 +1,36 @@
+//! Sockets: listeners, one driver loop for each connection, back-pressure, and an orderly end.
+//!
+//! Not in here: what the bytes mean (`ferromq-gateway`), what happens to a message (`ferromq-engine`), and which
+//! thread runs what (`ferromq-broker`).
+//!
+//! * [`ListenAddress`], [`Reservation`], [`Listener`]: where to listen; a port is taken before the store is
+//!   opened, and opened when the broker is ready.
+//! * [`Mailbox`], [`Inbox`]: the way to the engine's thread, in batches, bounded by what drivers may read.
+//! * [`Switchboard`], [`Outbox`], [`Parcel`]: the way back, one wake-up for each connection and batch.
+//! * [`Drain`], [`Census`]: nothing new begins, what is in flight ends, everybody has left.
+//!
+//! Invariants: the engine's thread never waits for a socket; a driver reads from its socket only while the
+//! engine's mailbox has room and its own outbox is not full, so memory per connection is bounded whatever a
+//! peer sends or refuses to read.
+//!
+//! ```
+//! use ferromq_net::{ListenAddress, Reservation};
+//! let address: ListenAddress = "tcp://127.0.0.1:0".parse()?;
+//! let taken = Reservation::new(address)?;
+//! assert!(taken.is_loopback() && !taken.url().ends_with(":0"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod address;
+mod drain;
+mod listener;
+mod mailbox;
+mod outbox;
+mod switchboard;
+
+pub use address::{AddressError, ListenAddress};
+pub use drain::{Census, Drain, Plug, Seat, drain};
+pub use listener::{ListenError, Listener, Reservation};
+pub use mailbox::{Inbox, Mailbox, mailbox};
+pub use outbox::{Outbox, Parcel};
+pub use switchboard::Switchboard;
