@@ -31,7 +31,8 @@ pub trait Disk: Send + Sync {
     /// `NotFound` if there is no such folder.
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
 
-    /// Makes a folder and those above it; existing ones are fine.
+    /// Makes a folder and those above it; existing ones are fine. The names of those it made are safe on return,
+    /// so nobody has to sync parents that he does not own.
     ///
     /// # Errors
     /// What the system says.
@@ -97,7 +98,8 @@ pub trait DiskFile: Send + Sync {
         Ok(self.len()? == 0)
     }
 
-    /// Reserves space up to `bytes` and makes the file that long; the new part reads as zeros.
+    /// Reserves space up to `bytes` and makes the file that long; the new part reads as zeros. A longer file stays
+    /// as it is.
     ///
     /// # Errors
     /// `StorageFull` if there is no room.
