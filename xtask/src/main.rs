@@ -3,6 +3,8 @@
 use clap::{Parser, Subcommand};
 
 mod ci;
+mod interop;
+mod peers;
 mod suite;
 mod test;
 mod tidy;
@@ -21,6 +23,8 @@ enum Verb {
     Ci(ci::Args),
     /// All tests; sets up what they need (a JDK, Maven artefacts)
     Test(test::Args),
+    /// The released Java clients against FerroMQ and against the real ActiveMQ
+    Interop(interop::Options),
     /// What the compiler can't check: allowed edges between crates, no async in sans-IO crates, file sizes, heads
     Tidy,
 }
@@ -29,6 +33,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().verb {
         Verb::Ci(args) => ci::run(&args),
         Verb::Test(args) => test::run(&args),
+        Verb::Interop(options) => interop::run(&options),
         Verb::Tidy => tidy::run(),
     }
 }
