@@ -1,7 +1,0 @@
-//! OpenWire sessions.
-
-mod properties;
-mod session;
-
-pub use properties::OpenWireProperties;
-pub use session::Session;
