@@ -3,6 +3,8 @@
 use clap::{Parser, Subcommand};
 
 mod ci;
+mod interop;
+mod peers;
 mod suite;
 mod test;
 mod tidy;
@@ -22,6 +24,8 @@ enum Verb {
     Ci(ci::Args),
     /// All tests; sets up what they need (a JDK, Maven artefacts)
     Test(test::Args),
+    /// The released Java clients against FerroMQ and against the real ActiveMQ
+    Interop(interop::Options),
     /// What the compiler can't check: allowed edges between crates, no async in sans-IO crates, file sizes, heads
     Tidy,
     /// Checks recorded OpenWire frames: a *.jsonl file, or a folder of them
@@ -35,6 +39,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().verb {
         Verb::Ci(args) => ci::run(&args),
         Verb::Test(args) => test::run(&args),
+        Verb::Interop(options) => interop::run(&options),
         Verb::Tidy => tidy::run(),
         Verb::Vectors { path } => vectors::run(&path),
     }

@@ -1,0 +1,63 @@
+package interop;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** The checks, collected area by area. */
+final class Suite {
+    /** What one check does with its context; returning normally is success. */
+    interface Body {
+        void run(T t) throws Exception;
+    }
+
+    /**
+     * One small statement about a broker.
+     *
+     * @param better FerroMQ must do this and ActiveMQ does not; such a check is skipped on ActiveMQ
+     * @param since the first client line it applies to, as 516, 519 or 600
+     */
+    record Check(String area, String name, boolean better, int since, int seconds, Body body) {
+        String id() {
+            return area + "." + name;
+        }
+    }
+
+    final List<Check> checks = new ArrayList<>();
+    private String area;
+
+    void area(String name) {
+        area = name;
+    }
+
+    void check(String name, Body body) {
+        add(name, false, 516, 10, body);
+    }
+
+    void slow(String name, int seconds, Body body) {
+        add(name, false, 516, seconds, body);
+    }
+
+    void better(String name, int seconds, Body body) {
+        add(name, true, 516, seconds, body);
+    }
+
+    void since(int line, String name, Body body) {
+        add(name, false, line, 10, body);
+    }
+
+    private void add(String name, boolean better, int since, int seconds, Body body) {
+        Check check = new Check(area, name, better, since, seconds, body);
+        if (checks.stream().anyMatch(other -> other.id().equals(check.id()))) {
+            throw new IllegalStateException("two checks are named " + check.id());
+        }
+        checks.add(check);
+    }
+
+    /** Every area there is, in the order in which they are run. */
+    static Suite all() {
+        Suite suite = new Suite();
+        suite.area("queue");
+        Queues.describe(suite);
+        return suite;
+    }
+}

@@ -1,0 +1,216 @@
+//! `cargo xtask interop`: the conformance programs, run by the released Java clients against FerroMQ and, by the same
+//! command, against the real ActiveMQ. The expectations are what the real one does.
+//!
+//! Ends with `N passed, M failed, K skipped`. What cannot run on this machine is counted as skipped, with the command
+//! that would make it run.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::peers::{Broker, FerroBroker, FerroOptions, Java, Line, RealBroker, RealOptions};
+
+/// Which broker the clients talk to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Against {
+    /// Our own binary.
+    Ferromq,
+    /// The real ActiveMQ.
+    Activemq,
+    /// One after the other.
+    Both,
+}
+
+/// Options of `cargo xtask interop`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The broker to start.
+    #[arg(long, value_enum, default_value = "ferromq")]
+    against: Against,
+    /// Client lines, separated by commas: 5.16, 5.19, 6, or all.
+    #[arg(long, default_value = "all")]
+    lines: String,
+    /// Areas or single checks, separated by commas.
+    #[arg(long)]
+    only: Option<String>,
+    /// A broker that runs already; none is started then.
+    #[arg(long)]
+    url: Option<String>,
+    /// How many checks run at a time.
+    #[arg(long, default_value_t = 4)]
+    parallel: u32,
+    /// Print only failures and sums.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: u32,
+    pub(crate) failed: u32,
+    pub(crate) skipped: u32,
+}
+
+impl Tally {
+    fn add(&mut self, other: Tally) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+
+    /// Reads `1 passed, 2 failed, 3 skipped`.
+    pub(crate) fn parse(line: &str) -> Option<Tally> {
+        let mut tally = Tally::default();
+        for part in line.split(", ") {
+            let (number, word) = part.split_once(' ')?;
+            let number = number.parse().ok()?;
+            match word {
+                "passed" => tally.passed = number,
+                "failed" => tally.failed = number,
+                "skipped" => tally.skipped = number,
+                _ => return None,
+            }
+        }
+        Some(tally)
+    }
+}
+
+/// Runs the suite.
+///
+/// # Errors
+/// When any check failed, or a broker could not be started.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let lines = parse_lines(&options.lines)?;
+    let mut total = Tally::default();
+    match Java::find() {
+        Ok(java) => {
+            for target in targets(options.against) {
+                for &line in &lines {
+                    let tally = run_line(&java, target, line, options)?;
+                    println!(
+                        "== client {line} against {}: {} passed, {} failed, {} skipped",
+                        target.name(),
+                        tally.passed,
+                        tally.failed,
+                        tally.skipped
+                    );
+                    total.add(tally);
+                }
+            }
+        }
+        Err(missing) => {
+            println!("skip interop: {missing:#}");
+            total.skipped += 1;
+        }
+    }
+    println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
+    if total.failed > 0 {
+        bail!("{} interop checks failed", total.failed);
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Ferromq,
+    Activemq,
+}
+
+impl Target {
+    fn name(self) -> &'static str {
+        match self {
+            Target::Ferromq => "ferromq",
+            Target::Activemq => "activemq",
+        }
+    }
+}
+
+fn targets(against: Against) -> Vec<Target> {
+    match against {
+        Against::Ferromq => vec![Target::Ferromq],
+        Against::Activemq => vec![Target::Activemq],
+        Against::Both => vec![Target::Activemq, Target::Ferromq],
+    }
+}
+
+fn parse_lines(text: &str) -> Result<Vec<Line>> {
+    if text == "all" {
+        return Ok(Line::ALL.to_vec());
+    }
+    text.split(',').map(|name| name.trim().parse()).collect()
+}
+
+fn run_line(java: &Java, target: Target, line: Line, options: &Options) -> Result<Tally> {
+    let programs = java.programs(line)?;
+    let mut broker = None;
+    let url = match &options.url {
+        Some(url) => url.clone(),
+        None => broker.insert(start(java, target, line)?).url().to_owned(),
+    };
+    let mut command = java.command(&programs);
+    command
+        .arg("-Xmx512M")
+        .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=off")
+        .arg("interop.Conformance")
+        .arg(format!("--url={url}"))
+        .arg(format!("--line={line}"))
+        .arg(format!("--against={}", target.name()))
+        .arg(format!("--parallel={}", options.parallel));
+    if let Some(only) = &options.only {
+        command.arg(format!("--only={only}"));
+    }
+    let tally = follow(command, options.quiet)?;
+    if let Some(mut broker) = broker {
+        broker.stop()?;
+    }
+    Ok(tally)
+}
+
+fn start(java: &Java, target: Target, line: Line) -> Result<Broker> {
+    match target {
+        Target::Ferromq => FerroBroker::start(&FerroOptions::default()),
+        Target::Activemq => {
+            RealBroker::start(java, &RealOptions { line: line.broker(), ..RealOptions::default() })
+        }
+    }
+}
+
+/// Shows what a Java program prints as it comes, and reads its closing line.
+pub(crate) fn follow(mut command: Command, quiet: bool) -> Result<Tally> {
+    let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().context("cannot run java")?;
+    let stdout = child.stdout.take().context("no standard output")?;
+    let mut tally = None;
+    for text in BufReader::new(stdout).lines() {
+        let text = text?;
+        if let Some(sum) = Tally::parse(&text) {
+            tally = Some(sum);
+        } else if !quiet || text.starts_with("FAIL") {
+            println!("{text}");
+        }
+    }
+    let status = child.wait()?;
+    tally.with_context(|| format!("the Java program ended with {status} before it had printed its sums"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tally, parse_lines};
+
+    #[test]
+    fn the_closing_line_is_read() {
+        let tally = Tally::parse("12 passed, 3 failed, 4 skipped").unwrap();
+        assert_eq!(tally, Tally { passed: 12, failed: 3, skipped: 4 });
+        assert_eq!(Tally::parse("ok queue.order"), None);
+        assert_eq!(Tally::parse("FAIL x: 3 failed, 4 passed"), None);
+    }
+
+    #[test]
+    fn lines_are_chosen_by_name() {
+        assert_eq!(parse_lines("all").unwrap().len(), 3);
+        assert_eq!(parse_lines("5.16, 6").unwrap().len(), 2);
+        assert!(parse_lines("7").is_err());
+    }
+}
