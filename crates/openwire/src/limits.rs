@@ -2,7 +2,6 @@
 
 /// What a peer may make us hold. Every limit closes the connection when it is exceeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
     /// Largest frame in bytes, size prefix not counted. The negotiated `MaxFrameSize` may lower it.
     pub frame_bytes: u64,

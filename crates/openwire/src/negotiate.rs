@@ -21,7 +21,6 @@ const DEFAULT_CACHE_SIZE: i32 = 16_383;
 ///
 /// Both sides send their own without waiting, and both compute the same [`Negotiated`] from the pair.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct WireFormatOptions {
     /// Highest version spoken.
     pub version: i32,
@@ -160,7 +159,6 @@ impl WireFormatOptions {
 
 /// What two peers agreed on; holds for every frame after the greetings, both ways.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Negotiated {
     /// The version, 1 to 12.
     pub version: u8,

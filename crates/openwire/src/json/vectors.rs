@@ -80,7 +80,7 @@ impl Checker {
         Self { decoder: format.clone(), again: format.clone(), built: format, exact_bodies }
     }
 
-    /// Checks a whole frame, size prefix included, against its fields.
+    /// Checks a whole frame, size prefix included, against its fields; `name` is the type, unless they tell it.
     pub fn check(&mut self, name: Option<&str>, fields: &Json, frame: Vec<u8>) -> Result<Command, String> {
         let agreed = self.decoder.negotiated();
         let (version, stack_trace) = (agreed.version, agreed.stack_trace);
@@ -89,6 +89,7 @@ impl Checker {
         if size != Some(frame.len().wrapping_sub(4)) {
             return Err("the size prefix is wrong".to_owned());
         }
+        let name = name.or_else(|| fields.get("$type").and_then(Json::as_str));
         let command = self.decoder.decode(frame.slice(4..)).map_err(|e| format!("decode: {e}"))?;
         if let Some(name) = name
             && name != command.type_name()
