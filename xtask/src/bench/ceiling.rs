@@ -1,0 +1,106 @@
+//! What no broker can exceed on this machine, measured in the same run.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::time::Instant;
+
+use super::load::{Client, Outcome};
+use super::rows::{Bound, Row};
+use super::target::Tools;
+
+/// The machine's own limits.
+#[derive(Debug)]
+pub struct Ceilings {
+    /// `fdatasync` after overwriting 4 KiB, median, microseconds.
+    pub sync_us: f64,
+    /// One byte there and back over loopback, median, microseconds.
+    pub round_trip_us: f64,
+    /// Cores.
+    pub cores: f64,
+}
+
+impl Ceilings {
+    pub fn measure(tools: &Tools) -> anyhow::Result<Self> {
+        Ok(Self {
+            sync_us: sync_us(&tools.scratch().join("sync-probe"))?,
+            round_trip_us: round_trip_us()?,
+            cores: std::thread::available_parallelism()?.get() as f64,
+        })
+    }
+
+    /// Messages a second that a broker which costs nothing could reach with this client in this row.
+    pub fn bound(&self, row: &Row, client: Client, seen: &Outcome) -> Option<f64> {
+        let _ = client;
+        let by_client = self.cores * 1e6 / seen.client_cpu_us;
+        match row.bound {
+            Bound::Client => by_client.is_finite().then_some(by_client),
+            Bound::Flush(shared) => Some((shared * 1e6 / (self.sync_us + self.round_trip_us)).min(by_client)),
+        }
+    }
+}
+
+impl fmt::Display for Ceilings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "bounds: fdatasync of 4 KiB p50 {:.0} µs, empty round trip over loopback p50 {:.0} µs; client: its own CPU per \
+             message in the row on {} cores that do nothing else",
+            self.sync_us, self.round_trip_us, self.cores
+        )
+    }
+}
+
+fn median(mut micros: Vec<f64>) -> f64 {
+    micros.sort_by(f64::total_cmp);
+    micros.get(micros.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn sync_us(path: &std::path::Path) -> anyhow::Result<f64> {
+    const BLOCK: usize = 4096;
+    const ROUNDS: u64 = 500;
+    let file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
+    for i in 0..ROUNDS {
+        file.write_all_at(&[0; BLOCK], i * BLOCK as u64)?;
+    }
+    file.sync_all()?;
+    let mut micros = Vec::new();
+    for i in 0..ROUNDS {
+        file.write_all_at(&[1; BLOCK], i * BLOCK as u64)?;
+        let began = Instant::now();
+        file.sync_data()?;
+        micros.push(began.elapsed().as_nanos() as f64 / 1e3);
+    }
+    std::fs::remove_file(path)?;
+    Ok(median(micros))
+}
+
+fn round_trip_us() -> anyhow::Result<f64> {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    const ROUNDS: usize = 5_000;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let echo = std::thread::spawn(move || -> std::io::Result<()> {
+        let (mut peer, _) = listener.accept()?;
+        peer.set_nodelay(true)?;
+        let mut byte = [0];
+        for _ in 0..ROUNDS {
+            peer.read_exact(&mut byte)?;
+            peer.write_all(&byte)?;
+        }
+        Ok(())
+    });
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    let mut micros = Vec::new();
+    let mut byte = [7];
+    for _ in 0..ROUNDS {
+        let began = Instant::now();
+        stream.write_all(&byte)?;
+        stream.read_exact(&mut byte)?;
+        micros.push(began.elapsed().as_nanos() as f64 / 1e3);
+    }
+    echo.join().map_err(|_| anyhow::anyhow!("the echo thread failed"))??;
+    Ok(median(micros))
+}

@@ -1,0 +1,34 @@
+//! What the kernel counts for a process.
+
+use std::fs;
+
+use anyhow::Context;
+
+/// CPU time of a process so far, in microseconds (the kernel counts in hundredths of a second).
+pub fn cpu_us(pid: u32) -> anyhow::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the broker's process is gone")?;
+    let fields: Vec<_> = stat.rsplit_once(')').context("stat")?.1.split_whitespace().collect();
+    let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok()).context("stat");
+    Ok((ticks(11)? + ticks(12)?) * 10_000)
+}
+
+/// A value of `/proc/PID/status` in KiB: `VmRSS`, `VmHWM`.
+pub fn memory_kib(pid: u32, key: &str) -> anyhow::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the broker's process is gone")?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.trim_start_matches(':').trim().strip_suffix(" kB")?.trim().parse().ok())
+        .with_context(|| format!("{key} of process {pid}"))
+}
+
+/// Bytes allocated on disk below a folder.
+pub fn disk_bytes(folder: &std::path::Path) -> anyhow::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut sum = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        sum += if metadata.is_dir() { disk_bytes(&entry.path())? } else { metadata.blocks() * 512 };
+    }
+    Ok(sum)
+}
