@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod ci;
 mod interop;
 mod peers;
@@ -24,6 +25,8 @@ enum Verb {
     Ci(ci::Args),
     /// All tests; sets up what they need (a JDK, Maven artefacts)
     Test(test::Args),
+    /// FerroMQ beside the real ActiveMQ in one run: throughput, latency, CPU per message, memory, start; as ratios
+    Bench(bench::Args),
     /// The released Java clients against FerroMQ and against the real ActiveMQ
     Interop(interop::Options),
     /// What the compiler can't check: allowed edges between crates, no async in sans-IO crates, file sizes, heads
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().verb {
         Verb::Ci(args) => ci::run(&args),
         Verb::Test(args) => test::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Interop(options) => interop::run(&options),
         Verb::Tidy => tidy::run(),
         Verb::Vectors { path } => vectors::run(&path),

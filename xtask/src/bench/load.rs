@@ -29,8 +29,8 @@ impl Client {
 
     pub fn command(self, tools: &Tools) -> anyhow::Result<Command> {
         match self {
-            Self::Java => tools.java_load(),
-            Self::Rust => tools.rust_load(),
+            Self::Java => Ok(tools.java_load()),
+            Self::Rust => Ok(tools.rust_load()),
         }
     }
 }
@@ -90,7 +90,8 @@ pub fn run(
     for (name, value) in options {
         command.args([format!("--{name}"), value.to_string()]);
     }
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("the load program")?;
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("the load program")?;
     let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
     let began = Instant::now();
     let mut cpu = (process::cpu_us(target.pid())?, 0);

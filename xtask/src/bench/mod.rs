@@ -53,7 +53,9 @@ pub struct Measured {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let rows: Vec<&'static Row> = ROWS
         .iter()
-        .filter(|row| args.rows.is_empty() || args.rows.iter().any(|wanted| row.name.contains(wanted.as_str())))
+        .filter(|row| {
+            args.rows.is_empty() || args.rows.iter().any(|wanted| row.name.contains(wanted.as_str()))
+        })
         .collect();
     anyhow::ensure!(!rows.is_empty(), "no row is called like {:?}; there are: {}", args.rows, rows::names());
     let tools = target::Tools::prepare(!args.alone)?;
@@ -67,9 +69,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 if client == Client::Rust && (args.java_only || !row.rust_client) {
                     continue;
                 }
-                let outcome = measure(args, &tools, row, flavour, client)
-                    .with_context(|| format!("row {} on {} with the {} client", row.name, flavour.name(), client.name()))?;
-                println!("  {:<18} {:<16} {:<5} {}", row.name, flavour.name(), client.name(), outcome.brief());
+                let outcome = measure(args, &tools, row, flavour, client).with_context(|| {
+                    format!("row {} on {} with the {} client", row.name, flavour.name(), client.name())
+                })?;
+                println!(
+                    "  {:<18} {:<16} {:<5} {}",
+                    row.name,
+                    flavour.name(),
+                    client.name(),
+                    outcome.brief()
+                );
                 all.push(Measured { row, flavour, client, outcome });
             }
         }
@@ -94,7 +103,8 @@ fn measure(
     client: Client,
 ) -> anyhow::Result<Outcome> {
     let mut target = Target::start(tools, flavour)?;
-    let mut outcome = Outcome { start_ms: target.start_ms(), rest_rss_kib: target.rest_rss_kib()?, ..Outcome::default() };
+    let mut outcome =
+        Outcome { start_ms: target.start_ms(), rest_rss_kib: target.rest_rss_kib()?, ..Outcome::default() };
     for workload in row.workloads {
         let options = [
             ("seconds", args.seconds),
@@ -115,7 +125,10 @@ fn measure(
 
 fn machine() -> anyhow::Result<String> {
     let cpu = std::fs::read_to_string("/proc/cpuinfo")?;
-    let model = cpu.lines().find_map(|l| l.strip_prefix("model name")).map_or("unknown", |l| l.trim_start_matches([' ', '\t', ':']));
+    let model = cpu
+        .lines()
+        .find_map(|l| l.strip_prefix("model name"))
+        .map_or("unknown", |l| l.trim_start_matches([' ', '\t', ':']));
     let load = std::fs::read_to_string("/proc/loadavg")?;
     Ok(format!(
         "machine: {} × {model}; load average at start {}",

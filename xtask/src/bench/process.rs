@@ -17,7 +17,9 @@ pub fn memory_kib(pid: u32, key: &str) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the broker's process is gone")?;
     status
         .lines()
-        .find_map(|line| line.strip_prefix(key)?.trim_start_matches(':').trim().strip_suffix(" kB")?.trim().parse().ok())
+        .find_map(|line| {
+            line.strip_prefix(key)?.trim_start_matches(':').trim().strip_suffix(" kB")?.trim().parse().ok()
+        })
         .with_context(|| format!("{key} of process {pid}"))
 }
 

@@ -31,22 +31,31 @@ pub fn render(all: &[Measured], ceilings: &Ceilings) -> String {
 }
 
 fn line(ours: &Measured, all: &[Measured], ceilings: &Ceilings) -> String {
-    let other = |flavour| all.iter().find(|m| m.row.name == ours.row.name && m.client == ours.client && m.flavour == flavour);
+    let other = |flavour| {
+        all.iter().find(|m| m.row.name == ours.row.name && m.client == ours.client && m.flavour == flavour)
+    };
     let (plain, strict) = (other(Flavour::ActiveMq), other(Flavour::ActiveMqStoreFirst));
     let o = &ours.outcome;
     let rate = |m: Option<&Measured>| m.map_or("–".into(), |m| format!("{:.0}", m.outcome.per_second));
-    let times = |m: Option<&Measured>| m.map_or("–".into(), |m| format!("{:.1}", o.per_second / m.outcome.per_second));
+    let times = |m: Option<&Measured>| {
+        m.map_or("–".into(), |m| format!("{:.1}", o.per_second / m.outcome.per_second))
+    };
     let bound = ceilings.bound(ours.row, ours.client, o);
     let wanted = if ours.client == Client::Java { JAVA_TARGET } else { RUST_TARGET };
     let met = match plain {
         Some(theirs) if ours.row.flood => {
-            let target = (theirs.outcome.per_second * wanted).min(bound.unwrap_or(f64::INFINITY) * BOUND_SHARE);
+            let target =
+                (theirs.outcome.per_second * wanted).min(bound.unwrap_or(f64::INFINITY) * BOUND_SHARE);
             if o.per_second >= target { "yes".to_owned() } else { format!("no ({target:.0})") }
         }
         _ => "–".to_owned(),
     };
     let pair = |ours: Option<f64>, theirs: Option<f64>| {
-        format!("{} ({})", ours.map_or("–".into(), |v| format!("{v:.2}")), theirs.map_or("–".into(), |v| format!("{v:.2}")))
+        format!(
+            "{} ({})",
+            ours.map_or("–".into(), |v| format!("{v:.2}")),
+            theirs.map_or("–".into(), |v| format!("{v:.2}"))
+        )
     };
     let theirs = plain.map(|m| &m.outcome);
     let cpu = theirs.map(|t| o.broker_cpu_us / t.broker_cpu_us);
@@ -74,14 +83,18 @@ fn line(ours: &Measured, all: &[Measured], ceilings: &Ceilings) -> String {
     )
 }
 
+/// Reads one number of a measurement.
+type Figure = fn(&Measured) -> f64;
+
 /// Start-up, memory at rest, backlog and idle connections.
 fn extras(all: &[Measured]) -> String {
-    let median = |flavour, value: fn(&Measured) -> f64| {
+    let median = |flavour, value: Figure| {
         let mut values: Vec<f64> = all.iter().filter(|m| m.flavour == flavour).map(value).collect();
         values.sort_by(f64::total_cmp);
         values.get(values.len() / 2).copied()
     };
-    let mut text = String::from("\n| figure | FerroMQ | ActiveMQ | ratio | target |\n|---|---|---|---|---|\n");
+    let mut text =
+        String::from("\n| figure | FerroMQ | ActiveMQ | ratio | target |\n|---|---|---|---|---|\n");
     let mut add = |name: &str, ours: Option<f64>, theirs: Option<f64>, target: Option<f64>| {
         let (Some(ours), theirs) = (ours, theirs) else { return };
         let ratio = theirs.map(|t| ours / t);
@@ -97,16 +110,28 @@ fn extras(all: &[Measured]) -> String {
         );
     };
     let (us, them) = (Flavour::FerroMq, Flavour::ActiveMq);
-    let start: fn(&Measured) -> f64 = |m| m.outcome.start_ms;
-    add("start to port open, empty store, ms (median)", median(us, start), median(them, start), Some(START_TARGET));
-    let rest: fn(&Measured) -> f64 = |m| m.outcome.rest_rss_kib as f64 / 1024.0;
+    let start: Figure = |m| m.outcome.start_ms;
+    add(
+        "start to port open, empty store, ms (median)",
+        median(us, start),
+        median(them, start),
+        Some(START_TARGET),
+    );
+    let rest: Figure = |m| m.outcome.rest_rss_kib as f64 / 1024.0;
     add("RSS at rest, MiB (median)", median(us, rest), median(them, rest), Some(RSS_TARGET));
     for client in [Client::Java, Client::Rust] {
-        let find = |row: &str, flavour| all.iter().find(|m| m.row.name == row && m.flavour == flavour && m.client == client);
-        let value = |row, flavour, f: fn(&Measured) -> f64| find(row, flavour).map(f);
-        let figures: [(&str, &str, fn(&Measured) -> f64, Option<f64>); 5] = [
+        let find = |row: &str, flavour| {
+            all.iter().find(|m| m.row.name == row && m.flavour == flavour && m.client == client)
+        };
+        let value = |row, flavour, f: Figure| find(row, flavour).map(f);
+        let figures: [(&str, &str, Figure, Option<f64>); 5] = [
             ("backlog", "fill, messages/s", |m| m.outcome.first_per_second.unwrap_or(0.0), None),
-            ("backlog", "restart with the backlog to port open, ms", |m| m.outcome.restart_ms, Some(START_TARGET)),
+            (
+                "backlog",
+                "restart with the backlog to port open, ms",
+                |m| m.outcome.restart_ms,
+                Some(START_TARGET),
+            ),
             ("backlog", "disk after the fill, MiB", |m| m.outcome.disk_bytes as f64 / 1048576.0, None),
             ("backlog", "peak RSS, MiB", |m| m.outcome.peak_rss_kib as f64 / 1024.0, None),
             (
@@ -117,7 +142,12 @@ fn extras(all: &[Measured]) -> String {
             ),
         ];
         for (row, name, f, target) in figures {
-            add(&format!("{row}, {} client: {name}", client.name()), value(row, us, f), value(row, them, f), target);
+            add(
+                &format!("{row}, {} client: {name}", client.name()),
+                value(row, us, f),
+                value(row, them, f),
+                target,
+            );
         }
     }
     text

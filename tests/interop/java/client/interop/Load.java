@@ -1,8 +1,10 @@
 // The load of the benchmark through the stock ActiveMQ client: one workload for a fixed time, one JSON line out.
 //
-//   java -cp … Load --url tcp://127.0.0.1:61616 --workload pq-16x16-1q --seconds 10 --warmup 3
+//   java -cp … interop.Load --url tcp://127.0.0.1:61616 --workload pq-16x16-1q --seconds 10 --warmup 3
 //
 // Names of workloads and fields of the answer are those of `ferromq bench`, so both clients can be compared.
+
+package interop;
 
 import java.lang.management.ManagementFactory;
 import java.util.ArrayList;

@@ -1,0 +1,137 @@
+//! The brokers under test and the programs that load them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::peers::{self, Broker, FerroBroker, FerroOptions, Java, Line, Programs, RealBroker, RealOptions};
+use crate::workspace::{cargo, run};
+
+use super::process;
+
+/// Which broker, set up how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// FerroMQ on its journal, `sync = "always"`.
+    FerroMq,
+    /// ActiveMQ on KahaDB with `journalDiskSyncStrategy=always`, otherwise as it comes.
+    ActiveMq,
+    /// The same with `concurrentStoreAndDispatchQueues=false`.
+    ActiveMqStoreFirst,
+}
+
+impl Flavour {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FerroMq => "FerroMQ",
+            Self::ActiveMq => "ActiveMQ",
+            Self::ActiveMqStoreFirst => "ActiveMQ (store first)",
+        }
+    }
+}
+
+/// What the bench needs: a JDK, the compiled load program, our own release build.
+pub struct Tools {
+    java: Java,
+    programs: Programs,
+    scratch: PathBuf,
+}
+
+impl Tools {
+    pub fn prepare(with_activemq: bool) -> anyhow::Result<Self> {
+        run(cargo().args(["build", "--release", "--package", "ferromq"]))?;
+        let java = Java::find()?;
+        let programs = java.programs(Line::V5_19)?;
+        if with_activemq {
+            java.broker_programs(RealOptions::default().line)?;
+        }
+        let scratch = peers::work_dir().join("bench");
+        std::fs::create_dir_all(&scratch)?;
+        Ok(Self { java, programs, scratch })
+    }
+
+    pub fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    pub fn java_load(&self) -> Command {
+        let mut command = self.java.command(&self.programs);
+        command.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "interop.Load"]);
+        command
+    }
+
+    pub fn rust_load(&self) -> Command {
+        let mut command = Command::new(FerroBroker::binary());
+        command.args(["bench", "--json"]);
+        command
+    }
+}
+
+/// A running broker on an empty folder of its own.
+pub struct Target {
+    flavour: Flavour,
+    broker: Broker,
+    /// The process before a restart: stopped, but it owns the folder and removes it in the end.
+    first: Option<Broker>,
+}
+
+/// How long a broker is left alone before its memory counts as "at rest".
+const SETTLE: Duration = Duration::from_secs(1);
+
+impl Target {
+    pub fn start(tools: &Tools, flavour: Flavour) -> anyhow::Result<Self> {
+        Ok(Self { flavour, broker: launch(tools, flavour, None, 0)?, first: None })
+    }
+
+    pub fn url(&self) -> String {
+        self.broker.url().to_owned()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.broker.pid()
+    }
+
+    pub fn start_ms(&self) -> f64 {
+        self.broker.started_in().as_secs_f64() * 1e3
+    }
+
+    pub fn rest_rss_kib(&self) -> anyhow::Result<u64> {
+        std::thread::sleep(SETTLE);
+        process::memory_kib(self.pid(), "VmRSS")
+    }
+
+    pub fn peak_rss_kib(&self) -> anyhow::Result<u64> {
+        process::memory_kib(self.pid(), "VmHWM")
+    }
+
+    pub fn disk_bytes(&self) -> anyhow::Result<u64> {
+        process::disk_bytes(self.broker.data())
+    }
+
+    /// Stops and starts again on the same folder; milliseconds until the port was open.
+    pub fn restart(&mut self, tools: &Tools) -> anyhow::Result<f64> {
+        self.broker.stop()?;
+        let again = launch(tools, self.flavour, Some(self.broker.data().to_path_buf()), self.broker.port())?;
+        self.first = Some(std::mem::replace(&mut self.broker, again));
+        Ok(self.start_ms())
+    }
+
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        self.broker.stop()
+    }
+}
+
+fn launch(tools: &Tools, flavour: Flavour, data: Option<PathBuf>, port: u16) -> anyhow::Result<Broker> {
+    match flavour {
+        Flavour::FerroMq => FerroBroker::start(&FerroOptions { data, port, ..FerroOptions::default() }),
+        Flavour::ActiveMq | Flavour::ActiveMqStoreFirst => RealBroker::start(
+            &tools.java,
+            &RealOptions {
+                data,
+                port,
+                concurrent_store_and_dispatch: flavour == Flavour::ActiveMq,
+                ..RealOptions::default()
+            },
+        ),
+    }
+}
