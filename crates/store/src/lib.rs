@@ -7,20 +7,28 @@
 //! * [`StoreOp`], [`WriteBatch`]: what changes, all or nothing per batch.
 //! * [`Follower`], [`Claimed`]: opening a store; a standby follows, a master claims.
 //! * [`StoreBackend`], [`StoreReader`]: writing and reading.
+//! * [`MemoryStore`]: no durability, for `--store memory` and as the reference; [`conformance`]: what every store
+//!   must pass.
 //! * [`Recovered`]: what a new master finds: counts and positions, never the messages themselves.
 //!
 //! Invariants: a batch is never half visible after a crash; batches become durable in the order of their
 //! tickets; a [`Durable`] is made by backends alone, after the sync *and* the fence check.
 
 mod backend;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
+pub mod memory;
 mod op;
 mod recovered;
+mod window;
 
 pub use backend::{
     Budget, Claimed, Durable, Follower, IndexEntry, Loaded, Maintenance, MessageRef, PageRequest, Position,
     Space, StoreBackend, StoreReader,
 };
 pub use error::{ErrorKind, StoreError};
+pub use memory::MemoryStore;
 pub use op::{StoreOp, SubscriptionRecord, Sync, WriteBatch};
 pub use recovered::{DestinationState, ProducerWindow, Quarantined, Recovered, SubscriptionState};
+pub use window::ProducerWindows;

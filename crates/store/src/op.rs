@@ -8,6 +8,10 @@ use ferromq_model::{
 };
 
 /// One change. A [`WriteBatch`] of them is all or nothing.
+///
+/// What would store something under an id that is unknown, used up or out of order is refused as
+/// [`StoreError::Bug`](crate::StoreError::Bug). What takes something away that is not there (any longer), or marks
+/// it, changes nothing.
 #[derive(Clone, Debug)]
 pub enum StoreOp {
     /// A destination that has an id from now on.
@@ -17,7 +21,7 @@ pub enum StoreOp {
         /// Its kind and name.
         destination: Destination,
     },
-    /// A destination and all that is in it are gone; its subscriptions must have been dropped before.
+    /// A destination and all that is in it are gone, for every subscription that waits for some of it.
     DropDestination {
         /// Its id.
         id: DestinationId,
@@ -34,12 +38,12 @@ pub enum StoreOp {
     PutMessage {
         /// Where it lies.
         destination: DestinationId,
-        /// Its place; higher than any before in this store.
+        /// Its place, from 1; higher than any before in this store.
         sequence: Sequence,
         /// What it is.
         message: Arc<Message>,
         /// The durable subscriptions that it waits for. Empty for a queue; a topic message without any is not
-        /// stored at all.
+        /// stored at all, though its place and its producer's window are.
         subscriptions: Vec<SubscriptionId>,
         /// Whether it counts in its producer's window: sent by a client, not moved, copied or forwarded.
         dedup: bool,
@@ -121,4 +125,20 @@ pub struct WriteBatch {
     pub ops: Vec<StoreOp>,
     /// Whether somebody waits for it.
     pub sync: Sync,
+}
+
+impl WriteBatch {
+    /// What every backend asserts of the next batch: its own epoch, and the ticket after `last`.
+    ///
+    /// # Errors
+    /// [`StoreError::Bug`](crate::StoreError::Bug).
+    pub fn check_order(&self, epoch: Epoch, last: Ticket) -> Result<(), crate::StoreError> {
+        if self.epoch != epoch {
+            return Err(crate::StoreError::Bug(format!("a batch of epoch {} in epoch {epoch}", self.epoch)));
+        }
+        if self.ticket.0 != last.0 + 1 {
+            return Err(crate::StoreError::Bug(format!("ticket {} after ticket {}", self.ticket.0, last.0)));
+        }
+        Ok(())
+    }
 }

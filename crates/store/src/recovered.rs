@@ -9,11 +9,12 @@ use crate::SubscriptionRecord;
 pub struct Recovered {
     /// The reign that the claim began.
     pub epoch: Epoch,
-    /// The next free place.
+    /// The next free place; 1 in an empty store, and never a place that was used before, even if nothing is left of
+    /// it.
     pub next_sequence: Sequence,
-    /// The next free id of a destination.
+    /// The next free id of a destination, from 1.
     pub next_destination: DestinationId,
-    /// The next free id of a subscription.
+    /// The next free id of a subscription, from 1.
     pub next_subscription: SubscriptionId,
     /// Every destination, by id.
     pub destinations: Vec<DestinationState>,
