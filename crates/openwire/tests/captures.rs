@@ -1,6 +1,8 @@
 //! Whole conversations between real clients and brokers, and between brokers: both directions, from the greeting
 //! on, with the agreement computed from the greetings.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are not under cfg(test)")]
+
 use std::collections::BTreeMap;
 
 use ferromq_openwire::json::from_hex;

@@ -1,5 +1,7 @@
 //! Damaged frames: never a panic, never much memory, and the damage does not outlive the connection.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are not under cfg(test)")]
+
 use bytes::Bytes;
 use ferromq_openwire::json::from_hex;
 use ferromq_openwire::json::vectors::format_of;

@@ -1,5 +1,7 @@
 //! Frames recorded from the real implementation: decoded, compared field by field, encoded again to the byte.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are not under cfg(test)")]
+
 use ferromq_openwire::json::vectors::{check_line, describe, format_of};
 use ferromq_openwire::json::{from_hex, to_json};
 use serde_json::Value as Json;
