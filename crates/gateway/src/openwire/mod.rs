@@ -1,6 +1,12 @@
-//! OpenWire sessions.
+//! OpenWire sessions: frames of versions 1 to 12 ⇄ intents and effects.
 
+mod commands;
+mod inbound;
+mod monitor;
+mod names;
+mod outbound;
 mod properties;
+mod registry;
 mod session;
 
 pub use properties::OpenWireProperties;

@@ -1,71 +1,371 @@
 //! One OpenWire connection without its socket.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::BytesMut;
-use ferromq_engine::{ConnId, Effect, Fault, Input, LocalId, Notice, Tag};
+use bytes::{Bytes, BytesMut};
+use ferromq_engine::{ConnId, Effect, Fault, FaultKind, Input, Intent, LocalId, Notice, Tag};
 use ferromq_model::{Delivery, Instant, Now, Text};
+use ferromq_openwire as wire;
+use ferromq_openwire::{Command, Framer, Limits, WireFormat, WireFormatOptions, WireStr};
 
+use super::inbound::fault;
+use super::monitor::{Due, Monitor};
+use super::names::{Names, wire_str};
+use super::outbound;
+use super::registry::Registry;
 use crate::{SessionError, SessionSettings};
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The peer's greeting is awaited.
+    Greeting,
+    /// Greeted; nobody has logged in (a client that keeps a spare connection stays here).
+    Anonymous,
+    /// The engine has been asked to take the connection.
+    Connecting,
+    /// Everything may come.
+    Connected,
+    /// The client ended its connection and is about to end the transport.
+    Departed,
+    /// Refused; the transport stays a little so that the peer reads why.
+    Lingering(Instant),
+    /// Write what is left, close.
+    Finished,
+}
+
+/// Replies that mean more than their frame.
+#[derive(Clone, Debug)]
+pub(super) enum Awaited {
+    Connect { answer: bool },
+    Consumer(LocalId),
+    Producer(LocalId),
+}
+
+/// Who the peer says it is.
+#[derive(Debug, Default)]
+pub(super) struct Peer {
+    pub(super) connection: Option<WireStr>,
+    pub(super) client_id: Text,
+    pub(super) user: Option<Text>,
+    pub(super) manageable: bool,
+    pub(super) fault_tolerant: bool,
+}
 
 /// One peer's connection: bytes ⇄ engine.
 ///
 /// A driver loop appends what it reads to [`Session::read_buffer`] and calls [`Session::received`], posts what
-/// [`Session::poll_input`] yields to the engine until it yields nothing (it stops asking while it is paused or the
-/// engine's mailbox is full), hands over what the engine says (`deliver`, `reply`, `notify`, `close`, `pause`,
-/// `resume`), writes what [`Session::transmit`] gives, sleeps no longer than [`Session::next_deadline`] and then
-/// calls [`Session::tick`]. When [`Session::is_finished`], it writes the rest and closes the socket; when the socket
-/// ends first it calls [`Session::lost`]. Either way it then posts the last inputs (`Detach`).
+/// [`Session::poll_input`] yields to the engine until it yields nothing, hands over what the engine says (`deliver`,
+/// `reply`, `notify`, `close`, `pause`, `resume`) and polls again after that, writes what [`Session::transmit`]
+/// gives, sleeps no longer than [`Session::next_deadline`] and then calls [`Session::tick`]. While it does not read
+/// for reasons of its own (a full mailbox), it says so by `pause` and `resume` too. When [`Session::is_finished`],
+/// it writes the rest and closes the socket; when the socket ends first it calls [`Session::lost`]. Either way it
+/// then polls and posts the last inputs (`Detach`).
 #[derive(Debug)]
 pub struct Session {
-    _settings: Arc<SessionSettings>,
-    _conn: ConnId,
-    read: BytesMut,
+    pub(super) settings: Arc<SessionSettings>,
+    pub(super) conn: ConnId,
+    pub(super) remote: Text,
+    pub(super) phase: Phase,
+    pub(super) peer: Peer,
+    pub(super) names: Names,
+    pub(super) registry: Registry,
+    pub(super) awaited: Vec<(Tag, Awaited)>,
+    pub(super) requests_in_flight: usize,
+    inputs: VecDeque<Input>,
+    options: WireFormatOptions,
+    format: WireFormat,
+    framer: Framer,
+    monitor: Monitor,
+    paused: bool,
+    attached: bool,
     out: Vec<u8>,
+    /// Used again for each delivery.
+    dispatch: Command,
+    failure: Option<SessionError>,
 }
 
 impl Session {
     /// A connection that was just accepted from `remote` (`tcp://127.0.0.1:4711`).
-    pub fn new(settings: Arc<SessionSettings>, conn: ConnId, _remote: Text, _now: Now) -> Self {
-        Self { _settings: settings, _conn: conn, read: BytesMut::new(), out: vec![0] }
+    pub fn new(settings: Arc<SessionSettings>, conn: ConnId, remote: Text, now: Now) -> Self {
+        let limits = Limits { frame_bytes: settings.max_frame_size, ..Limits::default() };
+        let options = wire_options(&settings);
+        let mut session = Self {
+            phase: Phase::Greeting,
+            peer: Peer::default(),
+            names: Names::new(settings.limits.remembered_names),
+            registry: Registry::default(),
+            awaited: Vec::new(),
+            requests_in_flight: 0,
+            inputs: VecDeque::new(),
+            framer: Framer::new(limits.greeting_bytes),
+            format: WireFormat::new(limits),
+            monitor: Monitor::new(&settings, now.mono),
+            paused: false,
+            attached: false,
+            out: Vec::new(),
+            dispatch: wire::MessageDispatch::default().into(),
+            failure: None,
+            options,
+            settings,
+            conn,
+            remote,
+        };
+        match session.options.to_info() {
+            Ok(info) => session.say(&info.into()),
+            Err(error) => session.fail(SessionError::Unsendable(error.to_string())),
+        }
+        session
     }
 
     /// Where the driver appends what it reads; follow with [`Session::received`].
     pub fn read_buffer(&mut self) -> &mut BytesMut {
-        &mut self.read
+        self.framer.buffer()
     }
 
-    /// Bytes were appended to the read buffer.
-    pub fn received(&mut self, _now: Now) {}
+    /// `bytes` more bytes were appended to the read buffer.
+    pub fn received(&mut self, bytes: usize) {
+        self.monitor.heard(bytes);
+    }
 
     /// The next thing for the engine: decodes at most as many frames as it takes to find one.
-    pub fn poll_input(&mut self, _now: Now) -> Option<Input> {
-        None
+    pub fn poll_input(&mut self, now: Now) -> Option<Input> {
+        loop {
+            if let Some(input) = self.inputs.pop_front() {
+                return Some(input);
+            }
+            if !self.is_listening() {
+                return None;
+            }
+            match self.framer.next_frame() {
+                Ok(Some(frame)) => {
+                    self.monitor.frame_done();
+                    self.take_frame(frame, now);
+                }
+                Ok(None) => {
+                    self.monitor.partial(self.framer.buffered() > 0, now.mono);
+                    return None;
+                }
+                Err(error) => self.fail_malformed(&error),
+            }
+        }
+    }
+
+    fn is_listening(&self) -> bool {
+        !self.paused
+            && !matches!(self.phase, Phase::Lingering(_) | Phase::Finished)
+            && self.requests_in_flight < self.settings.limits.requests_in_flight
+    }
+
+    fn take_frame(&mut self, frame: Bytes, now: Now) {
+        let frame_bytes = frame.len();
+        match self.format.decode(frame) {
+            Ok(Command::WireFormatInfo(info)) if self.phase == Phase::Greeting => self.greet(&info, now),
+            Ok(command) if self.phase == Phase::Greeting => {
+                self.fail(SessionError::NotOpenWire { found: command.type_name().to_owned() });
+            }
+            Ok(command) => self.take(command, frame_bytes, now),
+            Err(error) => self.fail_malformed(&error),
+        }
+    }
+
+    fn greet(&mut self, info: &wire::WireFormatInfo, now: Now) {
+        let agreed = match self.format.renegotiate(&self.options, info) {
+            Ok(agreed) => agreed.keep_alive,
+            Err(error) => return self.fail_malformed(&error),
+        };
+        self.framer.set_limit(self.format.max_frame_size());
+        self.monitor.greeted(agreed, now.mono);
+        self.phase = Phase::Anonymous;
+        self.attached = true;
+        self.inputs.push_back(Input::Attach { conn: self.conn });
+        self.say(&outbound::broker_info(&self.settings.broker));
+    }
+
+    /// Something for the engine, answered with `tag`'s reply if the peer waits for one.
+    pub(super) fn want(&mut self, tag: Option<Tag>, intent: Intent) {
+        if tag.is_some() {
+            self.requests_in_flight += 1;
+        }
+        self.inputs.push_back(Input::Intent { conn: self.conn, tag, intent });
+    }
+
+    /// Encodes a command into the output. What the peer's side of the protocol cannot carry ends the connection, as
+    /// it does in ActiveMQ: to leave it out would be a lie.
+    pub(super) fn say(&mut self, command: &Command) {
+        match self.format.encode(command, &mut self.out) {
+            Ok(()) => self.monitor.said(),
+            Err(error) => {
+                let text = format!("{}: {error}", command.type_name());
+                self.fail(SessionError::Unsendable(text));
+            }
+        }
     }
 
     /// Encodes a delivery into the output.
-    pub fn deliver(&mut self, _now: Now, _consumer: LocalId, _delivery: &Delivery) {}
+    pub fn deliver(&mut self, now: Now, consumer: LocalId, delivery: &Delivery) {
+        if self.is_silent() {
+            return;
+        }
+        let id = wire::ConsumerId {
+            connection_id: self.peer.connection.clone(),
+            session_id: consumer.session,
+            value: consumer.value,
+        };
+        let mut command = std::mem::take(&mut self.dispatch);
+        if let Command::MessageDispatch(dispatch) = &mut command {
+            outbound::fill_dispatch(&mut self.names, dispatch, id, delivery, now);
+        }
+        self.say(&command);
+        if let Command::MessageDispatch(dispatch) = &mut command
+            && let Some(message) = dispatch.message.as_mut().and_then(Arc::get_mut)
+        {
+            // Only the shell is kept for the next delivery, not a body.
+            message.content = None;
+            message.marshalled_properties = None;
+        }
+        self.dispatch = command;
+    }
 
     /// Encodes an answer.
-    pub fn reply(&mut self, _now: Now, _tag: Tag, _effect: Effect) {}
+    pub fn reply(&mut self, now: Now, tag: Tag, effect: Effect) {
+        self.requests_in_flight = self.requests_in_flight.saturating_sub(1);
+        if self.is_silent() {
+            return;
+        }
+        let correlation_id = tag.0.cast_signed();
+        let place = self.awaited.iter().position(|(awaited, _)| *awaited == tag);
+        match place.map(|place| self.awaited.swap_remove(place).1) {
+            Some(Awaited::Connect { answer }) => {
+                return self.connected(answer.then_some(correlation_id), effect, now);
+            }
+            Some(Awaited::Consumer(id)) if matches!(effect, Effect::Failed(_)) => {
+                self.registry.remove_consumer(id)
+            }
+            Some(Awaited::Producer(id)) if matches!(effect, Effect::Failed(_)) => {
+                self.registry.remove_producer(id)
+            }
+            _ => {}
+        }
+        self.say(&outbound::response(correlation_id, effect));
+    }
+
+    /// The engine has taken the connection, or not.
+    fn connected(&mut self, correlation_id: Option<i32>, effect: Effect, now: Now) {
+        if let Effect::Failed(fault) = effect {
+            let error = SessionError::Refused(fault.text.clone());
+            return self.refuse(correlation_id, fault, error, now);
+        }
+        if self.phase == Phase::Connecting {
+            self.phase = Phase::Connected;
+        }
+        if let Some(correlation_id) = correlation_id {
+            self.say(&outbound::response(correlation_id, effect));
+        }
+        if self.peer.manageable {
+            let brokers = wire_str(&self.settings.connected_brokers);
+            self.say(&outbound::connection_control(brokers, false));
+        }
+    }
+
+    /// Says no to a whole connection, and gives the peer time to read it.
+    pub(super) fn refuse(
+        &mut self,
+        correlation_id: Option<i32>,
+        fault: Fault,
+        error: SessionError,
+        now: Now,
+    ) {
+        self.fail_request(correlation_id, fault);
+        self.failure.get_or_insert(error);
+        if self.phase != Phase::Finished {
+            self.phase = Phase::Lingering(now.mono + self.settings.linger);
+        }
+        self.detach();
+    }
+
+    /// Tells the peer that a command failed; the connection goes on.
+    pub(super) fn fail_request(&mut self, correlation_id: Option<i32>, fault: Fault) {
+        match correlation_id {
+            Some(correlation_id) => self.say(&outbound::response(correlation_id, Effect::Failed(fault))),
+            None => self.say(&outbound::connection_error(&fault)),
+        }
+    }
 
     /// Encodes what the peer did not ask for.
-    pub fn notify(&mut self, _now: Now, _notice: Notice) {}
+    pub fn notify(&mut self, _now: Now, notice: Notice) {
+        if self.is_silent() {
+            return;
+        }
+        let command = match notice {
+            Notice::ProducerWindow { producer, bytes } => wire::ProducerAck {
+                producer_id: Some(self.names.wire_producer(&producer)),
+                size: i32::try_from(bytes).unwrap_or(i32::MAX),
+                ..Default::default()
+            }
+            .into(),
+            Notice::Failure(fault) => outbound::connection_error(&fault),
+            Notice::ConsumerClosed { consumer } => self.consumer_control(consumer, true, 0),
+            Notice::PrefetchSet { consumer, prefetch } => {
+                self.consumer_control(consumer, false, i32::try_from(prefetch).unwrap_or(i32::MAX))
+            }
+        };
+        self.say(&command);
+    }
+
+    fn consumer_control(&self, consumer: LocalId, close: bool, prefetch: i32) -> Command {
+        wire::ConsumerControl {
+            consumer_id: Some(wire::ConsumerId {
+                connection_id: self.peer.connection.clone(),
+                session_id: consumer.session,
+                value: consumer.value,
+            }),
+            close,
+            prefetch,
+            ..Default::default()
+        }
+        .into()
+    }
 
     /// The engine wants the connection closed after what is on the way.
-    pub fn close(&mut self, _now: Now, _reason: &Fault) {}
+    pub fn close(&mut self, _now: Now, reason: &Fault) {
+        if self.phase == Phase::Finished {
+            return;
+        }
+        if self.phase != Phase::Greeting {
+            self.say(&outbound::connection_error(reason));
+        }
+        self.fail(SessionError::Closed(reason.text.clone()));
+    }
 
     /// The broker stops: says so to the peer and finishes.
-    pub fn shutdown(&mut self, _now: Now) {}
+    pub fn shutdown(&mut self, _now: Now) {
+        if self.phase == Phase::Finished {
+            return;
+        }
+        if self.phase != Phase::Greeting {
+            self.say(&wire::ShutdownInfo::default().into());
+        }
+        self.finish();
+    }
 
     /// The driver reads no more until [`Session::resume`]; silence is not held against the peer.
-    pub fn pause(&mut self, _now: Now) {}
+    pub fn pause(&mut self, _now: Now) {
+        self.paused = true;
+        self.monitor.pause();
+    }
 
     /// The driver reads again.
-    pub fn resume(&mut self, _now: Now) {}
+    pub fn resume(&mut self, now: Now) {
+        self.paused = false;
+        self.monitor.resume(now.mono);
+    }
 
     /// The socket has ended or failed.
-    pub fn lost(&mut self) {}
+    pub fn lost(&mut self) {
+        self.finish();
+    }
 
     /// Moves the encoded output behind what is in `out` (by swapping if `out` is empty); whether there was any.
     pub fn transmit(&mut self, out: &mut Vec<u8>) -> bool {
@@ -85,29 +385,100 @@ impl Session {
 
     /// When to call [`Session::tick`] at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        None
+        match self.phase {
+            Phase::Finished => None,
+            Phase::Lingering(until) => Some(until),
+            _ => self.monitor.next_deadline(),
+        }
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, _now: Now) {}
+    pub fn tick(&mut self, now: Now) {
+        match self.phase {
+            Phase::Finished => {}
+            Phase::Lingering(until) if now.mono >= until => self.finish(),
+            Phase::Lingering(_) => {}
+            _ => match self.monitor.tick(now.mono, self.out.is_empty()) {
+                Some(Due::KeepAlive) => self.say(&wire::KeepAliveInfo::default().into()),
+                Some(Due::Fail(error)) => self.fail(error),
+                None => {}
+            },
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        matches!(self.phase, Phase::Lingering(_) | Phase::Finished)
+    }
+
+    fn fail_malformed(&mut self, error: &wire::Error) {
+        if self.phase == Phase::Greeting {
+            return self.fail(SessionError::NotOpenWire { found: error.to_string() });
+        }
+        let text = format!("the broker cannot read what came from {}: {error}", self.remote);
+        self.say(&outbound::connection_error(&fault(FaultKind::Protocol, text)));
+        self.fail(SessionError::Malformed(error.to_string()));
+    }
+
+    /// Ends the connection for a reason.
+    pub(super) fn fail(&mut self, error: SessionError) {
+        self.failure.get_or_insert(error);
+        self.finish();
+    }
+
+    /// Ends the connection.
+    pub(super) fn finish(&mut self) {
+        self.phase = Phase::Finished;
+        self.detach();
+    }
+
+    fn detach(&mut self) {
+        if std::mem::take(&mut self.attached) {
+            self.inputs.push_back(Input::Detach { conn: self.conn });
+        }
+    }
 
     /// Whether nothing more is read or said: write what is left, close the socket, post the last inputs.
     pub fn is_finished(&self) -> bool {
-        false
+        self.phase == Phase::Finished
     }
 
     /// Why the connection ended, if not by the peer's wish.
     pub fn failure(&self) -> Option<&SessionError> {
-        None
+        self.failure.as_ref()
     }
 
     /// Whether the peers agreed to set `TCP_NODELAY`; `None` before the greeting.
     pub fn tcp_no_delay(&self) -> Option<bool> {
-        None
+        (self.phase != Phase::Greeting).then(|| self.format.negotiated().tcp_no_delay)
+    }
+
+    /// The protocol's version; `None` before the greeting.
+    pub(super) fn version(&self) -> u8 {
+        self.format.negotiated().version
     }
 
     /// For the log: the peer's client id, user and address as far as they are known.
     pub fn describe(&self) -> String {
-        String::new()
+        match (self.peer.connection.is_some(), &self.peer.user) {
+            (false, _) => self.remote.to_string(),
+            (true, None) => format!("{} (client id {})", self.remote, self.peer.client_id),
+            (true, Some(user)) => format!("{} (client id {}, user {user})", self.remote, self.peer.client_id),
+        }
+    }
+}
+
+/// What a broker's greeting offers.
+fn wire_options(settings: &SessionSettings) -> WireFormatOptions {
+    let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    WireFormatOptions {
+        tight_encoding: settings.tight_encoding,
+        cache: settings.cache,
+        // Less than 101 slots hang Java senders.
+        cache_size: i32::try_from(settings.cache_size.clamp(101, 16_383)).unwrap_or(1_024),
+        tcp_no_delay: settings.tcp_no_delay,
+        max_frame_size: i64::try_from(settings.max_frame_size).unwrap_or(i64::MAX),
+        max_inactivity_ms: millis(settings.max_inactivity),
+        max_inactivity_initial_delay_ms: millis(settings.max_inactivity_initial_delay),
+        ..WireFormatOptions::default()
     }
 }
