@@ -15,7 +15,7 @@ use std::fs;
 
 use ferromq_openwire::json::{body_to_json, from_hex, map_to_json, to_json};
 use ferromq_openwire::{
-    Command, Framer, Limits, Message, Negotiated, WireFormat, WireFormatInfo, WireFormatOptions,
+    Command, Framer, Limits, Message, Negotiated, PrimitiveMap, WireFormat, WireFormatInfo, WireFormatOptions,
 };
 
 /// Longest line, in characters.
@@ -117,6 +117,13 @@ fn describe(command: &Command, format: &WireFormat) -> Result<String, Box<dyn Er
     };
     if let Some((message, fields)) = message {
         open(message, fields)?;
+    }
+    if let (Command::WireFormatInfo(info), Some(object)) = (command, fields.as_object_mut())
+        && let Some(bytes) = &info.marshalled_properties
+    {
+        object.remove("magic");
+        object.remove("marshalledProperties");
+        object.insert("options".to_owned(), map_to_json(&PrimitiveMap::decode(bytes, &Limits::default())?));
     }
     if let Some(object) = fields.as_object_mut() {
         object.remove("$type");

@@ -44,6 +44,13 @@ impl Framer {
         self.buffer.len()
     }
 
+    /// Gives the memory of the buffer back if nothing waits in it; for connections that fall silent.
+    pub fn release(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
     /// The next whole frame without its size prefix. A size above the limit is refused as soon as it is read.
     pub fn next_frame(&mut self) -> Result<Option<Bytes>> {
         let Some(prefix) = self.buffer.first_chunk::<4>() else { return Ok(None) };

@@ -74,7 +74,7 @@ pub use object::{ObjectId, ObjectRef};
 pub use properties::{Entries, Properties, RawStr, ValueRef};
 pub use structures::*;
 pub use text::WireStr;
-pub use throwable::{StackFrame, Throwable};
+pub use throwable::{ExceptionClass, StackFrame, Throwable};
 pub use transaction::{TransactionId, TransactionType};
 pub use value::{PrimitiveMap, Value};
 pub use wire_format::WireFormat;

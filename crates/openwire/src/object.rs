@@ -149,8 +149,8 @@ impl ObjectId {
                 let octets = |b: &Option<bytes::Bytes>| b.as_ref().map_or(0, bytes::Bytes::len);
                 octets(&id.global_transaction_id) + octets(&id.branch_qualifier)
             }
-            // What it holds is unknown, so it is charged more than a name ever is.
-            ObjectId::Other(_) => 65_536,
+            // What it holds is unknown, so it is charged the most that the cache accepts.
+            ObjectId::Other(_) => 3 * 65_536,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use crate::text::{WireStr, wire_to_str};
+use crate::text::{WireStr, is_plain, wire_to_str};
 
 /// The properties of a message as they came.
 #[derive(Clone, Copy, Debug)]
@@ -21,11 +21,12 @@ impl<'a> Properties<'a> {
 
     /// The value under a name; the last one if a peer wrote it twice, as in Java.
     pub fn get(&self, name: &str) -> Result<Option<ValueRef<'a>>> {
-        let wire = WireStr::from(name);
+        let plain = is_plain(name.as_bytes());
         let mut found = None;
         for entry in self.iter() {
             let (key, value) = entry?;
-            if key.as_wire() == wire.as_wire() || (!wire.is_plain() && key.to_wire_str()? == wire) {
+            let same = if plain { key.0 == name.as_bytes() } else { key.to_wire_str()? == *name };
+            if same {
                 found = Some(value);
             }
         }

@@ -97,26 +97,21 @@ impl Value {
     }
 
     /// Decodes the values of a stream body, one after the other to the end.
-    pub fn decode_stream(bytes: &Bytes, limits: &Limits) -> Result<Vec<Value>> {
+    pub fn decode_stream(bytes: &[u8], limits: &Limits) -> Result<Vec<Value>> {
         let mut reader = Reader::new(bytes, limits);
         let mut values = Vec::new();
+        let mut budget = limits.values;
         while !reader.is_empty() {
             if values.len() == limits.entries {
                 return Err(Error::TooManyEntries(limits.entries));
             }
-            values.push(Value::from_ref(reader.value()?, bytes, limits, &mut limits.values.clone(), 0)?);
+            values.push(Value::from_ref(reader.value()?, limits, &mut budget, 0)?);
         }
         Ok(values)
     }
 
     /// Owns a value; bytes are copied, because what is small must not keep a large body alive.
-    fn from_ref(
-        value: ValueRef<'_>,
-        frame: &Bytes,
-        limits: &Limits,
-        budget: &mut usize,
-        depth: u32,
-    ) -> Result<Self> {
+    fn from_ref(value: ValueRef<'_>, limits: &Limits, budget: &mut usize, depth: u32) -> Result<Self> {
         *budget = budget.checked_sub(1).ok_or(Error::TooManyEntries(limits.values))?;
         Ok(match value {
             ValueRef::Null => Value::Null,
@@ -131,7 +126,7 @@ impl Value {
             ValueRef::String(v) => Value::String(v.to_wire_str()?),
             ValueRef::Bytes(v) => Value::Bytes(Bytes::copy_from_slice(v)),
             ValueRef::Map(v) => {
-                Value::Map(PrimitiveMap::from_bytes(v, frame, limits, budget, deeper(limits, depth)?)?)
+                Value::Map(PrimitiveMap::from_bytes(v, limits, budget, deeper(limits, depth)?)?)
             }
             ValueRef::List(v) => {
                 let depth = deeper(limits, depth)?;
@@ -139,7 +134,7 @@ impl Value {
                 let count = reader.count()?.unwrap_or(0);
                 let mut values = Vec::new();
                 for _ in 0..count {
-                    values.push(Value::from_ref(reader.value()?, frame, limits, budget, depth)?);
+                    values.push(Value::from_ref(reader.value()?, limits, budget, depth)?);
                 }
                 Value::List(values)
             }
@@ -220,23 +215,17 @@ impl PrimitiveMap {
     }
 
     /// Decodes a whole map. A null map reads as an empty one.
-    pub fn decode(bytes: &Bytes, limits: &Limits) -> Result<Self> {
-        Self::from_bytes(bytes, bytes, limits, &mut limits.values.clone(), 0)
+    pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self> {
+        Self::from_bytes(bytes, limits, &mut { limits.values }, 0)
     }
 
-    fn from_bytes(
-        bytes: &[u8],
-        frame: &Bytes,
-        limits: &Limits,
-        budget: &mut usize,
-        depth: u32,
-    ) -> Result<Self> {
+    fn from_bytes(bytes: &[u8], limits: &Limits, budget: &mut usize, depth: u32) -> Result<Self> {
         let mut reader = Reader::new(bytes, limits);
         let count = reader.count()?.unwrap_or(0);
         let mut entries = Vec::new();
         for _ in 0..count {
             let (key, value) = reader.entry()?;
-            let value = Value::from_ref(value, frame, limits, budget, depth)?;
+            let value = Value::from_ref(value, limits, budget, depth)?;
             entries.push((WireStr::from_wire_tolerant(key.as_wire())?, value));
         }
         Ok(Self { entries })

@@ -130,6 +130,11 @@ impl WireFormat {
         encode_frame(command, self.layout(), &mut self.scratch, self.sent.as_mut(), out)
     }
 
+    /// Gives scratch memory back; for connections that fall silent.
+    pub fn release(&mut self) {
+        self.scratch = EncodeState::default();
+    }
+
     /// A framer for this format's limits.
     pub fn framer(&self) -> Framer {
         Framer::new(self.max_frame_size())
@@ -228,5 +233,37 @@ mod tests {
             }
             assert_eq!(got, [command.clone(), command]);
         }
+    }
+
+    #[test]
+    fn a_message_may_travel_in_a_form_that_the_sender_kept() {
+        // Given a peer that sets the second bit of a nested message, and then sends a whole frame inside
+        let mut format = WireFormat::new(Limits::default());
+        format.agreed.tight_encoding = true;
+        let message = Message {
+            destination: Some(Destination::queue("orders")),
+            timestamp: 1_700_000_000_123,
+            persistent: true,
+            ..Message::new(MessageKind::Text)
+        };
+        let mut kept = Vec::new();
+        format.encode(&message.clone().into(), &mut kept).unwrap();
+        // DataResponse: bits for responseRequired 0, not null 1, kept 1; ids; type of the message; its frame
+        let mut frame = vec![32, 1, 0b110, 0, 0, 0, 0, 0, 0, 0, 1, 28];
+        frame.extend_from_slice(&kept);
+        // When it is decoded, then the message is there
+        let Command::DataResponse(response) = format.decode(Bytes::from(frame)).unwrap() else { panic!() };
+        assert_eq!(response.data.as_deref(), Some(&Command::from(message)));
+    }
+
+    #[test]
+    fn structures_of_later_versions_are_neither_sent_nor_accepted() {
+        let ack = Command::from(crate::ProducerAck::default());
+        let mut out = Vec::new();
+        let mut old = WireFormat::loose(2, Limits::default());
+        let refused = old.encode(&ack, &mut out);
+        assert_eq!(refused, Err(Error::NotInVersion { name: "ProducerAck", version: 2 }));
+        WireFormat::loose(3, Limits::default()).encode(&ack, &mut out).unwrap();
+        assert_eq!(old.decode(body(&out)), Err(Error::UnknownType { code: 19, version: 2 }));
     }
 }

@@ -13,6 +13,9 @@ use crate::object::{ObjectId, ObjectRef};
 /// Slots that a sweep keeps free for the next frame.
 const FREE_SLOTS: usize = 100;
 
+/// Longest encoded object that a receiver keeps; the longest id has one or two strings of 64 KiB.
+const OBJECT_BYTES: usize = 3 * 65_536;
+
 /// One slot of the sender.
 #[derive(Clone, Debug)]
 enum Slot {
@@ -30,13 +33,13 @@ pub(crate) struct EncodeCache {
     null: Option<u16>,
     next: usize,
     evict: usize,
-    /// Slots given away since the sweep before the current frame.
-    fresh: usize,
+    /// How far `next` has moved since the sweep before the current frame.
+    advanced: usize,
 }
 
 impl EncodeCache {
     pub(crate) fn new(size: usize) -> Self {
-        Self { size, slots: Vec::new(), index: HashTable::new(), null: None, next: 0, evict: 0, fresh: 0 }
+        Self { size, slots: Vec::new(), index: HashTable::new(), null: None, next: 0, evict: 0, advanced: 0 }
     }
 
     fn live(&self) -> usize {
@@ -45,7 +48,7 @@ impl EncodeCache {
 
     /// Before each frame: forgets the oldest objects until there is room again.
     pub(crate) fn sweep(&mut self) {
-        self.fresh = 0;
+        self.advanced = 0;
         // Sizes up to 100 make the original loop for ever; emptying the map is safe for any peer.
         while self.live() > self.size.saturating_sub(FREE_SLOTS) && self.live() > 0 {
             self.free(self.evict);
@@ -82,6 +85,7 @@ impl EncodeCache {
     pub(crate) fn insert(&mut self, object: Option<ObjectRef<'_>>) -> Option<u16> {
         let at = self.next;
         self.next = (self.next + 1) % self.size;
+        self.advanced += 1;
         if self.live() >= self.size {
             return None;
         }
@@ -112,23 +116,17 @@ impl EncodeCache {
                 self.slots.push(slot);
             }
         }
-        self.fresh += 1;
         Some(index)
     }
 
-    /// Forgets what the current frame introduced, because it will not be sent.
-    pub(crate) fn roll_back(&mut self, start: usize) {
-        let mut at = start;
-        while at != self.next && self.fresh > 0 {
-            self.free(at);
-            at = (at + 1) % self.size;
+    /// Forgets what the current frame introduced, because it will not be sent. Older objects in slots that an
+    /// overflow passed over are forgotten too; they are only sent once more.
+    pub(crate) fn roll_back(&mut self) {
+        let count = self.advanced.min(self.size);
+        for back in 1..=count {
+            self.free((self.next + self.size - back) % self.size);
         }
-        self.fresh = 0;
-    }
-
-    /// Where the next object goes; the argument for [`EncodeCache::roll_back`].
-    pub(crate) fn position(&self) -> usize {
-        self.next
+        self.advanced = 0;
     }
 }
 
@@ -153,8 +151,13 @@ impl DecodeCache {
         Ok(self.slots.get(at).and_then(Option::as_ref))
     }
 
-    pub(crate) fn put(&mut self, index: i16, object: Option<ObjectId>) -> Result<()> {
+    /// Fills a slot with an object that took `wire_len` bytes of its frame.
+    pub(crate) fn put(&mut self, index: i16, object: Option<ObjectId>, wire_len: usize) -> Result<()> {
         let at = self.check(index)?;
+        // Ids are small; a structure of another kind could bring a body along.
+        if wire_len > OBJECT_BYTES {
+            return Err(Error::CacheTooLarge(OBJECT_BYTES));
+        }
         if at >= self.slots.len() {
             self.slots.resize(at + 1, None);
         }
@@ -242,19 +245,31 @@ mod tests {
         cache.sweep();
         insert(&mut cache, 1);
         cache.sweep();
-        let start = cache.position();
         insert(&mut cache, 2);
         cache.insert(None);
-        cache.roll_back(start);
+        cache.roll_back();
         assert_eq!((find(&cache, 1), find(&cache, 2), cache.find(None)), (Some(0), None, None));
+    }
+
+    #[test]
+    fn a_frame_that_fills_every_slot_can_be_taken_back() {
+        for extra in [0, 1, 50] {
+            let mut cache = EncodeCache::new(120);
+            cache.sweep();
+            for n in 0..120 + extra {
+                insert(&mut cache, n);
+            }
+            cache.roll_back();
+            assert!((0..120 + extra).all(|n| find(&cache, n).is_none()));
+        }
     }
 
     #[test]
     fn receivers_bound_the_bytes_of_names() {
         let mut cache = DecodeCache::new(4, 10);
-        cache.put(0, Some(id(1).into())).unwrap();
-        cache.put(0, Some(id(22).into())).unwrap();
-        assert_eq!(cache.put(1, Some(id(333).into())), Err(Error::CacheTooLarge(10)));
+        cache.put(0, Some(id(1).into()), 9).unwrap();
+        cache.put(0, Some(id(22).into()), 9).unwrap();
+        assert_eq!(cache.put(1, Some(id(333).into()), 9), Err(Error::CacheTooLarge(10)));
         assert_eq!(cache.get(4).unwrap_err(), Error::CacheIndex { index: 4, size: 4 });
         assert!(cache.get(3).unwrap().is_none());
     }

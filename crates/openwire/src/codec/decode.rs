@@ -275,11 +275,13 @@ impl<const TIGHT: bool> Source for Decoder<'_, TIGHT> {
         let is_new = self.flag()?;
         let index = self.short()?;
         if is_new {
+            let before = self.rest.len();
             let value: Option<T> = self.nested_value()?;
+            let wire_len = before - self.rest.len();
             if let Some(cache) = self.cache.as_deref_mut()
                 && index != -1
             {
-                cache.put(index, value.as_ref().map(T::to_object))?;
+                cache.put(index, value.as_ref().map(T::to_object), wire_len)?;
             }
             return Ok(value);
         }

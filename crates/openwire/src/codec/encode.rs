@@ -42,10 +42,8 @@ pub(crate) fn encode_frame(
     mut cache: Option<&mut EncodeCache>,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let mut undo = 0;
     if let Some(cache) = cache.as_deref_mut() {
         cache.sweep();
-        undo = cache.position();
     }
     let start = out.len();
     let written = if layout.tight {
@@ -56,7 +54,7 @@ pub(crate) fn encode_frame(
     if written.is_err() {
         out.truncate(start);
         if let Some(cache) = cache {
-            cache.roll_back(undo);
+            cache.roll_back();
         }
     }
     written
@@ -89,7 +87,6 @@ fn tight_frame(
     let code = command.code();
     state.bits.clear();
     state.data.clear();
-    state.data.shrink_to(SCRATCH);
     let mut encoder = Encoder::<true> {
         out: &mut state.data,
         bits: &mut state.bits,
@@ -121,6 +118,8 @@ fn tight_frame(
         from = at;
     }
     out.extend_from_slice(state.data.get(from..).unwrap_or_default());
+    state.data.clear();
+    state.data.shrink_to(SCRATCH);
     Ok(())
 }
 
