@@ -8,7 +8,7 @@
 //! * [`Follower`], [`Claimed`]: opening a store; a standby follows, a master claims.
 //! * [`StoreBackend`], [`StoreReader`]: writing and reading.
 //! * [`MemoryStore`]: no durability, for `--store memory` and as the reference; [`conformance`]: what every store
-//!   must pass.
+//!   must pass; [`driver`]: the threads that gather, commit, complete and load.
 //! * [`Recovered`]: what a new master finds: counts and positions, never the messages themselves.
 //!
 //! Invariants: a batch is never half visible after a crash; batches become durable in the order of their
@@ -17,6 +17,7 @@
 mod backend;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod driver;
 mod error;
 pub mod memory;
 mod op;

@@ -141,4 +141,13 @@ impl WriteBatch {
         }
         Ok(())
     }
+
+    /// About how many bytes it keeps in memory, and will write.
+    pub fn charge(&self) -> usize {
+        let messages = self.ops.iter().map(|op| match op {
+            StoreOp::PutMessage { message, subscriptions, .. } => message.charge() + subscriptions.len() * 8,
+            _ => 0,
+        });
+        self.ops.len() * size_of::<StoreOp>() + messages.sum::<usize>()
+    }
 }
