@@ -8,28 +8,23 @@ use ferromq_openwire::{Limits, PrimitiveMap, Properties, ValueRef};
 use super::names::wire_str;
 
 /// Reads and amends primitive maps (OpenWire, "primitive values").
-#[derive(Clone, Debug, Default)]
-pub struct OpenWireProperties {
-    limits: Limits,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenWireProperties;
 
-impl OpenWireProperties {
-    fn find<'a>(&'a self, raw: &'a Bytes, name: &str) -> Option<ValueRef<'a>> {
-        let properties = Properties::new(raw, &self.limits);
-        if name.bytes().any(|byte| byte == 0 || byte >= 0x80) {
-            return properties.get(name).ok().flatten();
-        }
-        // A plain name is the same bytes in every encoding, so that nothing needs to be made for the search. The
-        // last of two entries counts, as in Java.
-        let mut found = None;
-        for entry in properties.iter() {
-            let (key, value) = entry.ok()?;
-            if key.as_wire() == name.as_bytes() {
-                found = Some(value);
-            }
-        }
-        found
+fn find<'a>(properties: &Properties<'a>, name: &str) -> Option<ValueRef<'a>> {
+    if name.bytes().any(|byte| byte == 0 || byte >= 0x80) {
+        return properties.get(name).ok().flatten();
     }
+    // A plain name is the same bytes in every encoding, so that nothing needs to be made for the search. The last of
+    // two entries counts, as in Java.
+    let mut found = None;
+    for entry in properties.iter() {
+        let (key, value) = entry.ok()?;
+        if key.as_wire() == name.as_bytes() {
+            found = Some(value);
+        }
+    }
+    found
 }
 
 impl PropertyCodec for OpenWireProperties {
@@ -37,7 +32,8 @@ impl PropertyCodec for OpenWireProperties {
         if encoding != Encoding::OpenWire {
             return None;
         }
-        Some(match self.find(raw, name)? {
+        let limits = Limits::default();
+        Some(match find(&Properties::new(raw, &limits), name)? {
             ValueRef::Null => Value::Null,
             ValueRef::Bool(value) => Value::Bool(value),
             ValueRef::Byte(value) => Value::Byte(value),
@@ -54,7 +50,8 @@ impl PropertyCodec for OpenWireProperties {
     }
 
     fn with_properties(&self, _: Encoding, raw: Option<&Bytes>, entries: &[(&str, Value)]) -> Bytes {
-        let mut map = raw.and_then(|raw| PrimitiveMap::decode(raw, &self.limits).ok()).unwrap_or_default();
+        let mut map =
+            raw.and_then(|raw| PrimitiveMap::decode(raw, &Limits::default()).ok()).unwrap_or_default();
         for (name, value) in entries {
             let value = match value {
                 Value::Bool(value) => wire::Value::Bool(*value),
@@ -81,7 +78,7 @@ mod tests {
 
     #[test]
     fn what_was_set_is_read_back_and_replaces_what_was_there() {
-        let codec = OpenWireProperties::default();
+        let codec = OpenWireProperties;
         let first = codec.with_properties(
             CODEC,
             None,
@@ -97,7 +94,7 @@ mod tests {
 
     #[test]
     fn damaged_properties_read_as_absent_and_are_replaced() {
-        let codec = OpenWireProperties::default();
+        let codec = OpenWireProperties;
         let damaged = Bytes::from_static(&[0, 0, 0, 9, 0, 1]);
         assert_eq!(codec.property(CODEC, &damaged, "a"), None);
         let mended = codec.with_properties(CODEC, Some(&damaged), &[("a", Value::Bool(true))]);

@@ -77,6 +77,8 @@ pub struct Session {
     options: WireFormatOptions,
     format: WireFormat,
     framer: Framer,
+    /// Bytes in the framer when they were last counted.
+    buffered: usize,
     monitor: Monitor,
     paused: bool,
     attached: bool,
@@ -100,6 +102,7 @@ impl Session {
             requests_in_flight: 0,
             inputs: VecDeque::new(),
             framer: Framer::new(limits.greeting_bytes),
+            buffered: 0,
             format: WireFormat::new(limits),
             monitor: Monitor::new(&settings, now.mono),
             paused: false,
@@ -124,9 +127,11 @@ impl Session {
         self.framer.buffer()
     }
 
-    /// `bytes` more bytes were appended to the read buffer.
-    pub fn received(&mut self, bytes: usize) {
-        self.monitor.heard(bytes);
+    /// Bytes were appended to the read buffer.
+    pub fn received(&mut self, _now: Now) {
+        let buffered = self.framer.buffered();
+        self.monitor.heard(buffered.saturating_sub(self.buffered));
+        self.buffered = buffered;
     }
 
     /// The next thing for the engine: decodes at most as many frames as it takes to find one.
@@ -138,13 +143,15 @@ impl Session {
             if !self.is_listening() {
                 return None;
             }
-            match self.framer.next_frame() {
+            let next = self.framer.next_frame();
+            self.buffered = self.framer.buffered();
+            match next {
                 Ok(Some(frame)) => {
                     self.monitor.frame_done();
                     self.take_frame(frame, now);
                 }
                 Ok(None) => {
-                    self.monitor.partial(self.framer.buffered() > 0, now.mono);
+                    self.monitor.partial(self.buffered > 0, now.mono);
                     return None;
                 }
                 Err(error) => self.fail_malformed(&error),
