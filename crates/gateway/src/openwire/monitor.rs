@@ -90,6 +90,13 @@ impl Monitor {
         }
     }
 
+    /// A sign of life was sent; it does not count against the next one, or they would come only every other round.
+    pub(super) fn kept_alive(&mut self) {
+        if let Some(writes) = &mut self.writes {
+            writes.busy = false;
+        }
+    }
+
     /// Whether the bytes end inside a frame, now that everything whole was taken.
     pub(super) fn partial(&mut self, is_partial: bool, now: Instant) {
         match (is_partial, self.frame) {

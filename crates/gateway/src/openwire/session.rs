@@ -406,7 +406,10 @@ impl Session {
             Phase::Lingering(until) if now.mono >= until => self.finish(),
             Phase::Lingering(_) => {}
             _ => match self.monitor.tick(now.mono, self.out.is_empty()) {
-                Some(Due::KeepAlive) => self.say(&wire::KeepAliveInfo::default().into()),
+                Some(Due::KeepAlive) => {
+                    self.say(&wire::KeepAliveInfo::default().into());
+                    self.monitor.kept_alive();
+                }
                 Some(Due::Fail(error)) => self.fail(error),
                 None => {}
             },
