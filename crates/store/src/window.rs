@@ -102,6 +102,11 @@ impl ProducerWindows {
         self.windows.get(producer).is_some_and(|(_, window)| window.contains(sequence))
     }
 
+    /// The window of a producer, if it is remembered.
+    pub fn window(&self, producer: &ProducerId) -> Option<&ProducerWindow> {
+        self.windows.get(producer).map(|(_, window)| window)
+    }
+
     /// Notes that a producer's message is stored.
     pub fn record(&mut self, producer: &ProducerId, sequence: i64) {
         self.uses += 1;

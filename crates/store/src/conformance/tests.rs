@@ -22,4 +22,4 @@ impl World for MemoryWorld {
     }
 }
 
-crate::conformance_tests!(|| MemoryWorld { store: MemoryStore::default() });
+crate::conformance_tests!(on_real_disk || MemoryWorld { store: MemoryStore::default() });

@@ -1,0 +1,136 @@
+//! [`SqliteStore`]: a file that may be there, before it is claimed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ferromq_env::{Disk, DiskFile, OpenMode, SystemDisk};
+use ferromq_model::{Epoch, Ticket};
+use ferromq_store::{Budget, Claimed, Follower, Position, StoreError};
+use rusqlite::{TransactionBehavior, params};
+
+use crate::backend::{Backend, stored_epoch};
+use crate::error::{database, int, io};
+use crate::reader::Reader;
+use crate::schema::{open_to_read, open_to_write};
+use crate::state::{State, execute};
+
+/// Settings of a store.
+#[derive(Clone, Copy, Debug)]
+pub struct SqliteOptions {
+    /// Bytes that messages may take before new ones are refused; a part is kept for acknowledgements.
+    pub max_bytes: u64,
+}
+
+impl Default for SqliteOptions {
+    /// No limit but the disk's.
+    fn default() -> Self {
+        Self { max_bytes: u64::MAX }
+    }
+}
+
+impl SqliteOptions {
+    /// What stays free for acknowledgements and reclaim.
+    pub(crate) const fn reserve(self) -> u64 {
+        let eighth = self.max_bytes / 8;
+        if eighth < 16 << 20 { eighth } else { 16 << 20 }
+    }
+}
+
+/// A store in an SQLite file.
+#[derive(Clone, Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    options: SqliteOptions,
+    seen: Epoch,
+}
+
+impl SqliteStore {
+    /// The store at `path`; nothing is opened or made yet.
+    pub fn new(path: &Path, options: SqliteOptions) -> Self {
+        Self { path: path.to_owned(), options, seen: Epoch::default() }
+    }
+
+    fn try_claim(&mut self, epoch: Epoch) -> Result<Claimed, StoreError> {
+        let lock = self.lock()?;
+        let mut connection = open_to_write(&self.path)?;
+        let wrong = |error: rusqlite::Error| database(&self.path, &error);
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
+        self.seen = stored_epoch(&transaction).map_err(wrong)?;
+        if epoch.number <= self.seen.number {
+            let store = self.path.display().to_string();
+            return Err(StoreError::Fenced { store, ours: epoch, theirs: self.seen });
+        }
+        let values = params![int(epoch.number), epoch.claim.0.cast_signed()];
+        execute(&transaction, "UPDATE reign SET number = ?1, claim = ?2", values).map_err(wrong)?;
+        transaction.commit().map_err(wrong)?;
+        // The names of the file and its log are safe before anything is acknowledged.
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        SystemDisk.sync_dir(folder).map_err(|source| io("sync", folder, source))?;
+
+        let state = State::load(&connection).map_err(wrong)?;
+        let recovered = state.recovered(epoch);
+        let reader = open_to_read(&self.path)?.ok_or_else(|| {
+            StoreError::Bug(format!("{} is empty although it was claimed", self.path.display()))
+        })?;
+        let backend = Backend {
+            connection,
+            state,
+            path: self.path.clone(),
+            options: self.options,
+            epoch,
+            last: Ticket(0),
+            syncs: true,
+            failed: false,
+            checkpointed: 0,
+            lock,
+        };
+        Ok(Claimed {
+            backend: Box::new(backend),
+            reader: Box::new(Reader { connection: reader, path: self.path.clone() }),
+            recovered,
+        })
+    }
+
+    /// SQLite's own locks come and go with transactions; this one says whose the file is as long as he lives.
+    fn lock(&self) -> Result<Arc<dyn DiskFile>, StoreError> {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".lock");
+        let name = PathBuf::from(name);
+        if let Some(folder) = self.path.parent() {
+            SystemDisk.create_dir_all(folder).map_err(|source| io("create", folder, source))?;
+        }
+        let file =
+            SystemDisk.open(&name, OpenMode::CreateOrKeep).map_err(|source| io("open", &name, source))?;
+        if file.try_lock().map_err(|source| io("lock", &name, source))? {
+            let text = format!("process {}", std::process::id());
+            let noted = file.set_len(0).and_then(|()| file.write_at(text.as_bytes(), 0));
+            noted.map_err(|source| io("write", &name, source))?;
+            return Ok(file);
+        }
+        let mut text = [0; 64];
+        let read = file.read_at(&mut text, 0).unwrap_or(0);
+        let holder = String::from_utf8_lossy(text.get(..read).unwrap_or_default()).into_owned();
+        Err(StoreError::InUse { store: self.path.display().to_string(), holder })
+    }
+}
+
+impl Follower for SqliteStore {
+    fn follow(&mut self, _budget: Budget) -> Result<Position, StoreError> {
+        if let Some(connection) = open_to_read(&self.path)? {
+            self.seen = stored_epoch(&connection).map_err(|error| database(&self.path, &error))?;
+        }
+        Ok(Position(self.seen.number))
+    }
+
+    fn claim(mut self: Box<Self>, epoch: Epoch) -> Result<Claimed, (Box<dyn Follower>, StoreError)> {
+        match self.try_claim(epoch) {
+            Ok(claimed) => Ok(claimed),
+            Err(error) => Err((self, error)),
+        }
+    }
+
+    fn seen_epoch(&self) -> Epoch {
+        self.seen
+    }
+}
