@@ -1,0 +1,103 @@
+//! What several sections together must make sense of.
+
+use std::collections::BTreeMap;
+
+use ferromq_uri::Host;
+
+use crate::{
+    reader::Reader,
+    sections::{Config, StoreKind, SyncPolicy},
+    source::Source,
+};
+
+pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
+    login(config, reader);
+    addresses(config, reader);
+    store(config, reader);
+    policies(config, reader);
+}
+
+/// A file that asks for a login never starts an open broker, and an open one is not reachable from elsewhere by accident.
+fn login(config: &Config, reader: &mut Reader<'_>) {
+    if !config.users.is_empty() {
+        return;
+    }
+    if let Some(source) = reader.place("user") {
+        let remedy = "complete them, or remove [[user]] for a broker without logins";
+        reader.error(&source, "users are configured, but none of them can log in", remedy);
+        return;
+    }
+    if config.auth.allow_anonymous_remote {
+        return;
+    }
+    for listener in &config.listeners {
+        if !listener.uri.endpoint.host.is_loopback() {
+            let problem = format!("{} is open to other machines, and no users are configured", listener.text);
+            let remedy = "add a [[user]], listen on 127.0.0.1, or set auth.allow_anonymous_remote = true";
+            reader.error(&listener.source, problem, remedy);
+        }
+    }
+}
+
+fn addresses(config: &Config, reader: &mut Reader<'_>) {
+    if config.listeners.is_empty() && reader.diagnostics.is_empty() {
+        let source = reader.source("listen");
+        reader.error(&source, "there is nothing to listen on", "write listen = [\"tcp://127.0.0.1:61616\"]");
+    }
+    let mut taken = BTreeMap::new();
+    for listener in &config.listeners {
+        let endpoint = &listener.uri.endpoint;
+        // Port 0 is another one each time.
+        if endpoint.port == Some(0) {
+            continue;
+        }
+        let host = match &endpoint.host {
+            Host::Name(name) => name.to_ascii_lowercase(),
+            other => other.to_string(),
+        };
+        if taken.insert((host, endpoint.port_or_default()), ()).is_some() {
+            let problem = format!("{endpoint} is listened on twice");
+            reader.error(&listener.source, problem, "give each listener its own port");
+        }
+    }
+}
+
+fn store(config: &Config, reader: &mut Reader<'_>) {
+    let store = &config.store;
+    let interval = reader.source("store.sync_interval_ms");
+    if interval != Source::Default && store.sync != SyncPolicy::Periodic {
+        reader.warn(&interval, "sync_interval_ms has no effect", "it belongs to sync = \"periodic\"");
+    }
+    let least = store.reserve_bytes.saturating_add(store.segment_bytes.saturating_mul(2));
+    if store.max_bytes.is_some_and(|max_bytes| max_bytes < least) {
+        let problem = "max_bytes leaves no room for two segments and the reserve";
+        reader.error(
+            &reader.source("store.max_bytes"),
+            problem,
+            "raise it, or lower segment_bytes or reserve_bytes",
+        );
+    }
+    if store.kind == StoreKind::Journal && store.segment_bytes < config.limits.max_frame_bytes / 8 {
+        let source = reader.source("store.segment_bytes");
+        let problem = "segment_bytes is below an eighth of limits.max_frame_bytes, so that large messages need a segment each";
+        reader.warn(&source, problem, "raise it, or lower max_frame_bytes");
+    }
+    if config.limits.max_frame_bytes > config.limits.memory_bytes {
+        let source = reader.source("limits.max_frame_bytes");
+        reader.error(&source, "max_frame_bytes is above memory_bytes", "one message must fit into memory");
+    }
+}
+
+fn policies(config: &Config, reader: &mut Reader<'_>) {
+    let mut seen = BTreeMap::new();
+    for policy in &config.policies {
+        for topics in [false, true] {
+            let holds = if topics { policy.topics } else { policy.queues };
+            if holds && seen.insert((topics, policy.pattern.as_str()), ()).is_some() {
+                let problem = format!("there are two policies for '{}'", policy.pattern);
+                reader.error(&policy.source, problem, "make them one");
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The configuration of a broker: a TOML file, `FERROMQ_…` variables and the command line, in this order of weight,
+//! over defaults that are ActiveMQ's where ActiveMQ has one.
+//!
+//! This crate opens no file and reads no environment: texts come in with [`Input`], and [`load`] makes a checked
+//! [`Config`] of them or a list of all mistakes. It knows no engine and no store either; it says what was asked for.
+//!
+//! Main types: [`Input`], [`load`], [`Loaded`], [`Config`]; [`Diagnostics`] and [`Diagnostic`]; [`Source`].
+//!
+//! Invariants:
+//! * Every value remembers where it comes from, and [`Loaded::effective`] prints it.
+//! * A key that nobody asked for is an error with line, column and the nearest known key.
+//! * All mistakes are reported at once.
+//! * Without users the broker listens on loopback only, unless `auth.allow_anonymous_remote` says otherwise.
+//! * No password is printed, neither by [`Loaded::effective`] nor by `Debug` nor in a diagnostic.
+//!
+//! ```
+//! use ferromq_config::{Input, load};
+//!
+//! let input = Input::default()
+//!     .file("ferromq.toml", "listen = ['tcp://127.0.0.1:61616']\n[store]\nsegment_bytes = '32 MiB'\n")
+//!     .variable("FERROMQ_STORE_SYNC", "periodic")
+//!     .flag("--name", "broker.name", "node-1");
+//! let loaded = load(&input)?;
+//! assert_eq!(loaded.config.broker.name, "node-1");
+//! assert_eq!(loaded.config.store.segment_bytes, 32 << 20);
+//! assert!(loaded.effective().contains("name = \"node-1\"  # --name"));
+//!
+//! let wrong = load(&Input::default().file("ferromq.toml", "[broker]\nnmae = 'x'\n")).unwrap_err();
+//! assert_eq!(wrong.to_string(), "ferromq.toml:2:1: error: unknown key 'nmae' in [broker]; did you mean name?");
+//! # Ok::<(), ferromq_config::Diagnostics>(())
+//! ```
+
+mod check;
+mod diagnostic;
+mod document;
+mod effective;
+mod load;
+mod reader;
+mod sections;
+mod source;
+mod toml_file;
+mod value;
+
+pub use diagnostic::{Diagnostic, Diagnostics, ErrorKind, Severity};
+pub use load::{Input, Loaded, MAX_FILE_BYTES, load};
+pub use sections::{
+    Auth, Broker, Config, DeadLetter, DeadLetterStrategy, Limits, Listener, Log, LogFormat, LogLevel,
+    NoSpace, PendingLimit, Policy, PolicyAdvisories, Prefetch, Secret, Store, StoreKind, SyncPolicy, User,
+    UserSecret,
+};
+pub use source::Source;

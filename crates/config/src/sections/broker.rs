@@ -1,0 +1,63 @@
+//! `[broker]`: who this broker is; `[auth]`: whom it lets in without a login.
+
+use crate::reader::Reader;
+
+/// Who this broker is, and how it stops.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Broker {
+    /// `name`: the name in advisories, error texts and networks.
+    pub name: String,
+    /// `data_dir`: the folder of everything that outlives the process.
+    pub data_dir: String,
+    /// `shutdown_drain_ms`: how long a stop waits for what is in flight.
+    pub shutdown_drain_ms: u64,
+    /// `advisories`: whether the broker tells about itself on `ActiveMQ.Advisory.` topics.
+    pub advisories: bool,
+    /// `populate_user_id`: whether messages carry JMSXUserID, the name of the user who sent them.
+    pub populate_user_id: bool,
+    /// `allow_link_stealing`: whether a new connection may take a client id from an old one.
+    pub allow_link_stealing: bool,
+    /// `gc_inactive_period_ms`: how often destinations are searched for inactive ones; 0 for never.
+    pub gc_inactive_period_ms: u64,
+}
+
+/// Whom the broker lets in without a login.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Auth {
+    /// `allow_anonymous_remote`: whether a broker without users may listen beyond loopback.
+    pub allow_anonymous_remote: bool,
+}
+
+const MAX_NAME_CHARS: usize = 128;
+
+impl Broker {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section("broker");
+        let name = |text: &str| {
+            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':');
+            !text.is_empty() && text.len() <= MAX_NAME_CHARS && text.chars().all(fits)
+        };
+        let broker = Self {
+            name: section.text("name", "localhost", "a name of letters, digits, '.', '_', '-' and ':'", name),
+            data_dir: section.text("data_dir", "ferromq-data", "a folder", |text| !text.trim().is_empty()),
+            shutdown_drain_ms: section.millis("shutdown_drain_ms", 10_000, 0..=3_600_000),
+            advisories: section.bool("advisories", true),
+            populate_user_id: section.bool("populate_user_id", false),
+            allow_link_stealing: section.bool("allow_link_stealing", false),
+            gc_inactive_period_ms: section.millis("gc_inactive_period_ms", 0, 0..=u64::MAX),
+        };
+        section.finish();
+        broker
+    }
+}
+
+impl Auth {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section("auth");
+        let auth = Self { allow_anonymous_remote: section.bool("allow_anonymous_remote", false) };
+        section.finish();
+        auth
+    }
+}

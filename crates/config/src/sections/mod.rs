@@ -1,0 +1,57 @@
+//! The sections of a configuration, one file each: their values and how they are read.
+
+mod broker;
+mod limits;
+mod listener;
+mod log;
+mod policy;
+mod store;
+mod user;
+
+pub use broker::{Auth, Broker};
+pub use limits::{Limits, NoSpace};
+pub use listener::Listener;
+pub use log::{Log, LogFormat, LogLevel};
+pub use policy::{DeadLetter, DeadLetterStrategy, PendingLimit, Policy, PolicyAdvisories, Prefetch};
+pub use store::{Store, StoreKind, SyncPolicy};
+pub use user::{Secret, User, UserSecret};
+
+use crate::reader::Reader;
+
+/// A whole configuration, checked.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// `listen` and `[[listener]]`.
+    pub listeners: Vec<Listener>,
+    /// `[broker]`.
+    pub broker: Broker,
+    /// `[auth]`.
+    pub auth: Auth,
+    /// `[store]`.
+    pub store: Store,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[log]`.
+    pub log: Log,
+    /// `[[policy]]`, in the order of the file.
+    pub policies: Vec<Policy>,
+    /// `[[user]]`, in the order of the file.
+    pub users: Vec<User>,
+}
+
+impl Config {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
+        let listeners = listener::read(reader);
+        Self {
+            listeners,
+            broker: Broker::read(reader),
+            auth: Auth::read(reader),
+            store: Store::read(reader),
+            limits: Limits::read(reader),
+            log: Log::read(reader),
+            policies: policy::read(reader),
+            users: user::read(reader),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! `[store]`: where and how messages are kept.
+
+use crate::reader::Reader;
+
+/// Where and how messages are kept.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Store {
+    /// `kind`.
+    pub kind: StoreKind,
+    /// `segment_bytes`: the size of one journal file.
+    pub segment_bytes: u64,
+    /// `sync`.
+    pub sync: SyncPolicy,
+    /// `sync_interval_ms`: how much time `sync = "periodic"` may lose.
+    pub sync_interval_ms: u64,
+    /// `max_bytes`: the most that the store takes on the disk; `None` for as much as there is.
+    pub max_bytes: Option<u64>,
+    /// `reserve_bytes`: kept free for acknowledgements, reclaim and shutdown when the disk is full.
+    pub reserve_bytes: u64,
+    /// `checkpoint_bytes`: written bytes after which the index is saved; it bounds the time of a start.
+    pub checkpoint_bytes: u64,
+}
+
+/// What messages are kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreKind {
+    /// `journal`: the embedded journal.
+    Journal,
+    /// `sqlite`: a SQLite database.
+    Sqlite,
+    /// `memory`: nothing outlives the process.
+    Memory,
+}
+
+/// When written data is made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SyncPolicy {
+    /// `always`: before it is acknowledged.
+    Always,
+    /// `periodic`: every `sync_interval_ms`; a power cut loses what was acknowledged since.
+    Periodic,
+    /// `never`: when the operating system does; a power cut may lose much that was acknowledged.
+    Never,
+}
+
+impl Store {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        const MIB: u64 = 1 << 20;
+        let kinds =
+            [("journal", StoreKind::Journal), ("sqlite", StoreKind::Sqlite), ("memory", StoreKind::Memory)];
+        let syncs = [
+            ("always", SyncPolicy::Always),
+            ("periodic", SyncPolicy::Periodic),
+            ("never", SyncPolicy::Never),
+        ];
+        let mut section = reader.section("store");
+        let store = Self {
+            kind: section.choice("kind", StoreKind::Journal, &kinds),
+            segment_bytes: section.bytes("segment_bytes", 32 * MIB, MIB..=1024 * MIB),
+            sync: section.choice("sync", SyncPolicy::Always, &syncs),
+            sync_interval_ms: section.millis("sync_interval_ms", 1_000, 1..=60_000),
+            max_bytes: section.bytes_or_none("max_bytes", None, 16 * MIB..=u64::MAX),
+            reserve_bytes: section.bytes("reserve_bytes", 64 * MIB, 0..=u64::MAX),
+            checkpoint_bytes: section.bytes("checkpoint_bytes", 256 * MIB, MIB..=u64::MAX),
+        };
+        section.finish();
+        store
+    }
+}

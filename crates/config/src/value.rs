@@ -1,0 +1,137 @@
+//! Single values: how they are read from a file, or from the text of a variable or flag, and how they are printed.
+
+use crate::document::Value;
+
+/// A value that was found, before it has a type.
+pub(crate) enum Raw<'a> {
+    /// From a file, where it has a type already.
+    Typed(&'a Value),
+    /// From the environment or the command line, where all is text.
+    Text(&'a str),
+}
+
+impl Raw<'_> {
+    pub(crate) fn bool(&self) -> Option<bool> {
+        match self {
+            Raw::Typed(Value::Bool(value)) => Some(*value),
+            Raw::Typed(_) => None,
+            Raw::Text(text) => text.trim().to_ascii_lowercase().parse().ok(),
+        }
+    }
+
+    pub(crate) fn int(&self) -> Option<i64> {
+        match self {
+            Raw::Typed(Value::Int(value)) => Some(*value),
+            Raw::Typed(_) => None,
+            Raw::Text(text) => text.trim().replace('_', "").parse().ok(),
+        }
+    }
+
+    pub(crate) fn float(&self) -> Option<f64> {
+        match self {
+            Raw::Typed(Value::Float(value)) => Some(*value),
+            Raw::Typed(Value::Int(value)) => Some(*value as f64),
+            Raw::Typed(_) => None,
+            Raw::Text(text) => text.trim().parse().ok(),
+        }
+        .filter(|value| value.is_finite())
+    }
+
+    /// A number of bytes, or a text such as `64 MiB`, `64mb` or `1g`. As in ActiveMQ all units are powers of 1024.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        match self {
+            Raw::Typed(Value::Int(value)) => u64::try_from(*value).ok(),
+            Raw::Typed(Value::Text(text)) => bytes(text),
+            Raw::Typed(_) => None,
+            Raw::Text(text) => bytes(text),
+        }
+    }
+
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Raw::Typed(Value::Text(text)) => Some(text),
+            Raw::Typed(_) => None,
+            Raw::Text(text) => Some(text),
+        }
+    }
+
+    /// What was found, for the reader of an error.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Raw::Typed(Value::Bool(value)) => value.to_string(),
+            Raw::Typed(Value::Int(value)) => value.to_string(),
+            Raw::Typed(Value::Float(value)) => value.to_string(),
+            Raw::Typed(Value::Text(text)) => format!("'{}'", shortened(text)),
+            Raw::Typed(value) => value.type_name().to_owned(),
+            Raw::Text(text) => format!("'{}'", shortened(text)),
+        }
+    }
+}
+
+fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        "t" | "tb" | "tib" => 1_u64 << 40,
+        _ => return None,
+    };
+    number.replace('_', "").parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// A text as a TOML string.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut result = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => result.push_str("\\\""),
+            '\\' => result.push_str("\\\\"),
+            '\n' => result.push_str("\\n"),
+            '\t' => result.push_str("\\t"),
+            '\r' => result.push_str("\\r"),
+            c if c.is_control() => result.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => result.push(c),
+        }
+    }
+    result.push('"');
+    result
+}
+
+/// Enough of a text to recognise it.
+pub(crate) fn shortened(text: &str) -> String {
+    const CHARS: usize = 80;
+    match text.char_indices().nth(CHARS) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned() + "…",
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_have_units_of_1024() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("1048576", Some(1 << 20)),
+            ("64 MiB", Some(64 << 20)),
+            ("64mb", Some(64 << 20)),
+            ("1g", Some(1 << 30)),
+            ("2 TB", Some(2 << 40)),
+            ("1_024 kb", Some(1 << 20)),
+            ("", None),
+            ("mb", None),
+            ("1.5 GB", None),
+            ("-1", None),
+            ("64 miles", None),
+            ("99999999999 TB", None),
+        ] {
+            assert_eq!(bytes(text), expected, "{text}");
+        }
+    }
+}
