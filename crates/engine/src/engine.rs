@@ -1,59 +1,283 @@
 //! [`Engine`]: the one owner of all broker state.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ferromq_model::{Epoch, Instant, Now, PropertyCodec};
-use ferromq_store::Recovered;
+use ferromq_model::{Epoch, Instant, Now, PropertyCodec, Sequence, SubscriptionName, Text};
+use rustc_hash::FxHashMap;
 
-use crate::{Input, Output, Settings, View};
+use crate::advisory::Herald;
+use crate::arena::Arena;
+use crate::consumer::{Consumer, ConsumerKey};
+use crate::dedup::Dedup;
+use crate::durable::{Durable, DurableKey};
+use crate::flow::Flow;
+use crate::load::Loads;
+use crate::outbox::{Held, Outbox};
+use crate::place::{Body, PlaceKey, Places};
+use crate::registry::Connection;
+use crate::{ConnId, Fault, FaultKind, Input, Intent, Output, Settings, Tag};
 
 /// Where the engine puts what is to be done, in order.
 pub type Outputs = Vec<Output>;
 
+/// What is to be looked at again when its time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// A consumer's pull has waited long enough.
+    Pull(ConsumerKey),
+    /// A queue may begin to dispatch.
+    Open(PlaceKey),
+    /// Search a destination for expired messages.
+    Sweep(PlaceKey),
+    /// Sends have waited long enough for room, or the log should name them again.
+    Parked(PlaceKey),
+    /// A refused connection has had time to read why.
+    Refused(ConnId),
+}
+
+/// What may have something to hand out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    Place(PlaceKey),
+    Consumer(ConsumerKey),
+}
+
 /// All queues, topics, subscriptions, consumers, producers and transactions of one broker.
 #[derive(Debug)]
 pub struct Engine {
-    settings: Settings,
-    codec: Arc<dyn PropertyCodec>,
-    epoch: Epoch,
+    pub(crate) settings: Settings,
+    pub(crate) codec: Arc<dyn PropertyCodec>,
+    pub(crate) now: Now,
+    pub(crate) outbox: Outbox,
+    pub(crate) connections: FxHashMap<ConnId, Connection>,
+    pub(crate) clients: FxHashMap<Text, ConnId>,
+    pub(crate) connection_ids: FxHashMap<Text, ConnId>,
+    pub(crate) consumers: Arena<Consumer>,
+    pub(crate) places: Places,
+    pub(crate) durables: Arena<Durable>,
+    pub(crate) durable_names: BTreeMap<SubscriptionName, DurableKey>,
+    pub(crate) dedup: Dedup,
+    pub(crate) flow: Flow,
+    pub(crate) loads: Loads,
+    pub(crate) herald: Herald,
+    pub(crate) timers: BTreeSet<(Instant, Timer)>,
+    pub(crate) dirty: Vec<Wake>,
+    /// Attachments with room, while a queue is dispatched.
+    pub(crate) open: Vec<usize>,
+    pub(crate) next_sequence: u64,
+    pub(crate) next_destination: u64,
+    pub(crate) next_subscription: u64,
+    pub(crate) duplicates: u64,
 }
 
 impl Engine {
     /// An engine without destinations, whose units of work carry `epoch`.
     pub fn new(settings: Settings, codec: Arc<dyn PropertyCodec>, epoch: Epoch) -> Self {
-        Self { settings, codec, epoch }
-    }
-
-    /// Takes over what the store holds; once, before the first [`Engine::handle`].
-    pub fn recover(&mut self, recovered: Recovered, out: &mut Outputs) {
-        let _ = (recovered, out);
+        Self {
+            dedup: Dedup::new(settings.dedup),
+            herald: Herald::new(&settings),
+            settings,
+            codec,
+            now: Now::default(),
+            outbox: Outbox::new(epoch),
+            connections: FxHashMap::default(),
+            clients: FxHashMap::default(),
+            connection_ids: FxHashMap::default(),
+            consumers: Arena::default(),
+            places: Places::default(),
+            durables: Arena::default(),
+            durable_names: BTreeMap::new(),
+            flow: Flow::default(),
+            loads: Loads::default(),
+            timers: BTreeSet::new(),
+            dirty: Vec::new(),
+            open: Vec::new(),
+            next_sequence: 1,
+            next_destination: 1,
+            next_subscription: 1,
+            duplicates: 0,
+        }
     }
 
     /// Lets something happen, and says what is to be done about it.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Outputs) {
-        let _ = (now, input, out, &self.settings, &self.codec, self.epoch);
+        self.now = now;
+        self.outbox.swap(out);
+        match input {
+            Input::Attach { conn } => {
+                self.connections.entry(conn).or_default();
+            }
+            Input::Detach { conn } => self.detach(conn),
+            Input::Intent { conn, tag, intent } => self.intend(conn, tag, intent),
+            Input::Persisted { upto } => self.persisted(upto),
+            Input::Loaded { load, content } => self.loaded(load, content),
+            Input::Resources { space } => self.measured(space),
+            Input::Congested { conn, full } => self.congested(conn, full),
+        }
+        self.settle();
+        self.outbox.seal();
+        self.outbox.swap(out);
     }
 
     /// Lets time pass: to be called at [`Engine::next_deadline`], or at any time.
     pub fn tick(&mut self, now: Now, out: &mut Outputs) {
-        let _ = (now, out);
+        self.now = now;
+        self.outbox.swap(out);
+        while let Some((at, timer)) = self.timers.first().copied()
+            && at <= now.mono
+        {
+            self.timers.pop_first();
+            match timer {
+                Timer::Pull(consumer) => self.end_pulls(consumer),
+                Timer::Open(place) => self.wake_place(place),
+                Timer::Sweep(place) => self.sweep(place),
+                Timer::Parked(place) => self.parked_too_long(place),
+                Timer::Refused(conn) => self.close_refused(conn),
+            }
+        }
+        self.settle();
+        self.outbox.seal();
+        self.outbox.swap(out);
     }
 
     /// When [`Engine::tick`] is needed next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        None
+        self.timers.first().map(|(at, _)| *at)
     }
 
-    /// A picture of everything, for administrators and tests.
-    pub fn view(&self) -> View {
-        View::default()
+    fn intend(&mut self, conn: ConnId, tag: Option<Tag>, intent: Intent) {
+        let Some(connection) = self.connections.get(&conn) else { return };
+        if connection.facts.is_none() && !matches!(intent, Intent::Connect(_)) {
+            return self.outbox.fail(
+                conn,
+                tag,
+                fault(FaultKind::IllegalState, "not connected: a connection begins with its id"),
+            );
+        }
+        let done = match intent {
+            Intent::Send(request) => return self.send(conn, tag, request),
+            Intent::Ack(request) => self.acknowledge(conn, &request),
+            Intent::Connect(facts) => self.connect(conn, facts),
+            Intent::Disconnect => {
+                self.disconnect(conn);
+                return self.outbox.reply_last(conn, tag, crate::Effect::Done);
+            }
+            Intent::AddSession { session } => self.add_session(conn, session),
+            Intent::RemoveSession { session, last_delivered } => {
+                self.remove_session(conn, session, last_delivered)
+            }
+            Intent::AddProducer(facts) => self.add_producer(conn, facts),
+            Intent::RemoveProducer(local) => self.remove_producer(conn, local),
+            Intent::AddConsumer(facts) => self.add_consumer(conn, facts),
+            Intent::RemoveConsumer { consumer, last_delivered } => {
+                self.remove_consumer(conn, consumer, last_delivered)
+            }
+            Intent::Pull { consumer, timeout } => self.pull(conn, consumer, timeout),
+            Intent::SetPrefetch { consumer, prefetch } => self.set_prefetch(conn, consumer, prefetch),
+            Intent::Transaction { id, verb } => return self.transaction(conn, tag, id, verb),
+            Intent::AddDestination { destination } => self.add_destination(conn, &destination),
+            Intent::RemoveDestination { destination, force } => {
+                self.remove_destination(conn, &destination, force)
+            }
+            Intent::Unsubscribe(name) => self.unsubscribe(&name),
+            Intent::Flush => return self.flush(conn, tag),
+        };
+        match done {
+            Ok(()) => self.outbox.reply(conn, tag, crate::Effect::Done),
+            Err(fault) => self.outbox.fail(conn, tag, fault),
+        }
     }
 
-    /// Whether the books balance; for tests and simulation, costs as much as there is state.
-    ///
-    /// # Errors
-    /// What does not fit, in words.
-    pub fn check_invariants(&self) -> Result<(), String> {
-        Ok(())
+    fn persisted(&mut self, upto: ferromq_model::Ticket) {
+        self.outbox.persisted(upto);
+        while let Some(held) = self.outbox.released() {
+            match held {
+                Held::Output(output) => self.outbox.send(output),
+                Held::WakePlace(place) => self.wake_place(place),
+                Held::WakeConsumer(consumer) => self.wake_consumer(consumer),
+            }
+        }
     }
+
+    fn congested(&mut self, conn: ConnId, full: bool) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        connection.congested = full;
+        let mut consumers: Vec<ConsumerKey> = connection.consumers.values().copied().collect();
+        consumers.sort_unstable();
+        for key in consumers {
+            if let Some(consumer) = self.consumers.get_mut(key) {
+                consumer.congested = full;
+            }
+            if !full {
+                self.wake_consumer(key);
+            }
+        }
+    }
+
+    /// Hands out what can be handed out, and lets waiting sends in where room has come.
+    fn settle(&mut self) {
+        loop {
+            let mut next = 0;
+            while let Some(wake) = self.dirty.get(next).copied() {
+                next += 1;
+                match wake {
+                    Wake::Place(place) => self.dispatch_queue(place),
+                    Wake::Consumer(consumer) => self.dispatch_consumer(consumer),
+                }
+            }
+            self.dirty.clear();
+            if !self.admit_parked() && self.dirty.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Looks at a queue again, for there may be something to hand out.
+    pub(crate) fn wake_place(&mut self, place: PlaceKey) {
+        if let Some(site) = self.places.get_mut(place)
+            && let Body::Queue(queue) = &mut site.body
+        {
+            queue.window.page_waits = false;
+            queue.stalled = false;
+            if !queue.dirty {
+                queue.dirty = true;
+                self.dirty.push(Wake::Place(place));
+            }
+        }
+    }
+
+    /// Looks at a consumer again, and at the queues it is attached to, for it may have room.
+    pub(crate) fn wake_consumer(&mut self, key: ConsumerKey) {
+        let Some(consumer) = self.consumers.get_mut(key) else { return };
+        if !consumer.dirty {
+            consumer.dirty = true;
+            self.dirty.push(Wake::Consumer(key));
+        }
+        if consumer.is_browser() {
+            return;
+        }
+        for place in &consumer.places {
+            if let Some(site) = self.places.arena.get_mut(*place)
+                && let Body::Queue(queue) = &mut site.body
+            {
+                queue.stalled = false;
+                if !queue.dirty && queue.window.held > 0 {
+                    queue.dirty = true;
+                    self.dirty.push(Wake::Place(*place));
+                }
+            }
+        }
+    }
+
+    pub(crate) const fn take_sequence(&mut self) -> Sequence {
+        let sequence = Sequence(self.next_sequence);
+        self.next_sequence += 1;
+        sequence
+    }
+}
+
+/// A fault in few words.
+pub(crate) fn fault(kind: FaultKind, text: impl Into<String>) -> Fault {
+    Fault { kind, text: text.into() }
 }

@@ -8,11 +8,40 @@
 //! of a persistent message, stays inside the engine until [`Input::Persisted`] covers the ticket that stored it; so
 //! whoever drives the engine may let every output leave at once.
 
+mod ack;
+mod advisory;
 mod api;
+mod arena;
+mod attach;
+mod browse;
+mod census;
+mod consumer;
+mod dead_letter;
+mod dedup;
+mod dispatch;
+mod durable;
 mod engine;
+mod expiry;
+mod filter;
+mod flow;
+mod groups;
+mod load;
+mod outbox;
+mod place;
 mod policy;
+mod pull;
+mod queue;
+mod recover;
+mod redelivery;
+mod registry;
+mod send;
+mod sessions;
 mod settings;
+mod topic;
+mod topology;
+mod transaction;
 mod view;
+mod window;
 
 pub use api::*;
 pub use engine::{Engine, Outputs};

@@ -1,0 +1,340 @@
+//! [`Herald`]: what the broker tells about itself on `ActiveMQ.Advisory.` topics, when somebody listens.
+//!
+//! Advisories are never stored, and there are none about advisories.
+
+use std::sync::Arc;
+
+use ferromq_model::{
+    Advisory, ConsumerId, Destination, DestinationKind, Encoding, Message, MessageId, ProducerId, Text, Value,
+};
+
+use crate::consumer::ConsumerKey;
+use crate::engine::Engine;
+use crate::flow::Full;
+use crate::place::PlaceKey;
+use crate::{Settings, Severity};
+
+#[derive(Debug)]
+pub(crate) struct Herald {
+    /// Who sends advisories.
+    pub(crate) producer: ProducerId,
+    next: i64,
+}
+
+impl Herald {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self { producer: ProducerId::new(settings.broker_id.clone(), 0, 0), next: 0 }
+    }
+}
+
+/// `Queue.X` or `Topic.X`, the end of an advisory topic's name; temporary ones count as what they are like.
+fn suffix(destination: &Destination) -> String {
+    let kind = if destination.kind.is_queue() { "Queue" } else { "Topic" };
+    format!("{kind}.{}", destination.name)
+}
+
+impl Engine {
+    /// The advisory topic of this name, if anybody listens to it.
+    fn audience(&mut self, topic: &str) -> Option<PlaceKey> {
+        if !self.settings.advisories {
+            return None;
+        }
+        let destination = Destination::topic(topic);
+        let key = match self.places.find(&destination) {
+            Some(key) => key,
+            None => {
+                let wanted = self.places.wanted.iter().any(|consumer| {
+                    self.consumers.get(*consumer).is_some_and(|consumer| {
+                        consumer
+                            .patterns
+                            .iter()
+                            .any(|(kind, pattern)| *kind == DestinationKind::Topic && pattern.matches(topic))
+                    })
+                });
+                if !wanted {
+                    return None;
+                }
+                self.make_place(&destination, None)
+            }
+        };
+        let listened = self
+            .places
+            .get(key)
+            .and_then(|site| site.topic())
+            .is_some_and(|topic| !topic.consumers.is_empty() || !topic.durables.is_empty());
+        listened.then_some(key)
+    }
+
+    /// Tells something on an advisory topic, to all who listen or to one newcomer.
+    pub(crate) fn tell(
+        &mut self,
+        topic: &str,
+        advisory: Option<Advisory>,
+        properties: &[(&str, Value)],
+        target: Option<&ConsumerId>,
+    ) {
+        let Some(place) = self.audience(topic) else { return };
+        self.herald.next += 1;
+        let id = MessageId::new(self.herald.producer.clone(), self.herald.next);
+        let mut message = Message::new(id, Destination::topic(topic));
+        message.message_type = Some(Text::from_static("Advisory"));
+        message.timestamp = self.now.wall.0;
+        message.broker_in_time = self.now.wall.0;
+        let mut entries: Vec<(&str, Value)> = vec![
+            ("originBrokerId", Value::String(self.settings.broker_id.clone())),
+            ("originBrokerName", Value::String(self.settings.broker_name.clone())),
+            ("originBrokerURL", Value::String(self.settings.broker_url.clone())),
+        ];
+        entries.extend_from_slice(properties);
+        message.properties = Some(self.codec.with_properties(Encoding::OpenWire, None, &entries));
+        let extra = message.extra_mut();
+        extra.advisory = advisory;
+        extra.target = target.cloned();
+        let sender = self.herald.producer.clone();
+        self.publish(place, &Arc::new(message), &sender, false);
+    }
+
+    /// How many consumers read from a destination.
+    fn consumer_count(&self, destination: &Destination) -> i32 {
+        let count = self.places.find(destination).and_then(|key| self.places.get(key)).map_or(0, |site| {
+            site.consumers()
+                + site.topic().map_or(0, |topic| {
+                    topic
+                        .durables
+                        .iter()
+                        .filter(|durable| {
+                            self.durables.get(**durable).is_some_and(|found| found.consumer.is_some())
+                        })
+                        .count()
+                })
+        });
+        i32::try_from(count).unwrap_or(i32::MAX)
+    }
+
+    /// Tells that a consumer came or went.
+    pub(crate) fn tell_consumer(
+        &mut self,
+        destination: &Destination,
+        advisory: &Advisory,
+        target: Option<&ConsumerId>,
+    ) {
+        for member in destination.members() {
+            if member.is_advisory() {
+                continue;
+            }
+            let count = Value::Int(self.consumer_count(&member));
+            let topic = format!("ActiveMQ.Advisory.Consumer.{}", suffix(&member));
+            self.tell(&topic, Some(advisory.clone()), &[("consumerCount", count)], target);
+        }
+    }
+
+    /// Tells that a producer came or went.
+    pub(crate) fn tell_producer(
+        &mut self,
+        destination: Option<&Destination>,
+        advisory: &Advisory,
+        target: Option<&ConsumerId>,
+    ) {
+        let Some(destination) = destination else { return };
+        for member in destination.members() {
+            if member.is_advisory() {
+                continue;
+            }
+            let count = self
+                .places
+                .find(&member)
+                .and_then(|key| self.places.get(key))
+                .map_or(0, |site| site.producers);
+            let count = Value::Int(i32::try_from(count).unwrap_or(i32::MAX));
+            let topic = format!("ActiveMQ.Advisory.Producer.{}", suffix(&member));
+            self.tell(&topic, Some(advisory.clone()), &[("producerCount", count)], target);
+        }
+    }
+
+    /// Tells a newcomer on an advisory topic what exists already.
+    pub(crate) fn replay(&mut self, newcomer: ConsumerKey) {
+        let Some(consumer) = self.consumers.get(newcomer) else { return };
+        let members = consumer.facts.destination.members();
+        let target = consumer.facts.id.clone();
+        if !self.settings.advisories || !members.iter().any(Destination::is_advisory) {
+            return;
+        }
+        let wants = |topic: &str| {
+            members.iter().any(|member| ferromq_model::DestinationPattern::new(&member.name).matches(topic))
+        };
+        if wants("ActiveMQ.Advisory.Connection") {
+            let mut present: Vec<_> =
+                self.connections.iter().map(|(conn, found)| (*conn, found.facts.clone())).collect();
+            present.sort_unstable_by_key(|(conn, _)| *conn);
+            for facts in present.into_iter().filter_map(|(_, facts)| facts) {
+                self.tell(
+                    "ActiveMQ.Advisory.Connection",
+                    Some(Advisory::ConnectionStarted(facts)),
+                    &[],
+                    Some(&target),
+                );
+            }
+        }
+        for (kind, topic) in [
+            (DestinationKind::Queue, "ActiveMQ.Advisory.Queue"),
+            (DestinationKind::Topic, "ActiveMQ.Advisory.Topic"),
+            (DestinationKind::TempQueue, "ActiveMQ.Advisory.TempQueue"),
+            (DestinationKind::TempTopic, "ActiveMQ.Advisory.TempTopic"),
+        ] {
+            if !wants(topic) {
+                continue;
+            }
+            let present: Vec<_> = self
+                .places
+                .arena
+                .iter()
+                .filter(|(_, site)| site.destination.kind == kind && !site.destination.is_advisory())
+                .map(|(_, site)| (site.destination.clone(), site.owner.clone()))
+                .collect();
+            for (destination, connection) in present {
+                let advisory = Advisory::DestinationAdded { destination, connection };
+                self.tell(topic, Some(advisory), &[], Some(&target));
+            }
+        }
+        if members.iter().any(|member| may_cover(&member.name, "Producer")) {
+            let mut present: Vec<_> = self
+                .connections
+                .values()
+                .flat_map(|connection| connection.producers.values())
+                .filter_map(|producer| producer.facts.clone())
+                .collect();
+            present.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+            for facts in present {
+                let destination = facts.destination.clone();
+                self.tell_producer(destination.as_ref(), &Advisory::ProducerStarted(facts), Some(&target));
+            }
+        }
+        if members.iter().any(|member| may_cover(&member.name, "Consumer")) {
+            let mut present: Vec<_> =
+                self.consumers.iter().map(|(_, consumer)| Arc::clone(&consumer.facts)).collect();
+            present.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+            for facts in present.into_iter().filter(|facts| facts.id != target) {
+                let destination = facts.destination.clone();
+                self.tell_consumer(&destination, &Advisory::ConsumerStarted(facts), Some(&target));
+            }
+        }
+    }
+
+    /// Tells that something happened to a message.
+    pub(crate) fn tell_about_message(&mut self, what: &str, place: PlaceKey, message: &Arc<Message>) {
+        let Some(site) = self.places.get(place) else { return };
+        if site.destination.is_advisory() || !self.settings.advisories {
+            return;
+        }
+        let (destination, with_body) = (site.destination.clone(), site.policy.advisories.include_body);
+        let topic = format!("ActiveMQ.Advisory.{what}.{}", suffix(&destination));
+        if self.audience(&topic).is_none() {
+            return;
+        }
+        let payload = if with_body {
+            Arc::clone(message)
+        } else {
+            Arc::new(Message { body: None, ..(**message).clone() })
+        };
+        // Misspelt by ActiveMQ, and so known to its clients.
+        let id = Value::String(Text::from(message.id.to_string()));
+        let name = Value::String(Text::from(destination.to_string()));
+        let properties = [("orignalMessageId", id), ("orignalDestination", name)];
+        self.tell(&topic, Some(Advisory::Message(payload)), &properties, None);
+    }
+
+    pub(crate) fn tell_consumed(&mut self, consumer: ConsumerKey, place: PlaceKey, message: &Arc<Message>) {
+        let _ = consumer;
+        self.tell_about_message("MessageConsumed", place, message);
+    }
+
+    /// Tells that a message was dropped for a slow consumer.
+    pub(crate) fn tell_discarded(&mut self, consumer: ConsumerKey, place: PlaceKey, message: &Arc<Message>) {
+        let Some(id) = self.consumers.get(consumer).map(|consumer| consumer.facts.id.to_string()) else {
+            return;
+        };
+        let Some(site) = self.places.get(place) else { return };
+        let topic = format!("ActiveMQ.Advisory.MessageDiscarded.{}", suffix(&site.destination));
+        let properties = [
+            ("consumerId", Value::String(Text::from(id))),
+            ("discardedCount", Value::Int(i32::try_from(site.counters.discarded).unwrap_or(i32::MAX))),
+            ("orignalMessageId", Value::String(Text::from(message.id.to_string()))),
+        ];
+        let payload = Arc::new(Message { body: None, ..(**message).clone() });
+        self.tell(&topic, Some(Advisory::Message(payload)), &properties, None);
+    }
+
+    /// Tells that a message found nobody: the message itself goes to the advisory topic.
+    pub(crate) fn tell_no_consumers(&mut self, place: PlaceKey, message: &Arc<Message>) {
+        let Some(site) = self.places.get(place) else { return };
+        if site.destination.is_advisory() {
+            return;
+        }
+        let topic = format!("ActiveMQ.Advisory.NoConsumer.{}", suffix(&site.destination));
+        let Some(to) = self.audience(&topic) else { return };
+        if let Some(copy) = self.rerouted(message, to) {
+            let sender = self.herald.producer.clone();
+            self.publish(to, &copy, &sender, false);
+        }
+    }
+
+    /// Tells that a consumer does not keep up.
+    pub(crate) fn tell_slow_consumer(&mut self, consumer: ConsumerKey, place: PlaceKey) {
+        let Some(facts) = self.consumers.get(consumer).map(|consumer| Arc::clone(&consumer.facts)) else {
+            return;
+        };
+        let Some(site) = self.places.get(place) else { return };
+        if site.destination.is_advisory() {
+            return;
+        }
+        let topic = format!("ActiveMQ.Advisory.SlowConsumer.{}", suffix(&site.destination));
+        if site.policy.advisories.slow_consumers {
+            let id = Value::String(Text::from(facts.id.to_string()));
+            self.tell(&topic, Some(Advisory::ConsumerStarted(facts)), &[("consumerId", id)], None);
+        }
+    }
+
+    /// Tells that a limit was reached, once until it is left, and that a producer is too fast.
+    pub(crate) fn tell_full(&mut self, place: PlaceKey, full: Full, producer: &ProducerId) {
+        let Some(site) = self.places.get_mut(place) else { return };
+        if std::mem::replace(&mut site.reported_full, true) || site.destination.is_advisory() {
+            return;
+        }
+        let (advisories, name) = (site.policy.advisories, suffix(&site.destination));
+        let usage = match full {
+            Full::Store(_) | Full::Disk => "store",
+            Full::Temp(_) => "temp",
+            Full::Memory(_) | Full::Behind => "memory",
+        };
+        if advisories.full {
+            let properties = [("usageName", Value::String(Text::from_static(usage)))];
+            self.tell(&format!("ActiveMQ.Advisory.FULL.{name}"), None, &properties, None);
+        }
+        if advisories.fast_producers {
+            let facts = self
+                .connections
+                .values()
+                .flat_map(|connection| connection.producers.values())
+                .find(|known| known.id == *producer)
+                .and_then(|known| known.facts.clone());
+            let id = Value::String(Text::from(producer.to_string()));
+            let topic = format!("ActiveMQ.Advisory.FastProducer.{name}");
+            self.tell(&topic, facts.map(Advisory::ProducerStarted), &[("producerId", id)], None);
+        }
+        self.outbox.log(Severity::Debug, format!("{name}: {usage} limit reached by producer {producer}"));
+    }
+}
+
+/// Whether a (wildcard) name may cover topics `ActiveMQ.Advisory.<what>.…`.
+fn may_cover(name: &str, what: &str) -> bool {
+    let mut elements = name.split('.');
+    for expected in ["ActiveMQ", "Advisory", what] {
+        match elements.next() {
+            Some(">") => return true,
+            Some("*") => {}
+            Some(element) if element == expected => {}
+            _ => return false,
+        }
+    }
+    true
+}

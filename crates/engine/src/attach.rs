@@ -1,0 +1,501 @@
+//! Consumers and durable subscriptions come and go.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ferromq_model::{
+    Advisory, ConsumerFacts, DestinationKind, DestinationPattern, SubscriptionId, SubscriptionName,
+};
+use ferromq_store::{StoreOp, SubscriptionRecord};
+
+use crate::browse::Browse;
+use crate::consumer::{Consumer, ConsumerKey, Origin, Role};
+use crate::durable::{Durable, DurableKey, Share};
+use crate::engine::{Engine, Timer, fault};
+use crate::filter::Filter;
+use crate::place::{Body, PlaceKey};
+use crate::queue::Attachment;
+use crate::window::Window;
+use crate::{ConnId, Fault, FaultKind, LocalId};
+
+impl Engine {
+    /// A client consumes.
+    pub(crate) fn add_consumer(&mut self, conn: ConnId, facts: Arc<ConsumerFacts>) -> Result<(), Fault> {
+        let local = LocalId { session: facts.id.session, value: facts.id.value };
+        let session = self.session_name(conn, local.session);
+        let Some(connection) = self.connections.get(&conn) else { return Ok(()) };
+        if connection.consumers.contains_key(&local) {
+            return Ok(());
+        }
+        if !connection.sessions.contains_key(&local.session) {
+            return Err(fault(
+                FaultKind::IllegalState,
+                format!(
+                    "{} Cannot add a consumer to a session that had not been registered: {session}",
+                    self.settings.broker_name
+                ),
+            ));
+        }
+        let congested = connection.congested;
+        let client = facts
+            .client_id
+            .clone()
+            .filter(|client| !client.is_empty())
+            .or_else(|| connection.facts.as_ref().map(|facts| facts.client_id.clone()))
+            .unwrap_or_default();
+        let filter = Filter::parse(facts.selector.as_ref())?;
+        let members = facts.destination.members();
+        if members.is_empty() || members.iter().any(|member| member.name.trim().is_empty()) {
+            return Err(fault(FaultKind::InvalidDestination, "a consumer needs a destination"));
+        }
+        let mut places = Vec::new();
+        let mut patterns = Vec::new();
+        for member in &members {
+            if member.is_pattern() {
+                patterns.push((member.kind, DestinationPattern::new(&member.name)));
+            } else {
+                let place = self.place(conn, member)?;
+                self.may_consume(conn, &facts, place)?;
+                places.push(place);
+            }
+        }
+        if facts.browser && members.iter().any(|member| !member.kind.is_queue()) {
+            return Err(fault(
+                FaultKind::InvalidDestination,
+                format!("{} is no queue, it can't be browsed", facts.destination),
+            ));
+        }
+        let role = match &facts.subscription {
+            Some(name) if !facts.browser && facts.destination.kind == DestinationKind::Topic => {
+                let name = SubscriptionName { client, name: name.clone() };
+                Role::Durable(self.activate(&facts, name)?)
+            }
+            _ if facts.browser => Role::Browser(Browse::default()),
+            _ => Role::Plain,
+        };
+        let durable = match &role {
+            Role::Durable(durable) => Some(*durable),
+            _ => None,
+        };
+        let key = self.consumers.insert(Consumer {
+            conn,
+            local,
+            facts: Arc::clone(&facts),
+            filter,
+            role,
+            places: Vec::new(),
+            patterns,
+            prefetch: facts.prefetch,
+            dispatched: VecDeque::new(),
+            outstanding: 0,
+            topic_unacknowledged: 0,
+            topic_delivered: 0,
+            pulls: VecDeque::new(),
+            pending: VecDeque::new(),
+            pending_limit: None,
+            congested,
+            dispatched_total: 0,
+            hint: 0,
+            most_unacknowledged: self.settings.consumer_unacknowledged,
+            slow: false,
+            dirty: false,
+        });
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.consumers.insert(local, key);
+            if let Some(session) = connection.sessions.get_mut(&local.session) {
+                session.consumers.push(local);
+            }
+        }
+        if let Some(durable) = durable {
+            self.begin_durable(durable, key, &facts);
+        } else {
+            for place in places {
+                self.attach_to(key, place);
+            }
+            self.attach_by_pattern(key);
+        }
+        let advisory = Advisory::ConsumerStarted(Arc::clone(&facts));
+        self.tell_consumer(&facts.destination, &advisory, None);
+        self.replay(key);
+        self.wake_consumer(key);
+        Ok(())
+    }
+
+    /// Only the connection that made a temporary destination may consume from it (JMS 1.1 §4.4.3), and bridges.
+    fn may_consume(&self, conn: ConnId, facts: &ConsumerFacts, place: PlaceKey) -> Result<(), Fault> {
+        let Some(site) = self.places.get(place) else { return Ok(()) };
+        let own = self.connections.get(&conn).and_then(|connection| connection.facts.as_ref());
+        match &site.owner {
+            Some(owner) if !facts.network && own.is_none_or(|own| own.connection != *owner) => Err(fault(
+                FaultKind::InvalidDestination,
+                format!(
+                    "Cannot subscribe to {} from another connection than the one that created it",
+                    site.destination
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn attach_by_pattern(&mut self, key: ConsumerKey) {
+        let Some(consumer) = self.consumers.get(key) else { return };
+        if consumer.patterns.is_empty() {
+            return;
+        }
+        let matching: Vec<PlaceKey> =
+            self.places
+                .arena
+                .iter()
+                .filter(|(_, site)| {
+                    let destination = &site.destination;
+                    consumer.patterns.iter().any(|(kind, pattern)| {
+                        *kind == destination.kind && pattern.matches(&destination.name)
+                    })
+                })
+                .map(|(place, _)| place)
+                .collect();
+        for place in matching {
+            self.attach_to(key, place);
+        }
+        self.places.wanted.push(key);
+    }
+
+    /// Attaches a consumer to a queue or topic.
+    pub(crate) fn attach_to(&mut self, key: ConsumerKey, place: PlaceKey) {
+        let now = self.now.mono;
+        let limit = self.consumers.get(key).and_then(|consumer| self.pending_limit(consumer, place));
+        let Some(consumer) = self.consumers.get_mut(key) else { return };
+        if consumer.places.contains(&place) {
+            return;
+        }
+        let Some(site) = self.places.arena.get_mut(place) else { return };
+        consumer.places.push(place);
+        let browser = consumer.is_browser();
+        let wanted = match &site.body {
+            Body::Queue(_) if browser => site.policy.prefetch.browser,
+            Body::Queue(_) => site.policy.prefetch.queue,
+            Body::Topic(_) => site.policy.prefetch.topic,
+        };
+        if let Some(prefetch) = wanted
+            && consumer.prefetch != 0
+        {
+            consumer.prefetch = prefetch;
+        }
+        let policy = Arc::clone(&site.policy);
+        match &mut site.body {
+            Body::Queue(queue) if browser => {
+                queue.browsers.push(key);
+                if let Role::Browser(browse) = &mut consumer.role {
+                    browse.add(place);
+                }
+            }
+            Body::Queue(queue) => {
+                let first = queue.attached.is_empty();
+                queue.attach(Attachment {
+                    consumer: key,
+                    priority: if policy.use_consumer_priority { consumer.facts.priority } else { 0 },
+                    exclusive: consumer.facts.exclusive || policy.all_consumers_exclusive,
+                    scan: 0,
+                });
+                if first && policy.consumers_before_dispatch > 0 && !policy.time_before_dispatch.is_zero() {
+                    let opens = now + policy.time_before_dispatch;
+                    queue.opens = Some(opens);
+                    self.timers.insert((opens, Timer::Open(place)));
+                }
+                self.wake_place(place);
+            }
+            Body::Topic(topic) => {
+                consumer.pending_limit = match (consumer.pending_limit, limit) {
+                    (Some(a), Some(b)) => Some(a.min(b)),
+                    (a, b) => a.or(b),
+                };
+                topic.consumers.push(key);
+            }
+        }
+    }
+
+    /// A client consumes no longer.
+    pub(crate) fn remove_consumer(
+        &mut self,
+        conn: ConnId,
+        local: LocalId,
+        last_delivered: i64,
+    ) -> Result<(), Fault> {
+        let name = self.session_name(conn, local.session);
+        let unknown = || {
+            fault(
+                FaultKind::IllegalState,
+                format!("Cannot remove a consumer that had not been registered: {name}:{}", local.value),
+            )
+        };
+        let connection = self.connections.get_mut(&conn).ok_or_else(unknown)?;
+        let key = connection.consumers.remove(&local).ok_or_else(unknown)?;
+        if let Some(session) = connection.sessions.get_mut(&local.session) {
+            session.consumers.retain(|known| *known != local);
+        }
+        self.end_consumer(key, last_delivered);
+        Ok(())
+    }
+
+    /// Takes a consumer out of everything and puts back what it held.
+    fn end_consumer(&mut self, key: ConsumerKey, last_delivered: i64) {
+        let Some(mut consumer) = self.consumers.remove(key) else { return };
+        for place in consumer.places.clone() {
+            self.detach_from(key, place);
+        }
+        self.places.wanted.retain(|wanted| *wanted != key);
+        if let Role::Durable(durable) = consumer.role
+            && let Some(durable) = self.durables.get_mut(durable)
+        {
+            durable.consumer = None;
+        }
+        let kept = self.give_back_all(&mut consumer, last_delivered);
+        if let Some(connection) = self.connections.get_mut(&consumer.conn) {
+            for (transaction, dispatched) in kept {
+                if let Some(transaction) = connection.transactions.get_mut(&transaction) {
+                    transaction.orphans.push(dispatched);
+                }
+            }
+        }
+        for pending in std::mem::take(&mut consumer.pending) {
+            let charge = pending.message.charge() as u64;
+            self.flow.free_memory(charge);
+            if let Some(site) = self.places.get_mut(pending.place) {
+                site.topic_pending = site.topic_pending.saturating_sub(1);
+                site.memory_bytes = site.memory_bytes.saturating_sub(charge);
+                site.counters.discarded += 1;
+            }
+        }
+        let stopped = Advisory::ConsumerStopped(consumer.facts.id.clone(), last_delivered);
+        self.tell_consumer(&consumer.facts.destination, &stopped, None);
+    }
+
+    fn detach_from(&mut self, key: ConsumerKey, place: PlaceKey) {
+        let Some(site) = self.places.get_mut(place) else { return };
+        match &mut site.body {
+            Body::Queue(queue) => {
+                queue.detach(key);
+                self.wake_place(place);
+            }
+            Body::Topic(topic) => topic.consumers.retain(|other| *other != key),
+        }
+    }
+
+    /// A destination that a consumer reads from goes away; the consumer stays.
+    pub(crate) fn leave_place(&mut self, key: ConsumerKey, place: PlaceKey) {
+        self.detach_from(key, place);
+        let Some(consumer) = self.consumers.get_mut(key) else { return };
+        consumer.places.retain(|other| *other != place);
+        let before = consumer.dispatched.len();
+        let mut outstanding = 0;
+        consumer.dispatched.retain(|dispatched| {
+            let stays = dispatched.origin.place != place;
+            outstanding += u32::from(!stays && dispatched.stage == crate::consumer::Stage::Outstanding);
+            stays
+        });
+        if before != consumer.dispatched.len() {
+            consumer.outstanding = consumer.outstanding.saturating_sub(outstanding);
+        }
+        let (mut freed, mut count) = (0, 0);
+        consumer.pending.retain(|pending| {
+            let stays = pending.place != place;
+            if !stays {
+                freed += pending.message.charge() as u64;
+                count += 1;
+            }
+            stays
+        });
+        self.flow.free_memory(freed);
+        if let Some(site) = self.places.get_mut(place) {
+            site.counters.discarded += count;
+            site.topic_pending = site.topic_pending.saturating_sub(count);
+        }
+    }
+
+    /// Finds or makes the durable subscription that a consumer names; a changed one begins anew.
+    fn activate(&mut self, facts: &Arc<ConsumerFacts>, name: SubscriptionName) -> Result<DurableKey, Fault> {
+        if name.client.is_empty() {
+            return Err(fault(FaultKind::InvalidClientId, "a durable subscriber needs a client id"));
+        }
+        if let Some(key) = self.durable_names.get(&name).copied() {
+            let Some(durable) = self.durables.get(key) else {
+                return Err(fault(FaultKind::General, "no such subscription"));
+            };
+            if durable.consumer.is_some() {
+                return Err(fault(
+                    FaultKind::General,
+                    format!(
+                        "Durable consumer is in use for client: {} and subscriptionName: {}",
+                        name.client, name.name
+                    ),
+                ));
+            }
+            let record = &durable.record;
+            let same = record.topic == facts.destination
+                && record.selector == facts.selector
+                && record.no_local == facts.no_local;
+            if same {
+                return Ok(key);
+            }
+            self.drop_durable(key);
+        }
+        let record = SubscriptionRecord {
+            id: SubscriptionId(self.next_subscription),
+            name,
+            topic: facts.destination.clone(),
+            selector: facts.selector.clone(),
+            no_local: facts.no_local,
+        };
+        self.next_subscription += 1;
+        self.outbox.op(StoreOp::PutSubscription(record.clone()));
+        self.outbox.require();
+        self.insert_durable(record)
+    }
+
+    /// Adds a durable subscription and connects it with the topics it covers.
+    pub(crate) fn insert_durable(&mut self, record: SubscriptionRecord) -> Result<DurableKey, Fault> {
+        let filter = Filter::parse(record.selector.as_ref())?;
+        let (name, members) = (record.name.clone(), record.topic.members());
+        let key = self.durables.insert(Durable {
+            record,
+            filter,
+            shares: Vec::new(),
+            consumer: None,
+            connection: None,
+        });
+        self.durable_names.insert(name, key);
+        for member in members {
+            if member.is_pattern() {
+                let pattern = DestinationPattern::new(&member.name);
+                let matching: Vec<PlaceKey> = self
+                    .places
+                    .arena
+                    .iter()
+                    .filter(|(_, site)| {
+                        site.destination.kind == member.kind && pattern.matches(&site.destination.name)
+                    })
+                    .map(|(place, _)| place)
+                    .collect();
+                for place in matching {
+                    self.subscribe_durable(key, place);
+                }
+                self.places.wanted_durables.push((pattern, key));
+            } else {
+                let place = match self.places.find(&member) {
+                    Some(place) => place,
+                    None => self.make_place(&member, None),
+                };
+                self.subscribe_durable(key, place);
+            }
+        }
+        Ok(key)
+    }
+
+    /// Connects a durable subscription with one topic.
+    pub(crate) fn subscribe_durable(&mut self, key: DurableKey, place: PlaceKey) {
+        let Some(site) = self.places.arena.get_mut(place) else { return };
+        let policy = Arc::clone(&site.policy);
+        let Body::Topic(topic) = &mut site.body else { return };
+        let Some(durable) = self.durables.get_mut(key) else { return };
+        if topic.durables.contains(&key) {
+            return;
+        }
+        topic.durables.push(key);
+        if durable.window(place).is_none() {
+            durable
+                .shares
+                .push(Share { place, window: Window::new(policy.prioritized_messages, policy.window) });
+        }
+    }
+
+    fn begin_durable(&mut self, durable: DurableKey, consumer: ConsumerKey, facts: &ConsumerFacts) {
+        let Some(found) = self.durables.get_mut(durable) else { return };
+        found.consumer = Some(consumer);
+        found.connection = Some(facts.id.connection.clone());
+        let first = found.shares.first().map(|share| share.place);
+        let prefetch = first.and_then(|place| self.policy(place)).and_then(|policy| policy.prefetch.durable);
+        if let (Some(prefetch), Some(consumer)) = (prefetch, self.consumers.get_mut(consumer))
+            && consumer.prefetch != 0
+        {
+            consumer.prefetch = prefetch;
+        }
+    }
+
+    /// Drops what a durable subscription keeps of one topic.
+    pub(crate) fn drop_share(&mut self, key: DurableKey, place: PlaceKey) {
+        let Some(durable) = self.durables.get(key) else { return };
+        let Some(window) = durable.window(place) else { return };
+        let held = window.held;
+        let entries: Vec<_> = window.iter().map(|entry| entry.place).collect();
+        let origin = Origin { place, durable: Some(key) };
+        let in_memory = entries.len() as u64;
+        for at in entries {
+            // The store forgets them with the subscription, so there is no operation for each.
+            self.forget_entry(origin, at);
+        }
+        if let Some(site) = self.places.get_mut(place) {
+            site.counters.discarded += held.saturating_sub(in_memory);
+            if let Some(topic) = site.topic_mut() {
+                topic.durables.retain(|other| *other != key);
+            }
+        }
+        if let Some(durable) = self.durables.get_mut(key) {
+            durable.shares.retain(|share| share.place != place);
+        }
+    }
+
+    /// Takes an entry out of memory and of the books, not of the store.
+    fn forget_entry(&mut self, origin: Origin, at: crate::window::Place) {
+        let ticket = ferromq_model::Ticket(0);
+        let Some(entry) = self.window_mut(origin).and_then(|window| window.remove(at, ticket, ticket)) else {
+            return;
+        };
+        let charge = u64::from(entry.charge);
+        if let Some(site) = self.places.get_mut(origin.place) {
+            site.counters.discarded += 1;
+            if !entry.stored {
+                site.memory_bytes = site.memory_bytes.saturating_sub(charge);
+            }
+        }
+        if entry.stored {
+            self.flow.unstored(charge);
+            if entry.body.is_some() {
+                self.flow.cache_bytes = self.flow.cache_bytes.saturating_sub(charge);
+            }
+        } else {
+            self.flow.free_memory(charge);
+        }
+    }
+
+    /// Ends a durable subscription with all that waits for it.
+    pub(crate) fn drop_durable(&mut self, key: DurableKey) {
+        let Some(durable) = self.durables.get(key) else { return };
+        let places: Vec<PlaceKey> = durable.shares.iter().map(|share| share.place).collect();
+        for place in places {
+            self.drop_share(key, place);
+        }
+        let Some(durable) = self.durables.remove(key) else { return };
+        self.durable_names.remove(&durable.record.name);
+        self.places.wanted_durables.retain(|(_, other)| *other != key);
+        self.outbox.op(StoreOp::DropSubscription { id: durable.record.id });
+        self.outbox.require();
+    }
+
+    /// A client gives a durable subscription up.
+    pub(crate) fn unsubscribe(&mut self, name: &SubscriptionName) -> Result<(), Fault> {
+        let Some(key) = self.durable_names.get(name).copied() else {
+            return Err(fault(
+                FaultKind::InvalidDestination,
+                format!(
+                    "No durable subscription exists for clientID: {} and subscriptionName: {}",
+                    name.client, name.name
+                ),
+            ));
+        };
+        if self.durables.get(key).is_some_and(|durable| durable.consumer.is_some()) {
+            return Err(fault(FaultKind::General, format!("Durable consumer is in use: {name}")));
+        }
+        self.drop_durable(key);
+        Ok(())
+    }
+}

@@ -1,0 +1,133 @@
+//! [`Filter`]: a selector, asked about a message whose properties are still encoded.
+
+use std::cell::OnceCell;
+
+use ferromq_model::{Message, PropertyCodec, Text, TransactionId, Value as Property};
+use ferromq_selector::{Facts, Header, Selector, Value};
+
+use crate::{Fault, FaultKind};
+
+/// A parsed selector.
+#[derive(Debug)]
+pub(crate) struct Filter(Selector);
+
+impl Filter {
+    /// Reads the selector that a consumer named, if it named one.
+    pub(crate) fn parse(selector: Option<&Text>) -> Result<Option<Self>, Fault> {
+        let Some(text) = selector else { return Ok(None) };
+        let text = text.to_str();
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        match Selector::parse(&text) {
+            Ok(selector) => Ok(Some(Self(selector))),
+            Err(error) => Err(Fault { kind: FaultKind::InvalidSelector, text: format!("{text}: {error}") }),
+        }
+    }
+
+    pub(crate) fn matches(&self, message: &Message, redeliveries: u32, codec: &dyn PropertyCodec) -> bool {
+        self.0.matches(&Seen { message, redeliveries, codec, texts: Texts::default() })
+    }
+}
+
+/// One message as a selector sees it; texts that had to be made live as long as the look.
+struct Seen<'a> {
+    message: &'a Message,
+    redeliveries: u32,
+    codec: &'a dyn PropertyCodec,
+    texts: Texts,
+}
+
+/// A list that grows through a shared reference, so that values may borrow from it.
+#[derive(Default)]
+struct Texts(OnceCell<Box<(String, Texts)>>);
+
+impl Texts {
+    fn keep(&self, text: String) -> &str {
+        let mut end = self;
+        while let Some(node) = end.0.get() {
+            end = &node.1;
+        }
+        &end.0.get_or_init(|| Box::new((text, Texts::default()))).0
+    }
+}
+
+impl Seen<'_> {
+    fn text<'s>(&'s self, text: &'s Text) -> Value<'s> {
+        Value::String(match text.to_str() {
+            std::borrow::Cow::Borrowed(text) => text,
+            std::borrow::Cow::Owned(text) => self.texts.keep(text),
+        })
+    }
+
+    fn made(&self, text: String) -> Value<'_> {
+        Value::String(self.texts.keep(text))
+    }
+
+    fn transaction(&self, transaction: &TransactionId) -> Value<'_> {
+        self.made(transaction.to_string())
+    }
+}
+
+impl Facts for Seen<'_> {
+    fn header(&self, header: Header) -> Option<Value<'_>> {
+        let message = self.message;
+        let extra = message.extra.as_deref();
+        Some(match header {
+            Header::Destination => {
+                let destination = extra.and_then(|extra| extra.original_destination.as_ref());
+                self.made(destination.unwrap_or(&message.destination).to_string())
+            }
+            Header::ReplyTo => self.made(message.reply_to.as_ref()?.to_string()),
+            Header::Type => self.text(message.message_type.as_ref()?),
+            Header::DeliveryMode => {
+                Value::String(if message.persistent { "PERSISTENT" } else { "NON_PERSISTENT" })
+            }
+            Header::Priority => Value::Int(i32::from(message.priority)),
+            Header::MessageId => self.made(message.id.to_string()),
+            Header::Timestamp => Value::Long(message.timestamp),
+            Header::CorrelationId => self.text(message.correlation_id.as_ref()?),
+            Header::Expiration => Value::Long(message.expiration),
+            Header::Redelivered => Value::Bool(self.redeliveries > 0),
+            Header::DeliveryCount => {
+                Value::Int(i32::try_from(self.redeliveries.saturating_add(1)).unwrap_or(i32::MAX))
+            }
+            Header::GroupId => self.text(message.group_id.as_ref()?),
+            Header::GroupSeq => Value::Int(message.group_sequence),
+            Header::UserId => match extra.and_then(|extra| extra.user_id.as_ref()) {
+                Some(user) => self.text(user),
+                None => return self.property(Header::UserId.name()),
+            },
+            Header::ProducerTxId => {
+                let extra = extra?;
+                self.transaction(extra.original_transaction.as_ref().or(extra.transaction.as_ref())?)
+            }
+            Header::BrokerInTime => Value::Long(message.broker_in_time),
+            Header::BrokerPath => match extra {
+                Some(extra) if !extra.broker_path.is_empty() => {
+                    let path: Vec<_> = extra.broker_path.iter().map(ToString::to_string).collect();
+                    self.made(format!("[{}]", path.join(", ")))
+                }
+                _ => Value::String("null"),
+            },
+            Header::GroupFirstForConsumer => Value::Bool(false),
+            _ => return None,
+        })
+    }
+
+    fn property(&self, name: &str) -> Option<Value<'_>> {
+        let raw = self.message.properties.as_ref()?;
+        Some(match self.codec.property(self.message.encoding, raw, name)? {
+            Property::Null => return None,
+            Property::Bool(value) => Value::Bool(value),
+            Property::Byte(value) => Value::Byte(value),
+            Property::Short(value) => Value::Short(value),
+            Property::Int(value) => Value::Int(value),
+            Property::Long(value) => Value::Long(value),
+            Property::Float(value) => Value::Float(value),
+            Property::Double(value) => Value::Double(value),
+            Property::String(text) => self.made(text.to_str().into_owned()),
+            Property::Other => Value::Opaque,
+        })
+    }
+}

@@ -1,0 +1,378 @@
+//! Flow control: what messages are charged, and who waits when a limit is reached.
+//!
+//! Consumers and acknowledgements are never held back. A producer that has to wait is parked at the destination it
+//! sends to; its connection is served on, unless it has neither a reply nor a window to wait for.
+
+use ferromq_model::{Instant, Message};
+use ferromq_store::Space;
+
+use crate::engine::{Engine, Timer, fault};
+use crate::place::{Body, PlaceKey};
+use crate::{ConnId, Fault, FaultKind, NoSpace, Output, SendRequest, Severity, Tag};
+
+/// What is charged, in bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    /// Messages in memory alone.
+    pub(crate) memory_bytes: u64,
+    /// Of those, messages in queues.
+    pub(crate) temp_bytes: u64,
+    /// Bodies that could be loaded again.
+    pub(crate) cache_bytes: u64,
+    /// Stored messages, as far as the engine counts them.
+    pub(crate) store_bytes: u64,
+    /// What the store measured last, and what was stored since.
+    space: Option<Space>,
+    since: u64,
+    /// Where sends wait, in the order in which they began.
+    blocked: Vec<PlaceKey>,
+    freed: bool,
+}
+
+impl Flow {
+    pub(crate) fn stored(&mut self, bytes: u64) {
+        self.store_bytes += bytes;
+        self.since += bytes;
+    }
+
+    pub(crate) fn unstored(&mut self, bytes: u64) {
+        self.store_bytes = self.store_bytes.saturating_sub(bytes);
+        self.freed = true;
+    }
+
+    pub(crate) fn free_memory(&mut self, bytes: u64) {
+        self.memory_bytes = self.memory_bytes.saturating_sub(bytes);
+        self.freed = true;
+    }
+
+    pub(crate) fn free_temp(&mut self, bytes: u64) {
+        self.temp_bytes = self.temp_bytes.saturating_sub(bytes);
+    }
+
+    fn store_used(&self) -> u64 {
+        self.space.map_or(self.store_bytes, |space| space.used + self.since)
+    }
+
+    fn disk_free(&self) -> u64 {
+        self.space.map_or(u64::MAX, |space| space.free.saturating_sub(self.since))
+    }
+}
+
+/// A send that waits for room.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    pub(crate) conn: ConnId,
+    pub(crate) tag: Option<Tag>,
+    pub(crate) request: SendRequest,
+    pub(crate) since: Instant,
+    /// The connection is not read from because of it.
+    pub(crate) paused: bool,
+}
+
+/// Which limit is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The destination's own, or the broker's, for messages in memory.
+    Memory(u64),
+    /// The broker's for non-persistent messages in queues.
+    Temp(u64),
+    /// The broker's for persistent messages.
+    Store(u64),
+    /// The medium itself.
+    Disk,
+    /// Others wait already.
+    Behind,
+}
+
+impl Engine {
+    /// Whether a message may go into a destination now.
+    pub(crate) fn room(&self, key: PlaceKey, message: &Message) -> Result<(), Full> {
+        let Some(site) = self.places.get(key) else { return Ok(()) };
+        let stored = message.persistent
+            && site.can_store()
+            && site.topic().is_none_or(|topic| !topic.durables.is_empty() || !topic.feeds.is_empty());
+        if stored && self.flow.disk_free() < message.charge() as u64 {
+            return Err(Full::Disk);
+        }
+        if !site.policy.producer_flow_control || site.destination.is_advisory() {
+            return Ok(());
+        }
+        if !site.parked.is_empty() {
+            return Err(Full::Behind);
+        }
+        self.room_now(key, stored)
+    }
+
+    fn room_now(&self, key: PlaceKey, stored: bool) -> Result<(), Full> {
+        let Some(site) = self.places.get(key) else { return Ok(()) };
+        let limits = &self.settings.limits;
+        if stored {
+            return if self.flow.store_used() >= limits.store_bytes {
+                Err(Full::Store(limits.store_bytes))
+            } else {
+                Ok(())
+            };
+        }
+        let own = site.policy.memory_bytes;
+        if own > 0 && site.memory_bytes >= own {
+            return Err(Full::Memory(own));
+        }
+        // A message that is handed on at once takes no room, so a full broker does not stop fast consumers.
+        let keeps = match &site.body {
+            Body::Queue(_) => true,
+            Body::Topic(topic) => {
+                !topic.consumers.is_empty() || !topic.durables.is_empty() || !topic.feeds.is_empty()
+            }
+        };
+        if keeps && self.flow.memory_bytes >= limits.memory_bytes {
+            return Err(Full::Memory(limits.memory_bytes));
+        }
+        if keeps && site.queue().is_some() && self.flow.temp_bytes >= limits.temp_bytes {
+            return Err(Full::Temp(limits.temp_bytes));
+        }
+        Ok(())
+    }
+
+    /// Refuses a send for which there is no room, or lets it wait.
+    pub(crate) fn no_room(
+        &mut self,
+        conn: ConnId,
+        tag: Option<Tag>,
+        key: PlaceKey,
+        request: SendRequest,
+        full: Full,
+    ) {
+        let Some(policy) = self.policy(key) else { return };
+        let mode = policy.no_space.unwrap_or(self.settings.no_space);
+        self.tell_full(key, full, &request.producer);
+        if full == Full::Disk || mode == NoSpace::Fail && full != Full::Behind {
+            let refusal = self.refusal(key, full, &request);
+            self.outbox.log(Severity::Warn, refusal.text.clone());
+            return self.outbox.fail(conn, tag, refusal);
+        }
+        let now = self.now.mono;
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        connection.parked += 1;
+        let paused = tag.is_none() && request.window_bytes == 0;
+        if paused {
+            connection.paused += 1;
+            if connection.paused == 1 {
+                self.outbox.send(Output::Pause(conn));
+            }
+        }
+        let refusal = self.refusal(key, full, &request);
+        let Some(site) = self.places.get_mut(key) else { return };
+        site.parked.push_back(Parked { conn, tag, request, since: now, paused });
+        if site.parked.len() == 1 {
+            self.flow.blocked.push(key);
+            let holders = self.holders(key);
+            self.outbox.log(Severity::Warn, format!("{} It is held by {holders}.", refusal.text));
+            self.arm_parked(key, mode);
+        } else if let NoSpace::FailAfter(wait) = mode {
+            self.timers.insert((now + wait, Timer::Parked(key)));
+        }
+    }
+
+    fn arm_parked(&mut self, key: PlaceKey, mode: NoSpace) {
+        let now = self.now.mono;
+        if let NoSpace::FailAfter(wait) = mode {
+            self.timers.insert((now + wait, Timer::Parked(key)));
+        }
+        let warning = self.settings.blocked_producer_warning;
+        if !warning.is_zero() {
+            self.timers.insert((now + warning, Timer::Parked(key)));
+        }
+    }
+
+    /// Time to refuse sends that waited too long, and to name the others.
+    pub(crate) fn parked_too_long(&mut self, key: PlaceKey) {
+        let now = self.now.mono;
+        let Some(policy) = self.policy(key) else { return };
+        let mode = policy.no_space.unwrap_or(self.settings.no_space);
+        if let NoSpace::FailAfter(wait) = mode {
+            while let Some(site) = self.places.get_mut(key)
+                && site.parked.front().is_some_and(|parked| parked.since + wait <= now)
+                && let Some(parked) = site.parked.pop_front()
+            {
+                self.unpark_count(parked.conn, parked.paused);
+                let full = self
+                    .room_now(key, self.is_stored(key, &parked.request.message))
+                    .err()
+                    .unwrap_or(Full::Behind);
+                let refusal = self.refusal(key, full, &parked.request);
+                self.outbox.fail(parked.conn, parked.tag, refusal);
+            }
+        }
+        let Some(site) = self.places.get(key) else { return };
+        let Some(first) = site.parked.front() else { return };
+        let (waits, since, producer) = (site.parked.len(), first.since, first.request.producer.clone());
+        let warning = self.settings.blocked_producer_warning;
+        if !warning.is_zero() && now.since(since) >= warning {
+            let text = format!(
+                "{waits} sends to {} wait for room, the first of producer {producer} for {} s. It is held by {}.",
+                site.destination,
+                now.since(since).as_secs(),
+                self.holders(key)
+            );
+            self.outbox.log(Severity::Warn, text);
+            self.timers.insert((now + warning, Timer::Parked(key)));
+        }
+    }
+
+    fn is_stored(&self, key: PlaceKey, message: &Message) -> bool {
+        self.places.get(key).is_some_and(|site| {
+            message.persistent
+                && site.can_store()
+                && site.topic().is_none_or(|topic| !topic.durables.is_empty() || !topic.feeds.is_empty())
+        })
+    }
+
+    /// Who keeps the messages that take the room.
+    fn holders(&self, key: PlaceKey) -> String {
+        let Some(site) = self.places.get(key) else { return String::new() };
+        let consumers: Vec<String> = match &site.body {
+            Body::Queue(queue) => {
+                queue.attached.iter().map(|attachment| attachment.consumer).collect::<Vec<_>>()
+            }
+            Body::Topic(topic) => topic.consumers.clone(),
+        }
+        .iter()
+        .filter_map(|consumer| self.consumers.get(*consumer))
+        .filter(|consumer| !consumer.has_room() || !consumer.pending.is_empty())
+        .take(5)
+        .map(|consumer| format!("consumer {} ({} unacknowledged)", consumer.facts.id, consumer.outstanding))
+        .collect();
+        if consumers.is_empty() {
+            format!("{} messages that nobody consumes", self.held(key, site))
+        } else {
+            consumers.join(", ")
+        }
+    }
+
+    fn refusal(&self, key: PlaceKey, full: Full, request: &SendRequest) -> Fault {
+        let name = self.places.get(key).map(|site| site.destination.to_string()).unwrap_or_default();
+        let who = &request.producer;
+        let (what, remedy) = match full {
+            Full::Memory(limit) => (
+                format!("Usage Manager Memory Limit ({limit} bytes) reached"),
+                "let consumers catch up, or raise the memory limit of the broker or the destination's policy",
+            ),
+            Full::Temp(limit) => (
+                format!("Usage Manager Temp Usage limit ({limit} bytes) reached"),
+                "let consumers catch up, or raise the temp limit",
+            ),
+            Full::Store(limit) => (
+                format!("Persistent store is Full, 100% of {limit}"),
+                "let consumers catch up, or raise the store limit",
+            ),
+            Full::Disk => (
+                "Persistent store is Full: no room left on its disk".to_owned(),
+                "let consumers drain it, or make room",
+            ),
+            Full::Behind => ("Other sends wait for room".to_owned(), "let consumers catch up"),
+        };
+        fault(
+            FaultKind::ResourceAllocation,
+            format!("{what}. Stopping producer ({who}) to prevent flooding {name}; {remedy}."),
+        )
+    }
+
+    /// Lets waiting sends in, as far as there is room; says whether any went.
+    pub(crate) fn admit_parked(&mut self) -> bool {
+        if !std::mem::take(&mut self.flow.freed) || self.flow.blocked.is_empty() {
+            return false;
+        }
+        let mut any = false;
+        for key in std::mem::take(&mut self.flow.blocked) {
+            while let Some(site) = self.places.get(key)
+                && let Some(parked) = site.parked.front()
+                && self.room_now(key, self.is_stored(key, &parked.request.message)).is_ok()
+            {
+                let Some(parked) = self.places.get_mut(key).and_then(|site| site.parked.pop_front()) else {
+                    break;
+                };
+                any = true;
+                self.unpark_count(parked.conn, parked.paused);
+                match self.target(parked.conn, &parked.request.producer, &parked.request.message.destination)
+                {
+                    Ok(target) => {
+                        self.take_in(parked.conn, &parked.request, &target);
+                        self.accepted(parked.conn, parked.tag, &parked.request);
+                    }
+                    Err(fault) => self.outbox.fail(parked.conn, parked.tag, fault),
+                }
+                self.answer_flushes(parked.conn);
+            }
+            if let Some(site) = self.places.get_mut(key) {
+                if site.parked.is_empty() {
+                    site.reported_full = false;
+                } else {
+                    self.flow.blocked.push(key);
+                }
+            }
+        }
+        any
+    }
+
+    /// One send of a connection waits no longer.
+    pub(crate) fn unpark_count(&mut self, conn: ConnId, paused: bool) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        connection.parked = connection.parked.saturating_sub(1);
+        if paused {
+            connection.paused = connection.paused.saturating_sub(1);
+            if connection.paused == 0 {
+                self.outbox.send(Output::Resume(conn));
+            }
+        }
+    }
+
+    /// The sends of a connection that is gone wait no longer, they were never accepted.
+    pub(crate) fn drop_parked(&mut self, conn: ConnId) {
+        for key in self.flow.blocked.clone() {
+            if let Some(site) = self.places.get_mut(key) {
+                site.parked.retain(|parked| parked.conn != conn);
+            }
+        }
+        self.flow.freed = true;
+    }
+
+    /// The store measured its room.
+    pub(crate) fn measured(&mut self, space: Space) {
+        let was_full = self.flow.space.is_some_and(|space| space.free == 0);
+        self.flow.space = Some(space);
+        self.flow.since = 0;
+        self.flow.freed = true;
+        if was_full != (space.free == 0) {
+            let text = if space.free == 0 {
+                format!(
+                    "the store is full ({} bytes used): persistent messages are refused until consumers drain it or room is made",
+                    space.used
+                )
+            } else {
+                format!("the store has room again ({} bytes): persistent messages are accepted", space.free)
+            };
+            self.outbox.log(Severity::Warn, text);
+        }
+    }
+
+    /// Answered when everything before it has been answered.
+    pub(crate) fn flush(&mut self, conn: ConnId, tag: Option<Tag>) {
+        if let Some(connection) = self.connections.get_mut(&conn)
+            && connection.parked > 0
+        {
+            connection.flushes.extend(tag);
+            return;
+        }
+        self.outbox.reply_last(conn, tag, crate::Effect::Done);
+    }
+
+    fn answer_flushes(&mut self, conn: ConnId) {
+        if let Some(connection) = self.connections.get_mut(&conn)
+            && connection.parked == 0
+        {
+            for tag in std::mem::take(&mut connection.flushes) {
+                self.outbox.reply_last(conn, Some(tag), crate::Effect::Done);
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! [`Connection`]: one peer and what it registered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ferromq_model::{ConnectionFacts, Destination, ProducerFacts, ProducerId};
+use rustc_hash::FxHashMap;
+
+use crate::consumer::ConsumerKey;
+use crate::dedup::Slot;
+use crate::place::PlaceKey;
+use crate::transaction::Transaction;
+use crate::{LocalId, Tag};
+
+/// Where a producer's last message went, valid while no destination came or went.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) to: Destination,
+    pub(crate) place: PlaceKey,
+    pub(crate) generation: u64,
+}
+
+/// A producer of a connection.
+#[derive(Debug)]
+pub(crate) struct Producer {
+    pub(crate) id: ProducerId,
+    /// What it said about itself; `None` for one that was never registered (a bridge).
+    pub(crate) facts: Option<Arc<ProducerFacts>>,
+    pub(crate) route: Option<Route>,
+    pub(crate) slot: Slot,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Connection {
+    /// Who it is; `None` before it said so, and after it was refused.
+    pub(crate) facts: Option<Arc<ConnectionFacts>>,
+    /// Sessions with their consumers and producers, in order of registration.
+    pub(crate) sessions: BTreeMap<i64, Session>,
+    pub(crate) consumers: FxHashMap<LocalId, ConsumerKey>,
+    pub(crate) producers: FxHashMap<LocalId, Producer>,
+    pub(crate) transactions: BTreeMap<i64, Transaction>,
+    pub(crate) congested: bool,
+    /// Sends of this connection that wait for room, and those of them for which it is not read from.
+    pub(crate) parked: usize,
+    pub(crate) paused: usize,
+    pub(crate) flushes: Vec<Tag>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    pub(crate) consumers: Vec<LocalId>,
+    pub(crate) producers: Vec<LocalId>,
+}

@@ -1,0 +1,310 @@
+//! Destinations come and go: by use, by command, with the connection they belong to.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ferromq_model::{Advisory, Destination, DestinationId, DestinationKind, DestinationPattern, Text};
+use ferromq_store::StoreOp;
+
+use crate::consumer::ConsumerKey;
+use crate::engine::{Engine, Timer, fault};
+use crate::outbox::Outbox;
+use crate::place::{Body, PlaceKey, Site, Topic};
+use crate::queue::Queue;
+use crate::window::{State, Window};
+use crate::{ConnId, Fault, FaultKind};
+
+/// Gives a destination its id in the store.
+pub(crate) fn allot(next: &mut u64, destination: &Destination, outbox: &mut Outbox) -> DestinationId {
+    let id = DestinationId(*next);
+    *next += 1;
+    outbox.op(StoreOp::PutDestination { id, destination: destination.clone() });
+    id
+}
+
+impl Engine {
+    /// The destination of a send; it is made if it may be.
+    pub(crate) fn place_for_send(
+        &mut self,
+        conn: ConnId,
+        destination: &Destination,
+    ) -> Result<PlaceKey, Fault> {
+        self.place(conn, destination)
+    }
+
+    /// The destination of this name; a queue or topic comes into being, a temporary one must exist.
+    pub(crate) fn place(&mut self, _conn: ConnId, destination: &Destination) -> Result<PlaceKey, Fault> {
+        if let Some(key) = self.places.find(destination) {
+            return Ok(key);
+        }
+        if destination.name.trim().is_empty() {
+            return Err(fault(FaultKind::InvalidDestination, "a destination needs a name"));
+        }
+        if destination.kind.is_temporary() {
+            return Err(fault(FaultKind::DestinationGone, destination.to_string()));
+        }
+        Ok(self.make_place(destination, None))
+    }
+
+    /// Makes a destination, attaches everybody who waited for it, and tells about it.
+    pub(crate) fn make_place(&mut self, destination: &Destination, owner: Option<Text>) -> PlaceKey {
+        let policy = self.settings.policies.of(destination);
+        let body = if destination.kind.is_queue() {
+            let window = Window::new(policy.prioritized_messages, policy.window);
+            Body::Queue(Box::new(Queue::new(window, policy.message_groups)))
+        } else {
+            Body::Topic(Topic::default())
+        };
+        let mut site = Site::new(destination.clone(), policy, body);
+        site.owner.clone_from(&owner);
+        let key = self.places.insert(site);
+        self.wire_virtual_topic(key, destination);
+        self.attach_waiting(key, destination);
+        if !destination.is_advisory() {
+            self.tell_destination(destination, owner, true);
+        }
+        key
+    }
+
+    /// Attaches consumers and durable subscriptions by pattern to a new destination.
+    pub(crate) fn attach_waiting(&mut self, key: PlaceKey, destination: &Destination) {
+        let wanting: Vec<ConsumerKey> = self
+            .places
+            .wanted
+            .iter()
+            .copied()
+            .filter(|consumer| {
+                self.consumers.get(*consumer).is_some_and(|consumer| {
+                    consumer.patterns.iter().any(|(kind, pattern)| {
+                        *kind == destination.kind && pattern.matches(&destination.name)
+                    })
+                })
+            })
+            .collect();
+        for consumer in wanting {
+            self.attach_to(consumer, key);
+        }
+        if destination.kind == DestinationKind::Topic {
+            let durables: Vec<_> = self
+                .places
+                .wanted_durables
+                .iter()
+                .filter(|(pattern, _)| pattern.matches(&destination.name))
+                .map(|(_, durable)| *durable)
+                .collect();
+            for durable in durables {
+                self.subscribe_durable(durable, key);
+            }
+        }
+    }
+
+    /// Connects a virtual topic with the queues it feeds, whichever of the two is new.
+    pub(crate) fn wire_virtual_topic(&mut self, key: PlaceKey, destination: &Destination) {
+        let mut links: Vec<(PlaceKey, PlaceKey)> = Vec::new();
+        for rule in &self.settings.virtual_topics {
+            let topics = DestinationPattern::new(&rule.topics);
+            let depth = rule.prefix.split('.').filter(|element| !element.is_empty()).count();
+            let prefix = DestinationPattern::new(&format!("{}>", rule.prefix));
+            let fed_by = |queue: &str| -> Option<String> {
+                let topic = queue.splitn(depth + 1, '.').nth(depth)?;
+                (prefix.matches(queue) && topics.matches(topic)).then(|| topic.to_owned())
+            };
+            match destination.kind {
+                DestinationKind::Queue => {
+                    let topic = fed_by(&destination.name).map(|topic| Destination::topic(&topic));
+                    if let Some(topic) = topic.and_then(|topic| self.places.find(&topic)) {
+                        links.push((topic, key));
+                    }
+                }
+                DestinationKind::Topic if topics.matches(&destination.name) => {
+                    for (queue, site) in self.places.arena.iter() {
+                        if site.destination.kind == DestinationKind::Queue
+                            && fed_by(&site.destination.name).as_deref() == Some(&*destination.name)
+                        {
+                            links.push((key, queue));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (topic, queue) in links {
+            if let Some(topic) = self.places.get_mut(topic).and_then(Site::topic_mut)
+                && !topic.feeds.contains(&queue)
+            {
+                topic.feeds.push(queue);
+            }
+        }
+    }
+
+    /// A client makes a destination; a temporary one belongs to the connection whose id its name carries.
+    pub(crate) fn add_destination(&mut self, conn: ConnId, destination: &Destination) -> Result<(), Fault> {
+        for member in destination.members() {
+            if member.name.trim().is_empty() {
+                return Err(fault(FaultKind::InvalidDestination, "a destination needs a name"));
+            }
+            if self.places.find(&member).is_some() {
+                continue;
+            }
+            let owner = if member.kind.is_temporary() {
+                self.connections
+                    .get(&conn)
+                    .and_then(|connection| connection.facts.as_ref())
+                    .map(|facts| facts.connection.clone())
+            } else {
+                None
+            };
+            self.make_place(&member, owner);
+        }
+        Ok(())
+    }
+
+    /// A client removes a destination.
+    pub(crate) fn remove_destination(
+        &mut self,
+        conn: ConnId,
+        destination: &Destination,
+        force: bool,
+    ) -> Result<(), Fault> {
+        for member in destination.members() {
+            let Some(key) = self.places.find(&member) else { continue };
+            let Some(site) = self.places.get(key) else { continue };
+            if let Some(owner) = &site.owner {
+                let own = self
+                    .connections
+                    .get(&conn)
+                    .and_then(|connection| connection.facts.as_ref())
+                    .is_some_and(|facts| facts.connection == *owner);
+                if !own {
+                    return Err(fault(
+                        FaultKind::InvalidDestination,
+                        format!("{member} belongs to connection {owner}; only that connection may remove it"),
+                    ));
+                }
+            }
+            let subscribed = match &site.body {
+                Body::Queue(queue) => !queue.attached.is_empty(),
+                Body::Topic(topic) => !topic.consumers.is_empty() || !topic.durables.is_empty(),
+            };
+            if subscribed && !force {
+                return Err(fault(
+                    FaultKind::General,
+                    format!("Destination still has an active subscription: {member}"),
+                ));
+            }
+            self.drop_place(key);
+        }
+        Ok(())
+    }
+
+    /// Ends a destination with all that is in it.
+    pub(crate) fn drop_place(&mut self, key: PlaceKey) {
+        let Some(site) = self.places.get_mut(key) else { return };
+        let parked: VecDeque<_> = std::mem::take(&mut site.parked);
+        let durables = site.topic().map(|topic| topic.durables.clone()).unwrap_or_default();
+        for durable in durables {
+            let patterned = self.durables.get(durable).is_some_and(|durable| durable.shares.len() > 1);
+            self.drop_share(durable, key);
+            if !patterned {
+                self.drop_durable(durable);
+            }
+        }
+        let consumers: Vec<ConsumerKey> = match self.places.get(key).map(|site| &site.body) {
+            Some(Body::Queue(queue)) => queue
+                .attached
+                .iter()
+                .map(|attachment| attachment.consumer)
+                .chain(queue.browsers.iter().copied())
+                .collect(),
+            Some(Body::Topic(topic)) => topic.consumers.clone(),
+            None => Vec::new(),
+        };
+        for consumer in consumers {
+            self.leave_place(consumer, key);
+        }
+        let Some(site) = self.places.remove(key) else { return };
+        if let Body::Queue(queue) = &site.body {
+            for entry in queue.window.iter() {
+                if entry.stored {
+                    self.flow.unstored(u64::from(entry.charge));
+                    if entry.body.is_some() {
+                        self.flow.cache_bytes = self.flow.cache_bytes.saturating_sub(u64::from(entry.charge));
+                    }
+                } else {
+                    self.flow.free_temp(u64::from(entry.charge));
+                    self.flow.free_memory(u64::from(entry.charge));
+                }
+                debug_assert!(entry.state != State::Removed);
+            }
+        }
+        if let Some(id) = site.id {
+            self.outbox.op(StoreOp::DropDestination { id });
+            self.outbox.require();
+        }
+        for topic in self.places.arena.keys() {
+            if let Some(topic) = self.places.get_mut(topic).and_then(Site::topic_mut) {
+                topic.feeds.retain(|queue| *queue != key);
+            }
+        }
+        for parked in parked {
+            self.unpark_count(parked.conn, parked.paused);
+            self.outbox.fail(
+                parked.conn,
+                parked.tag,
+                fault(FaultKind::DestinationGone, site.destination.to_string()),
+            );
+        }
+        if !site.destination.is_advisory() {
+            self.tell_destination(&site.destination, site.owner.clone(), false);
+        }
+    }
+
+    /// Looks for expired messages at the latest one period from now.
+    pub(crate) fn arm_sweep(&mut self, key: PlaceKey, expiration: i64) {
+        if expiration <= 0 {
+            return;
+        }
+        let Some(site) = self.places.get_mut(key) else { return };
+        let period = site.policy.expire_messages_period;
+        if !site.sweep_armed && !period.is_zero() {
+            site.sweep_armed = true;
+            self.timers.insert((self.now.mono + period, Timer::Sweep(key)));
+        }
+    }
+
+    /// The temporary destinations of a connection end with it.
+    pub(crate) fn drop_temporary(&mut self, connection: &Text) {
+        let owned: Vec<PlaceKey> = self
+            .places
+            .arena
+            .iter()
+            .filter(|(_, site)| site.owner.as_ref() == Some(connection))
+            .map(|(key, _)| key)
+            .collect();
+        for key in owned {
+            self.drop_place(key);
+        }
+    }
+
+    /// Tells that a destination came or went.
+    fn tell_destination(&mut self, destination: &Destination, connection: Option<Text>, added: bool) {
+        let destination = destination.clone();
+        let topic = match destination.kind {
+            DestinationKind::Queue => "ActiveMQ.Advisory.Queue",
+            DestinationKind::Topic => "ActiveMQ.Advisory.Topic",
+            DestinationKind::TempQueue => "ActiveMQ.Advisory.TempQueue",
+            DestinationKind::TempTopic => "ActiveMQ.Advisory.TempTopic",
+        };
+        let advisory = if added {
+            Advisory::DestinationAdded { destination, connection }
+        } else {
+            Advisory::DestinationRemoved { destination, connection }
+        };
+        self.tell(topic, Some(advisory), &[], None);
+    }
+
+    /// The policy of a place.
+    pub(crate) fn policy(&self, key: PlaceKey) -> Option<Arc<crate::Policy>> {
+        self.places.get(key).map(|site| Arc::clone(&site.policy))
+    }
+}

@@ -1,0 +1,8 @@
+//! The engine, one operation a file, by the rules of JMS 1.1, OpenWire and ActiveMQ.
+
+#![allow(missing_docs, reason = "tests say what they check by their names")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test bench may fail loudly")]
+#![allow(dead_code, reason = "the bench serves more than is asked of it at one time")]
+
+mod bench;
+mod queue;
