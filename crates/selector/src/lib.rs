@@ -44,6 +44,7 @@
 mod ast;
 mod error;
 pub mod eval;
+mod infix;
 mod like;
 mod number;
 mod parse;

@@ -4,8 +4,9 @@
 //! product, sign and NOT, primary. Parentheses and calls recurse, up to a limit; all else is bounded by the levels.
 
 use crate::{
-    ast::{ArithmeticOp, Between, CompareOp, Expr, Number},
+    ast::{Between, CompareOp, Expr, Number},
     error::SelectorError,
+    infix::{Infix, Level, infix},
     like::Pattern,
     number::low_bits,
     token::{Kind, Lexer, Token},
@@ -45,78 +46,6 @@ struct Part {
     expr: Expr,
     at: usize,
     depth: usize,
-}
-
-/// How tightly operators bind, loosest first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
-    Or,
-    And,
-    Equality,
-    Order,
-    Sum,
-    Product,
-}
-
-/// An operator behind an operand.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Infix {
-    Or,
-    And,
-    Equality(CompareOp),
-    Is,
-    Order(CompareOp),
-    /// `[NOT] LIKE`, `[NOT] IN` and `[NOT] BETWEEN`.
-    Test,
-    Sum(ArithmeticOp),
-    Product(ArithmeticOp),
-}
-
-impl Level {
-    fn next(self) -> Option<Level> {
-        match self {
-            Level::Or => Some(Level::And),
-            Level::And => Some(Level::Equality),
-            Level::Equality => Some(Level::Order),
-            Level::Order => Some(Level::Sum),
-            Level::Sum => Some(Level::Product),
-            Level::Product => None,
-        }
-    }
-}
-
-impl Infix {
-    fn level(self) -> Level {
-        match self {
-            Infix::Or => Level::Or,
-            Infix::And => Level::And,
-            Infix::Equality(_) | Infix::Is => Level::Equality,
-            Infix::Order(_) | Infix::Test => Level::Order,
-            Infix::Sum(_) => Level::Sum,
-            Infix::Product(_) => Level::Product,
-        }
-    }
-}
-
-fn infix(kind: Kind) -> Option<Infix> {
-    Some(match kind {
-        Kind::Or => Infix::Or,
-        Kind::And => Infix::And,
-        Kind::Equal => Infix::Equality(CompareOp::Equal),
-        Kind::NotEqual => Infix::Equality(CompareOp::NotEqual),
-        Kind::Is => Infix::Is,
-        Kind::Greater => Infix::Order(CompareOp::Greater),
-        Kind::GreaterEqual => Infix::Order(CompareOp::GreaterEqual),
-        Kind::Less => Infix::Order(CompareOp::Less),
-        Kind::LessEqual => Infix::Order(CompareOp::LessEqual),
-        Kind::Not | Kind::Like | Kind::In | Kind::Between => Infix::Test,
-        Kind::Plus => Infix::Sum(ArithmeticOp::Plus),
-        Kind::Minus => Infix::Sum(ArithmeticOp::Minus),
-        Kind::Times => Infix::Product(ArithmeticOp::Times),
-        Kind::Divide => Infix::Product(ArithmeticOp::Divide),
-        Kind::Modulo => Infix::Product(ArithmeticOp::Modulo),
-        _ => return None,
-    })
 }
 
 #[derive(Clone, Copy)]
