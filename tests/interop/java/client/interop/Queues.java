@@ -383,28 +383,13 @@ final class Queues {
         s.check("prefetch 0 receive waits for a message", t -> {
             MessageConsumer pulling = t.consumer(t.auto().createQueue(t.name("") + "?consumer.prefetchSize=0"));
             Session other = autoOf(t.connect());
-            Thread sender = new Thread(() -> {
-                try {
-                    Thread.sleep(200);
-                    T.sendBy(other, t.queue(), "late");
-                } catch (Exception e) {
-                    throw new IllegalStateException(e);
-                }
-            });
-            sender.start();
+            T.later(() -> T.sendBy(other, t.queue(), "late"));
             expect(pulling, "late");
         });
         s.check("prefetch 0 receive without a limit waits for a message", t -> {
             MessageConsumer pulling = t.consumer(t.auto().createQueue(t.name("") + "?consumer.prefetchSize=0"));
             Session other = autoOf(t.connect());
-            new Thread(() -> {
-                try {
-                    Thread.sleep(200);
-                    T.sendBy(other, t.queue(), "late");
-                } catch (Exception e) {
-                    throw new IllegalStateException(e);
-                }
-            }).start();
+            T.later(() -> T.sendBy(other, t.queue(), "late"));
             equal("late", textOf(pulling.receive()));
         });
         s.check("prefetch 0 receive times out", t -> {
@@ -517,14 +502,7 @@ final class Queues {
         });
         s.check("close ends a waiting receive", t -> {
             MessageConsumer consumer = autoOf(t.connect()).createConsumer(t.queue());
-            new Thread(() -> {
-                try {
-                    Thread.sleep(200);
-                    consumer.close();
-                } catch (Exception e) {
-                    throw new IllegalStateException(e);
-                }
-            }).start();
+            T.later(consumer::close);
             equal(null, consumer.receive());
         });
         s.check("receive of a closed consumer fails", t -> {

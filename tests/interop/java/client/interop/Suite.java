@@ -58,6 +58,16 @@ final class Suite {
         Suite suite = new Suite();
         suite.area("queue");
         Queues.describe(suite);
+        suite.area("topic");
+        Topics.describe(suite);
+        suite.area("durable");
+        Durables.describe(suite);
+        suite.area("ack");
+        Acks.describe(suite);
+        suite.area("transaction");
+        Transactions.describe(suite);
+        suite.area("selector");
+        Selectors.describe(suite);
         return suite;
     }
 }

@@ -287,6 +287,20 @@ final class T {
         return texts;
     }
 
+    /** Does something a little later, while the check is waiting. */
+    static void later(Action action) {
+        Thread thread = new Thread(() -> {
+            try {
+                Thread.sleep(200);
+                action.run();
+            } catch (Exception ignored) {
+                // The check is about what it waits for, and may be over by now.
+            }
+        });
+        thread.setDaemon(true);
+        thread.start();
+    }
+
     // Statements
 
     static void equal(Object expected, Object got) {
