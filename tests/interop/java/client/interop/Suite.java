@@ -72,6 +72,16 @@ final class Suite {
         Browsers.describe(suite);
         suite.area("message");
         Messages.describe(suite);
+        suite.area("destination");
+        Destinations.describe(suite);
+        suite.area("request");
+        Requests.describe(suite);
+        suite.area("connection");
+        Connections.describe(suite);
+        suite.area("group");
+        Groups.describe(suite);
+        suite.area("advisory");
+        Advisories.describe(suite);
         return suite;
     }
 }
