@@ -159,6 +159,15 @@ pub trait Login: fmt::Debug + Send + Sync {
     fn authenticate(&self, credentials: Credentials<'_>) -> Result<(), LoginRefused>;
 }
 
+impl Login for ferromq_auth::Authenticator {
+    fn authenticate(&self, credentials: Credentials<'_>) -> Result<(), LoginRefused> {
+        match Self::authenticate(self, credentials.user, credentials.password) {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(LoginRefused { text: refusal.to_string() }),
+        }
+    }
+}
+
 /// Lets everybody in: a broker without logins.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenDoor;
