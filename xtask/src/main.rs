@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod ci;
+mod fuzz;
 mod interop;
 mod peers;
 mod suite;
@@ -29,6 +30,8 @@ enum Verb {
     Bench(bench::Args),
     /// The released Java clients against FerroMQ and against the real ActiveMQ
     Interop(interop::Options),
+    /// Every fuzz target for a bounded time
+    Fuzz(fuzz::Args),
     /// What the compiler can't check: allowed edges between crates, no async in sans-IO crates, file sizes, heads
     Tidy,
     /// Checks recorded OpenWire frames: a *.jsonl file, or a folder of them
@@ -44,6 +47,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Test(args) => test::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Interop(options) => interop::run(&options),
+        Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Tidy => tidy::run(),
         Verb::Vectors { path } => vectors::run(&path),
     }
