@@ -32,7 +32,7 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
     ("auth", true, &["model"]),
     ("gateway", true, &["model", "engine", "auth", "openwire"]),
     ("client", true, &["openwire", "uri", "model"]),
-    ("net", false, &["gateway", "engine", "model", "uri"]),
+    ("net", false, &["gateway", "engine", "model", "env", "uri"]),
     ("config", true, &["model", "uri"]),
     (
         "broker",
