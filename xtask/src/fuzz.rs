@@ -119,6 +119,8 @@ fn fuzz(target: &str, args: &Args) -> anyhow::Result<String> {
     }
     let corpus = root().join("fuzz/corpus").join(target);
     fs::create_dir_all(&corpus)?;
+    crate::workspace::run(nightly().args(["fuzz", "build", "--release", target]))
+        .context("it does not build")?;
     let mut command = nightly();
     command.args(["fuzz", "run", "--release", target]).arg(&corpus).arg(&folder);
     let regressions = root().join("fuzz/regressions").join(target);
@@ -159,6 +161,7 @@ fn fuzz(target: &str, args: &Args) -> anyhow::Result<String> {
 fn seeds(target: &str) -> anyhow::Result<Seeds> {
     let root = root();
     match target {
+        "config" => files(&root.join("crates/config/tests"), "toml"),
         "openwire" => vectors(&root.join("tests/data/openwire/vectors")),
         "session" => conversations(&root.join("tests/data/openwire/captures")),
         "selector" => tables(&root.join("crates/selector/tests")),
@@ -203,6 +206,23 @@ fn conversations(folder: &Path) -> anyhow::Result<Seeds> {
     }
     // The fuzzer changes short inputs better; the beginning is where a stranger is least known.
     seeds.values_mut().for_each(|seed| seed.truncate(32_768));
+    Ok(seeds)
+}
+
+/// Whole files of a folder and those below it.
+fn files(folder: &Path, extension: &str) -> anyhow::Result<Seeds> {
+    let mut seeds = Seeds::new();
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.is_dir() {
+            seeds.extend(files(&path, extension)?);
+        } else if path.extension().is_some_and(|found| found == extension) {
+            seeds.insert(
+                path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                fs::read(&path)?,
+            );
+        }
+    }
     Ok(seeds)
 }
 

@@ -109,13 +109,16 @@ impl ProducerWindows {
 
     /// Notes that a producer's message is stored.
     pub fn record(&mut self, producer: &ProducerId, sequence: i64) {
-        self.uses += 1;
         match self.windows.get_mut(producer) {
             Some((used, window)) => {
                 window.record(sequence);
-                self.by_use.remove(used);
-                *used = self.uses;
-                self.by_use.insert(self.uses, producer.clone());
+                // One producer mostly follows itself, and then the order stands.
+                if *used != self.uses {
+                    self.uses += 1;
+                    self.by_use.remove(used);
+                    *used = self.uses;
+                    self.by_use.insert(self.uses, producer.clone());
+                }
             }
             None => self.insert(ProducerWindow::new(producer.clone(), sequence)),
         }
