@@ -28,6 +28,16 @@ impl ListenAddress {
     /// What a listener takes at a time if its address does not say.
     pub const MAXIMUM_CONNECTIONS: usize = 100_000;
 
+    /// `tcp://127.0.0.1:port` without options.
+    pub fn loopback(port: u16) -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port,
+            maximum_connections: Self::MAXIMUM_CONNECTIONS,
+            max_frame_bytes: None,
+        }
+    }
+
     /// The address with another port and without options.
     pub(crate) fn url_with_port(&self, port: u16) -> String {
         if self.host.contains(':') {
@@ -64,12 +74,8 @@ fn parse(text: &str) -> Result<ListenAddress, String> {
     if host.is_empty() {
         return Err("there is no host (0.0.0.0 means all addresses)".to_owned());
     }
-    let mut address = ListenAddress {
-        host: host.to_owned(),
-        port: port.parse().map_err(|_| format!("{port:?} is no port between 0 and 65535"))?,
-        maximum_connections: ListenAddress::MAXIMUM_CONNECTIONS,
-        max_frame_bytes: None,
-    };
+    let port = port.parse().map_err(|_| format!("{port:?} is no port between 0 and 65535"))?;
+    let mut address = ListenAddress { host: host.to_owned(), ..ListenAddress::loopback(port) };
     for option in query.split('&').filter(|option| !option.is_empty()) {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
         let number = || value.parse::<u64>().map_err(|_| format!("{name} needs a number, not {value:?}"));

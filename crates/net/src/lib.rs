@@ -5,8 +5,9 @@
 //!
 //! * [`ListenAddress`], [`Reservation`], [`Listener`]: where to listen; a port is taken before the store is
 //!   opened, and opened when the broker is ready.
-//! * [`Mailbox`], [`Inbox`]: the way to the engine's thread, in batches, bounded by what drivers may read.
+//! * [`Mailbox`], [`Inbox`], [`Letter`]: the way to the engine's thread, in batches, bounded by what drivers may read.
 //! * [`Switchboard`], [`Outbox`], [`Parcel`]: the way back, one wake-up for each connection and batch.
+//! * [`Reception`]: a number, a session and a driver loop for each connection.
 //! * [`Drain`], [`Census`]: nothing new begins, what is in flight ends, everybody has left.
 //!
 //! Invariants: the engine's thread never waits for a socket; a driver reads from its socket only while the
@@ -22,15 +23,20 @@
 //! ```
 
 mod address;
+mod connection;
 mod drain;
+mod letter;
 mod listener;
 mod mailbox;
 mod outbox;
+mod reception;
 mod switchboard;
 
 pub use address::{AddressError, ListenAddress};
 pub use drain::{Census, Drain, Plug, Seat, drain};
+pub use letter::Letter;
 pub use listener::{ListenError, Listener, Reservation};
 pub use mailbox::{Inbox, Mailbox, mailbox};
 pub use outbox::{Outbox, Parcel};
+pub use reception::Reception;
 pub use switchboard::Switchboard;

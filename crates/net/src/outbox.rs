@@ -1,5 +1,6 @@
 //! [`Outbox`]: what the engine has for one connection, handed over a batch at a time.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -45,31 +46,26 @@ impl Parcel {
 /// deliveries) and of the driver (which stops reading requests, so that answers stop as well).
 #[derive(Debug, Default)]
 pub struct Outbox {
-    parcels: Mutex<Vec<Parcel>>,
+    parcels: Mutex<VecDeque<Parcel>>,
     queued_bytes: AtomicUsize,
     arrived: Notify,
 }
 
 impl Outbox {
-    fn lock(&self) -> MutexGuard<'_, Vec<Parcel>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Parcel>> {
         self.parcels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Appends a batch, of `weight_bytes` together, and wakes the driver.
-    pub(crate) fn hand_over(&self, batch: &mut Vec<Parcel>, weight_bytes: usize) {
+    pub(crate) fn hand_over(&self, batch: &mut VecDeque<Parcel>, weight_bytes: usize) {
         self.queued_bytes.fetch_add(weight_bytes, Ordering::Relaxed);
-        self.lock().append(batch);
+        move_all(batch, &mut self.lock());
         self.arrived.notify_one();
     }
 
     /// Everything that waits, appended to `into`.
-    pub fn take(&self, into: &mut Vec<Parcel>) {
-        let mut parcels = self.lock();
-        if into.is_empty() {
-            std::mem::swap(&mut *parcels, into);
-        } else {
-            into.append(&mut parcels);
-        }
+    pub fn take(&self, into: &mut VecDeque<Parcel>) {
+        move_all(&mut self.lock(), into);
     }
 
     /// Waits for a batch; a batch that came before the call counts.
@@ -85,5 +81,13 @@ impl Outbox {
     /// The driver has let go of so many bytes; what is left afterwards.
     pub fn settle(&self, weight_bytes: usize) -> usize {
         self.queued_bytes.fetch_sub(weight_bytes, Ordering::Relaxed).saturating_sub(weight_bytes)
+    }
+}
+
+fn move_all(from: &mut VecDeque<Parcel>, into: &mut VecDeque<Parcel>) {
+    if into.is_empty() {
+        std::mem::swap(from, into);
+    } else {
+        into.append(from);
     }
 }

@@ -1,5 +1,6 @@
 //! [`Switchboard`]: the engine thread's table of connections.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ferromq_engine::{ConnId, Fault, FaultKind, Input};
@@ -19,7 +20,7 @@ pub struct Switchboard {
 
 struct Line {
     outbox: Arc<Outbox>,
-    batch: Vec<Parcel>,
+    batch: VecDeque<Parcel>,
     weight_bytes: usize,
     congested: bool,
 }
@@ -32,7 +33,7 @@ impl Switchboard {
 
     /// A connection exists from now on.
     pub fn plug(&mut self, conn: ConnId, outbox: Arc<Outbox>) {
-        self.lines.insert(conn, Line { outbox, batch: Vec::new(), weight_bytes: 0, congested: false });
+        self.lines.insert(conn, Line { outbox, batch: VecDeque::new(), weight_bytes: 0, congested: false });
     }
 
     /// A connection is gone; what was collected for it is dropped.
@@ -57,7 +58,7 @@ impl Switchboard {
             self.touched.push(conn);
         }
         line.weight_bytes += parcel.weight_bytes();
-        line.batch.push(parcel);
+        line.batch.push_back(parcel);
     }
 
     /// Hands all batches over. For each connection that has too much on its way out from now on, the input that
@@ -115,7 +116,7 @@ mod tests {
         for tag in 0..3 {
             board.put(ConnId(1), Parcel::Reply(Tag(tag), Effect::Done));
         }
-        let mut parcels = Vec::new();
+        let mut parcels = VecDeque::new();
         outbox.take(&mut parcels);
         assert!(parcels.is_empty(), "nothing leaves before the flush");
 

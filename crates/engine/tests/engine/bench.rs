@@ -134,7 +134,7 @@ impl Memory {
         }
     }
 
-    fn load(&self, refs: &[MessageRef]) -> Vec<Loaded> {
+    pub fn load(&self, refs: &[MessageRef]) -> Vec<Loaded> {
         refs.iter()
             .map(|r| {
                 match self.places.get(&r.destination).and_then(|place| place.messages.get(&r.sequence)) {
@@ -446,6 +446,12 @@ impl Bench {
         self.do_it(&client, Intent::Connect(facts(&client, name)));
         self.do_it(&client, Intent::AddSession { session: 1 });
         client
+    }
+
+    /// A client of its own for whoever needs one.
+    pub fn engine_client(&mut self) -> Client {
+        let name = format!("extra{}", self.next_conn);
+        self.connect(&name)
     }
 
     /// A client that has not said who it is.

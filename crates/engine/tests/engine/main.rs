@@ -4,5 +4,22 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test bench may fail loudly")]
 #![allow(dead_code, reason = "the bench serves more than is asked of it at one time")]
 
+mod ack;
+mod advisory;
 mod bench;
+mod browse;
+mod crash;
+mod dead_letter;
+mod dedup;
+mod destinations;
+mod durable;
+mod exclusive;
+mod expiry;
+mod flow;
+mod groups;
+mod pull;
 mod queue;
+mod redelivery;
+mod registry;
+mod topic;
+mod transaction;

@@ -1,0 +1,81 @@
+//! [`StartError`]: why a broker did not start.
+
+use std::io;
+use std::path::PathBuf;
+
+use ferromq_net::ListenError;
+use ferromq_store::StoreError;
+
+/// Whose turn it is to do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The settings can't be had like this.
+    Caller,
+    /// Something else has what is needed: a port, a folder.
+    Resource,
+    /// The folder can't be used.
+    Refused,
+    /// Reading or writing failed.
+    Storage,
+    /// The program is wrong.
+    Bug,
+}
+
+/// Why a broker did not start; the text says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Everybody on the network could come in.
+    #[error(
+        "nobody has to log in, so listening on {url} would let everybody in; add users to the configuration, listen on 127.0.0.1, or say --open-to-network"
+    )]
+    OpenDoor {
+        /// The listener.
+        url: String,
+    },
+    /// A port can't be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The folder can't be made or written.
+    #[error("{action} {path}: {source}; choose another folder with --data, or change its permissions")]
+    Folder {
+        /// What was attempted.
+        action: &'static str,
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store can't be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// This kind of store is not part of this program.
+    #[error("the store {0} is not built into this program; choose another with --store")]
+    NoSuchStore(&'static str),
+    /// No thread can be had.
+    #[error("a thread can't be started: {0}; raise the limit of processes (ulimit -u)")]
+    Thread(io::Error),
+}
+
+impl StartError {
+    /// Whose turn it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::OpenDoor { .. } | Self::NoSuchStore(_) => ErrorKind::Caller,
+            Self::Listen(ListenError::Unresolved { .. }) => ErrorKind::Caller,
+            Self::Listen(_) | Self::Thread(_) => ErrorKind::Resource,
+            Self::Folder { .. } => ErrorKind::Refused,
+            Self::Store(error) => match error.kind() {
+                ferromq_store::ErrorKind::Refused => ErrorKind::Refused,
+                ferromq_store::ErrorKind::Bug => ErrorKind::Bug,
+                _ => ErrorKind::Storage,
+            },
+        }
+    }
+}
+
+/// The broker had to stop by itself.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct Broken(pub String);

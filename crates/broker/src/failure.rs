@@ -1,0 +1,97 @@
+//! [`Failure`]: how a thread says that the broker can't go on.
+
+use tokio::sync::watch;
+
+/// The saying side; clones speak to the same listener. The first word counts.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    first: watch::Sender<Option<String>>,
+}
+
+/// The listening side.
+#[derive(Clone, Debug)]
+pub(crate) struct FailureWatch {
+    first: watch::Receiver<Option<String>>,
+}
+
+/// A channel on which nothing has failed yet.
+pub(crate) fn failure() -> (Failure, FailureWatch) {
+    let (first, watched) = watch::channel(None);
+    (Failure { first }, FailureWatch { first: watched })
+}
+
+impl Failure {
+    /// Something failed for good.
+    pub(crate) fn report(&self, reason: String) {
+        tracing::error!("{reason}");
+        self.first.send_if_modified(|first| {
+            let news = first.is_none();
+            first.get_or_insert(reason);
+            news
+        });
+    }
+
+    /// A guard that reports a thread which panics while it holds it.
+    pub(crate) fn guard(&self, thread: &'static str) -> PanicGuard {
+        PanicGuard { failure: self.clone(), thread }
+    }
+}
+
+/// Reports a panic of the thread that owns it.
+#[derive(Debug)]
+pub(crate) struct PanicGuard {
+    failure: Failure,
+    thread: &'static str,
+}
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failure.report(format!(
+                "the thread {} ended by a bug; the broker stops, what was acknowledged is safe",
+                self.thread
+            ));
+        }
+    }
+}
+
+impl FailureWatch {
+    /// Waits for the first failure; for ever if there is none.
+    pub(crate) async fn failed(&mut self) -> String {
+        match self.first.wait_for(Option::is_some).await.map(|first| first.clone()) {
+            Ok(Some(reason)) => reason,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// The first failure so far.
+    pub(crate) fn so_far(&self) -> Option<String> {
+        self.first.borrow().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_failure_counts() {
+        let (failure, mut watch) = failure();
+        assert_eq!(watch.so_far(), None);
+        failure.report("disk gone".into());
+        failure.report("and then this".into());
+        assert_eq!(watch.failed().await, "disk gone");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure() {
+        let (failure, mut watch) = failure();
+        let guard = failure.guard("engine");
+        let thread = std::thread::spawn(move || {
+            let _guard = guard;
+            panic!("planted");
+        });
+        assert!(thread.join().is_err());
+        assert!(watch.failed().await.contains("the thread engine"));
+    }
+}

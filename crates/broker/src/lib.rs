@@ -1,0 +1,47 @@
+//! One broker in this process: settings to parts, parts to threads, and an orderly end.
+//!
+//! Not in here: anything that decides about messages (`ferromq-engine`), bytes (`ferromq-gateway`), sockets
+//! (`ferromq-net`) or files (the stores). This crate only ties them together.
+//!
+//! * [`Settings`], [`StoreChoice`]: what a broker is told.
+//! * [`Broker`]: a broker that serves clients until it is told to stop or fails.
+//! * [`StartError`], [`Broken`]: why it did not start, or had to stop.
+//!
+//! Threads: one owns the engine, one writes the store, one reads it; connections are tasks of the runtime in which
+//! [`Broker::start`] is called. Everything for the engine goes through one mailbox, in batches.
+//!
+//! Invariant: the store's threads and the connections never wait for each other, and the engine waits for nobody
+//! but a store that is thousands of units of work behind.
+//!
+//! ```
+//! use ferromq_broker::{Broker, Settings, StoreChoice};
+//! use ferromq_net::ListenAddress;
+//!
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! runtime.block_on(async {
+//!     let settings = Settings {
+//!         store: StoreChoice::Memory,
+//!         listen: vec![ListenAddress::loopback(0)],
+//!         ..Settings::default()
+//!     };
+//!     let broker = Broker::start(settings)?;
+//!     println!("listening on {}", broker.urls()[0]);
+//!     let (stop, orders) = tokio::sync::mpsc::channel(1);
+//!     stop.send("the example is over").await?;
+//!     broker.serve(orders).await?;
+//!     Ok::<(), Box<dyn std::error::Error>>(())
+//! })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod broker;
+mod engine_thread;
+mod error;
+mod failure;
+mod identity;
+mod settings;
+mod storage;
+
+pub use broker::Broker;
+pub use error::{Broken, ErrorKind, StartError};
+pub use settings::{Settings, StoreChoice};

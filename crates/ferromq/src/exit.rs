@@ -1,0 +1,55 @@
+//! How the program ends: exit codes as in `sysexits.h`, and the last words on standard error.
+
+use std::process::ExitCode;
+
+/// Why the program could not do what it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Wrong command line or configuration.
+    Usage = 64,
+    /// A broker can't be reached, or a port is taken.
+    Unavailable = 69,
+    /// The program is wrong.
+    Software = 70,
+    /// A folder or file can't be made, locked or understood.
+    CantCreate = 73,
+    /// Reading or writing failed.
+    Io = 74,
+}
+
+/// An error with the exit code that it deserves.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The code.
+    pub(crate) exit: Exit,
+    /// Reason and remedy.
+    pub(crate) text: String,
+}
+
+impl Failure {
+    /// A failure that says why.
+    pub(crate) fn new(exit: Exit, text: impl ToString) -> Self {
+        Self { exit, text: text.to_string() }
+    }
+}
+
+/// What a verb comes to.
+pub(crate) type Outcome = Result<(), Failure>;
+
+/// Says what went wrong, if anything, and chooses the code.
+pub(crate) fn report(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { exit, text }) => {
+            eprintln!("ferromq: {text}");
+            ExitCode::from(exit as u8)
+        }
+    }
+}
+
+/// Shows help, version or what is wrong with the command line.
+pub(crate) fn from_usage(error: &clap::Error) -> ExitCode {
+    // Nothing can be done about a terminal that can't be written to.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS }
+}

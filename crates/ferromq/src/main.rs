@@ -1,0 +1,47 @@
+//! The program: one verb of the command line per file, each a few screens.
+//!
+//! Not in here: anything that a library user could want; the verbs put `ferromq-broker` and `ferromq-client` to
+//! work. Results go to standard output, logs and hints to standard error, and the exit code says whose fault it
+//! was (`sysexits.h`, see [`exit::Exit`]).
+
+use clap::{Parser, Subcommand};
+
+mod exit;
+mod logs;
+mod run;
+
+/// A message broker that ActiveMQ clients can use unchanged.
+#[derive(Debug, Parser)]
+#[command(name = "ferromq", version, about, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    run: run::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start the broker (what happens without a verb, too).
+    Run(run::Args),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ferromq                                     broker on tcp://127.0.0.1:61616, messages in ./ferromq-data
+  ferromq run --listen tcp://0.0.0.0:61616 --data /var/lib/ferromq
+  ferromq run --config /etc/ferromq.toml --log-format json
+
+Exit codes: 0 fine, 64 wrong usage or configuration, 69 not reachable or port in use, 70 bug,
+73 folder can't be made or used, 74 reading or writing failed.";
+
+fn main() -> std::process::ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::from_usage(&error),
+    };
+    let outcome = match cli.verb.unwrap_or(Verb::Run(cli.run)) {
+        Verb::Run(args) => run::run(args),
+    };
+    exit::report(outcome)
+}

@@ -1,0 +1,399 @@
+//! One connection: `select` what happened, then a synchronous turn of the session.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use ferromq_engine::{ConnId, Input};
+use ferromq_gateway::{ErrorKind, Session, SessionSettings};
+use ferromq_model::{Instant, Now, Text};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+use crate::reception::Shared;
+use crate::{Letter, Outbox, Parcel, Switchboard};
+
+/// What one read takes at most. The room for it belongs to the thread, so an idle connection holds none.
+const READ_BYTES: usize = 64 * 1024;
+/// Deliveries are encoded until so many bytes wait for the socket; the rest stays in shared messages.
+const ENCODE_AHEAD_BYTES: usize = 256 * 1024;
+/// Room that a connection keeps when it has nothing to do.
+const KEEP_BYTES: usize = 4 * 1024;
+const KEEP_PARCELS: usize = 16;
+/// How long a peer may take to read the last words.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How often a peer that is not read from is looked at, in case it has gone.
+const PULSE: Duration = Duration::from_secs(1);
+/// When nothing else is due.
+const SOME_DAY: Duration = Duration::from_secs(3_600);
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
+
+/// What happened.
+enum Event {
+    Read(io::Result<usize>),
+    Writable,
+    Mail,
+    Room,
+    Deadline,
+    Drain,
+}
+
+/// A session with its two ways: to the engine and to the socket.
+pub(crate) struct Connection {
+    shared: Arc<Shared>,
+    outbox: Arc<Outbox>,
+    session: Session,
+    conn: ConnId,
+    /// From the engine, not encoded yet.
+    parcels: VecDeque<Parcel>,
+    /// Weight of the parcels that are encoded and not written yet.
+    encoded_bytes: usize,
+    /// Encoded, written up to `written`.
+    out: Vec<u8>,
+    written: usize,
+    /// For the engine, empty between turns.
+    letters: Vec<Letter>,
+    /// Read since letters were posted last.
+    read_bytes: usize,
+    /// Requests whose answers are still to come, and how many there may be.
+    unanswered: usize,
+    unanswered_limit: usize,
+    paused: bool,
+    draining: bool,
+    /// The peer sends no more.
+    ended: bool,
+    /// The engine's mailbox was full when there was something to post.
+    starved: bool,
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn drive(mut connection: Connection, mut stream: TcpStream) {
+    let mut drain = connection.shared.drain.clone();
+    let mut alarm = Alarm::new();
+    connection.open();
+    let shared = Arc::clone(&connection.shared);
+    let outbox = Arc::clone(&connection.outbox);
+    while connection.turn(&stream, &mut alarm) {
+        let (reads, writes, starved) = (connection.may_read(), connection.must_write(), connection.starved);
+        let draining = connection.draining;
+        let (mut reader, writer) = stream.split();
+        let event = tokio::select! {
+            biased;
+            read = read_some(&mut reader, &mut connection.session), if reads => Event::Read(read),
+            _ = writer.writable(), if writes => Event::Writable,
+            () = outbox.arrival() => Event::Mail,
+            () = shared.engine.room(), if starved => Event::Room,
+            () = &mut alarm.sleep => Event::Deadline,
+            () = drain.begun(), if !draining => Event::Drain,
+        };
+        connection.note(event, &mut alarm);
+    }
+    connection.close();
+    let Connection { out, written, .. } = &connection;
+    say_last_words(&stream, out.get(*written..).unwrap_or_default()).await;
+}
+
+/// Reads into the thread's scratch room and from there behind what the session holds.
+async fn read_some(reader: &mut tokio::net::tcp::ReadHalf<'_>, session: &mut Session) -> io::Result<usize> {
+    std::future::poll_fn(|cx| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut room = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut *reader).poll_read(cx, &mut room))?;
+            session.read_buffer().extend_from_slice(room.filled());
+            Poll::Ready(Ok(room.filled().len()))
+        })
+    })
+    .await
+}
+
+async fn say_last_words(stream: &TcpStream, mut words: &[u8]) {
+    let said = async {
+        while !words.is_empty() {
+            stream.writable().await?;
+            match stream.try_write(words) {
+                Ok(bytes) => words = words.get(bytes..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    };
+    // A peer that does not listen loses them; the reason is in our log.
+    let _ = tokio::time::timeout(LAST_WORDS, said).await;
+}
+
+impl Connection {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        settings: Arc<SessionSettings>,
+        conn: ConnId,
+        remote: Text,
+    ) -> Self {
+        let unanswered_limit = settings.limits.requests_in_flight;
+        let session = Session::new(settings, conn, remote, shared.clock.now());
+        Self {
+            shared,
+            outbox: Arc::default(),
+            session,
+            conn,
+            parcels: VecDeque::new(),
+            encoded_bytes: 0,
+            out: Vec::new(),
+            written: 0,
+            letters: Vec::new(),
+            read_bytes: 0,
+            unanswered: 0,
+            unanswered_limit,
+            paused: false,
+            draining: false,
+            ended: false,
+            starved: false,
+        }
+    }
+
+    fn open(&self) {
+        self.shared.engine.post(Letter::Plug(self.conn, Arc::clone(&self.outbox)));
+    }
+
+    fn may_read(&self) -> bool {
+        !self.paused
+            && !self.draining
+            && !self.ended
+            && !self.starved
+            && self.unanswered < self.unanswered_limit
+            && self.outbox.queued_bytes() <= Switchboard::HIGH_BYTES
+    }
+
+    fn must_write(&self) -> bool {
+        self.written < self.out.len()
+    }
+
+    /// Takes in what happened.
+    fn note(&mut self, event: Event, alarm: &mut Alarm) {
+        match event {
+            Event::Read(Ok(0)) => self.ended = true,
+            Event::Read(Ok(bytes)) => {
+                self.read_bytes += bytes;
+                self.session.received(self.shared.clock.now());
+            }
+            Event::Read(Err(error)) => {
+                tracing::debug!(peer = %self.session.describe(), %error, "reading failed");
+                self.ended = true;
+            }
+            Event::Room => self.starved = false,
+            Event::Deadline => alarm.rang(),
+            Event::Drain => self.draining = true,
+            Event::Writable | Event::Mail => {}
+        }
+    }
+
+    /// Everything that can be done without waiting. Returns whether the connection goes on.
+    fn turn(&mut self, stream: &TcpStream, alarm: &mut Alarm) -> bool {
+        let now = self.shared.clock.now();
+        self.encode(now);
+        self.forward(now);
+        if self.session.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
+            self.session.tick(now);
+            self.forward(now);
+        }
+        if self.draining && self.is_quiet() {
+            self.session.shutdown(now);
+        }
+        if let Err(error) = self.write(now, stream) {
+            tracing::debug!(peer = %self.session.describe(), %error, "writing failed");
+            return false;
+        }
+        if self.session.is_finished() || self.has_ended(now, stream) {
+            return false;
+        }
+        let pulse = self.paused.then(|| now.mono + PULSE);
+        let deadline =
+            self.session.next_deadline().into_iter().chain(pulse).chain(self.drain_deadline(now)).min();
+        alarm.set(now, deadline);
+        true
+    }
+
+    /// From the engine towards the socket.
+    fn encode(&mut self, now: Now) {
+        if self.outbox.queued_bytes() > self.encoded_bytes {
+            self.outbox.take(&mut self.parcels);
+        }
+        while self.unsent_bytes() < ENCODE_AHEAD_BYTES {
+            let Some(parcel) = self.parcels.pop_front() else { break };
+            self.encoded_bytes += parcel.weight_bytes();
+            match parcel {
+                Parcel::Deliver(consumer, delivery) => self.session.deliver(now, consumer, &delivery),
+                Parcel::Reply(tag, effect) => {
+                    self.unanswered = self.unanswered.saturating_sub(1);
+                    self.session.reply(now, tag, effect);
+                }
+                Parcel::Notify(notice) => self.session.notify(now, notice),
+                Parcel::Pause => {
+                    self.paused = true;
+                    self.session.pause(now);
+                }
+                Parcel::Resume => {
+                    self.paused = false;
+                    self.session.resume(now);
+                }
+                Parcel::Close(reason) => self.session.close(now, &reason),
+            }
+        }
+        if self.parcels.is_empty() && self.parcels.capacity() > KEEP_PARCELS {
+            self.parcels = VecDeque::new();
+        }
+    }
+
+    fn unsent_bytes(&self) -> usize {
+        self.out.len() - self.written + self.session.pending_bytes()
+    }
+
+    /// From the peer to the engine, as far as the engine has room.
+    fn forward(&mut self, now: Now) {
+        if self.paused || self.outbox.queued_bytes() > Switchboard::HIGH_BYTES {
+            return;
+        }
+        if !self.shared.engine.has_room() {
+            self.starved = true;
+            return;
+        }
+        self.collect(now);
+        self.shared.engine.post_all(&mut self.letters, std::mem::take(&mut self.read_bytes));
+    }
+
+    fn collect(&mut self, now: Now) {
+        while let Some(input) = self.session.poll_input(now) {
+            self.unanswered += usize::from(matches!(input, Input::Intent { tag: Some(_), .. }));
+            self.letters.push(Letter::Input(input));
+        }
+    }
+
+    /// One write of everything that is encoded, and more only if the socket takes it all.
+    fn write(&mut self, now: Now, stream: &TcpStream) -> io::Result<()> {
+        loop {
+            if !self.must_write() {
+                self.out.clear();
+                self.written = 0;
+                if self.out.capacity() > KEEP_BYTES {
+                    self.out = Vec::new();
+                }
+                if !self.session.transmit(&mut self.out) {
+                    self.settle();
+                    return Ok(());
+                }
+            }
+            match stream.try_write(self.out.get(self.written..).unwrap_or_default()) {
+                Ok(bytes) => self.written += bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            if !self.must_write() {
+                self.settle();
+                self.encode(now);
+            }
+        }
+    }
+
+    /// Everything that was encoded is written: the engine may deliver again.
+    fn settle(&mut self) {
+        let settled = std::mem::take(&mut self.encoded_bytes);
+        if settled > 0 {
+            let left = self.outbox.settle(settled);
+            if left <= Switchboard::LOW_BYTES && left + settled > Switchboard::LOW_BYTES {
+                self.shared.engine.post(Letter::Relieved(self.conn));
+            }
+        }
+    }
+
+    /// Whether the peer is gone, and all that it said has been heard.
+    fn has_ended(&self, now: Now, stream: &TcpStream) -> bool {
+        let unheard = self.starved && !self.paused;
+        (self.ended && !unheard)
+            || (self.paused && peer_has_closed(stream))
+            || self.drain_deadline(now).is_some_and(|deadline| deadline <= now.mono)
+    }
+
+    /// Whether nothing is in flight: each request is answered, and the answers are written. A producer that has
+    /// to wait for room is not in flight; it will find its message unanswered and send it to our successor.
+    fn is_quiet(&self) -> bool {
+        let answered = self.unanswered == 0 && self.outbox.queued_bytes() == 0 && !self.starved;
+        self.paused || (answered && !self.must_write())
+    }
+
+    fn drain_deadline(&self, now: Now) -> Option<Instant> {
+        let deadline = if self.draining { self.shared.drain.deadline() } else { None };
+        deadline.map(|deadline| now.mono + deadline.saturating_duration_since(tokio::time::Instant::now()))
+    }
+
+    /// Tells the engine, and the log if it was nobody's wish.
+    fn close(&mut self) {
+        let now = self.shared.clock.now();
+        if !self.session.is_finished() {
+            self.session.lost();
+        }
+        match self.session.failure() {
+            Some(failure) if failure.kind() == ErrorKind::Bug => {
+                tracing::error!(peer = %self.session.describe(), %failure, "connection closed");
+            }
+            Some(failure) => tracing::warn!(peer = %self.session.describe(), %failure, "connection closed"),
+            None => tracing::debug!(peer = %self.session.describe(), "connection ended"),
+        }
+        self.collect(now);
+        self.letters.push(Letter::Unplug(self.conn));
+        self.shared.engine.post_all(&mut self.letters, 0);
+        if self.must_write() {
+            let mut rest = Vec::new();
+            if self.session.transmit(&mut rest) {
+                self.out.append(&mut rest);
+            }
+        } else {
+            self.out.clear();
+            self.written = 0;
+            self.session.transmit(&mut self.out);
+        }
+    }
+}
+
+/// Whether the peer has closed its side, although nothing is read from it.
+fn peer_has_closed(stream: &TcpStream) -> bool {
+    let looking = std::pin::pin!(stream.ready(Interest::READABLE | Interest::WRITABLE));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    match looking.poll(&mut cx) {
+        Poll::Ready(Ok(ready)) => ready.is_read_closed() || ready.is_write_closed(),
+        Poll::Ready(Err(_)) => true,
+        Poll::Pending => false,
+    }
+}
+
+/// A timer that is only touched when it has to ring earlier than it is set to; it may ring too early.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    set_to: Option<Instant>,
+}
+
+impl Alarm {
+    fn new() -> Self {
+        Self { sleep: Box::pin(tokio::time::sleep(SOME_DAY)), set_to: None }
+    }
+
+    /// It has to be set anew.
+    fn rang(&mut self) {
+        self.set_to = None;
+    }
+
+    fn set(&mut self, now: Now, deadline: Option<Instant>) {
+        let wanted = deadline.unwrap_or(now.mono + SOME_DAY);
+        if self.set_to.is_none_or(|set_to| wanted < set_to) {
+            self.sleep.as_mut().reset(tokio::time::Instant::now() + (wanted - now.mono));
+            self.set_to = Some(wanted);
+        }
+    }
+}

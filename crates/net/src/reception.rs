@@ -1,0 +1,45 @@
+//! [`Reception`]: gives each accepted connection a number, a session and a task.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ferromq_engine::ConnId;
+use ferromq_env::Clock;
+use ferromq_gateway::SessionSettings;
+use ferromq_model::Text;
+use tokio::net::TcpStream;
+
+use crate::connection::{Connection, drive};
+use crate::{Drain, Letter, Mailbox, Seat};
+
+/// What all connections of a broker share.
+#[derive(Clone)]
+pub struct Reception {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) engine: Mailbox<Letter>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) drain: Drain,
+    next: AtomicU64,
+}
+
+impl Reception {
+    /// A reception that sends what peers want to `engine`, until `drain` begins.
+    pub fn new(engine: Mailbox<Letter>, clock: Arc<dyn Clock>, drain: Drain) -> Self {
+        Self { shared: Arc::new(Shared { engine, clock, drain, next: AtomicU64::new(1) }) }
+    }
+
+    /// Serves a connection on a task of its own; the seat is free again when the connection has ended.
+    pub fn welcome(&self, settings: &Arc<SessionSettings>, stream: TcpStream, peer: SocketAddr, seat: Seat) {
+        let conn = ConnId(self.shared.next.fetch_add(1, Ordering::Relaxed));
+        let remote = Text::from(format!("tcp://{peer}").as_str());
+        let connection = Connection::new(Arc::clone(&self.shared), Arc::clone(settings), conn, remote);
+        tokio::spawn(async move {
+            drive(connection, stream).await;
+            drop(seat);
+        });
+    }
+}

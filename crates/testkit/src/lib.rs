@@ -1,0 +1,31 @@
+//! Real processes for tests: a broker on a free port with a folder of its own, its output captured.
+//!
+//! For tests only; a normal crate never depends on it. Everything waits for an event with a deadline, nothing
+//! sleeps and hopes, and whatever was started ends with the value that stands for it.
+//!
+//! * [`Launch`]: how to start the program.
+//! * [`Node`]: a broker that said where it listens; stop it, kill it, read its log.
+//! * [`Refused`]: a start that ended instead, with exit code and last words.
+//! * [`Lines`]: captured output that can be waited on.
+//!
+//! ```no_run
+//! use ferromq_testkit::Launch;
+//! let node = Launch::new("target/debug/ferromq").start()?;
+//! println!("{} logs into {:?}", node.url(), node.log().all());
+//! let status = node.stop();
+//! assert!(status.success());
+//! # Ok::<(), ferromq_testkit::Refused>(())
+//! ```
+
+#![allow(clippy::panic, reason = "for tests only: what can not be set up ends the test")]
+
+mod launch;
+mod lines;
+mod node;
+
+pub use launch::{Launch, Refused};
+pub use lines::Lines;
+pub use node::Node;
+
+/// How long anything may take that takes no time on an idle machine.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
