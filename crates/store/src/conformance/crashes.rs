@@ -263,10 +263,17 @@ fn live_and_crash(
     legal: &[crate::memory::Contents],
     dice: &mut SeededEntropy,
 ) -> Vec<crate::memory::Contents> {
-    let after = 1 + dice.below(120);
+    // Every other life is a short one, so that what a life found when it opened is there for the next.
+    let after = 1 + if dice.chance(1, 2) { dice.below(12) } else { dice.below(120) };
     world.disk().expect("asked before").power_off_at(after);
     let mut left = legal.to_vec();
-    if let Ok(mut run) = Run::try_resume(world, legal) {
+    let opened = Run::try_resume(world, legal);
+    if let Err(error) = &opened
+        && is_powered(world)
+    {
+        panic!("the store does not open: {error}");
+    }
+    if let Ok(mut run) = opened {
         left = run.legal();
         for _ in 0..60 {
             let done = work(&mut run, dice);
@@ -277,9 +284,7 @@ fn live_and_crash(
         }
         if dice.chance(1, 4) {
             // A mere kill, if the power is still on: even what was not synced stays.
-            let disk = world.disk().expect("asked before");
-            let powered = ferromq_env::Disk::list(disk, std::path::Path::new("/")).is_ok();
-            if powered && world.kill() {
+            if is_powered(world) && world.kill() {
                 drop(run);
                 left.drain(..left.len() - 1);
                 let disk = world.disk().expect("asked before");
@@ -291,6 +296,10 @@ fn live_and_crash(
     let disk = world.disk().expect("asked before");
     *disk = disk.crash(Crash::Seeded(dice.below(u64::MAX)));
     left
+}
+
+fn is_powered(world: &mut dyn World) -> bool {
+    world.disk().is_some_and(|disk| ferromq_env::Disk::list(disk, std::path::Path::new("/")).is_ok())
 }
 
 fn work(run: &mut Run, dice: &mut SeededEntropy) -> Result<(), StoreError> {

@@ -27,6 +27,8 @@ mod script;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod toy;
 mod world;
 
 pub use content::{
