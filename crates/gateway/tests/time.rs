@@ -88,6 +88,20 @@ fn a_peer_that_the_broker_does_not_read_is_not_blamed_for_silence() {
 }
 
 #[test]
+fn a_driver_that_does_not_ask_excuses_the_peer_without_a_word() {
+    let mut world = World::plain();
+    world.feed(&1_000_000_i32.to_be_bytes());
+    world.reading = false;
+    world.pass(SECOND * 300);
+    assert!(!world.session.is_finished());
+    world.reading = true;
+    world.pass(SECOND * 20);
+    assert!(!world.session.is_finished(), "it gets a whole round first");
+    world.pass(SECOND * 100);
+    world.assert_over();
+}
+
+#[test]
 fn a_slow_loris_inside_a_frame_is_dropped_while_a_slow_link_is_not() {
     let settings = SessionSettings::default;
     let mut world = World::connected(settings(), WireFormatOptions::default());

@@ -49,6 +49,8 @@ pub(super) struct Monitor {
     least_progress_bytes: u64,
     stall_after: Duration,
     paused: bool,
+    /// Whether the driver has asked for input since the last check. If not, it does not read, for reasons of its own.
+    asked: bool,
 }
 
 impl Monitor {
@@ -63,6 +65,7 @@ impl Monitor {
             least_progress_bytes: settings.limits.least_progress_bytes,
             stall_after: settings.stall_after,
             paused: false,
+            asked: false,
         }
     }
 
@@ -82,6 +85,11 @@ impl Monitor {
         if let Some(reads) = &mut self.reads {
             reads.busy = true;
         }
+    }
+
+    /// The driver asks for what has come.
+    pub(super) fn asked(&mut self) {
+        self.asked = true;
     }
 
     pub(super) fn said(&mut self) {
@@ -144,14 +152,17 @@ impl Monitor {
             let after_ms = millis(self.greeting_timeout);
             return Some(Due::Fail(SessionError::HandshakeTimeout { after_ms }));
         }
+        let listening = std::mem::take(&mut self.asked) && !self.paused;
         if let Some(reads) = &mut self.reads {
+            // What a peer says while nobody reads lies in the socket: the round counts for it.
+            reads.busy |= !listening;
             let after_ms = millis(reads.every);
-            if reads.idle_at(now) && !self.paused {
+            if reads.idle_at(now) {
                 return Some(Due::Fail(SessionError::Inactive { after_ms }));
             }
         }
-        if !self.paused && self.frame.is_some_and(|at| now >= at) {
-            if self.progress_bytes < self.least_progress_bytes {
+        if self.frame.is_some_and(|at| now >= at) {
+            if listening && self.progress_bytes < self.least_progress_bytes {
                 return Some(Due::Fail(SessionError::Stalled {
                     least_bytes: self.least_progress_bytes,
                     within_ms: millis(self.stall_after),

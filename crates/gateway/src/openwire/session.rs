@@ -58,8 +58,8 @@ pub(super) struct Peer {
 /// A driver loop appends what it reads to [`Session::read_buffer`] and calls [`Session::received`], posts what
 /// [`Session::poll_input`] yields to the engine until it yields nothing, hands over what the engine says (`deliver`,
 /// `reply`, `notify`, `close`, `pause`, `resume`) and polls again after that, writes what [`Session::transmit`]
-/// gives, sleeps no longer than [`Session::next_deadline`] and then calls [`Session::tick`]. While it does not read
-/// for reasons of its own (a full mailbox), it says so by `pause` and `resume` too. When [`Session::is_finished`],
+/// gives, sleeps no longer than [`Session::next_deadline`] and then polls and calls [`Session::tick`]. While it does
+/// not read for reasons of its own (a full mailbox), it does not poll either, and the peer's silence is excused. When [`Session::is_finished`],
 /// it writes the rest and closes the socket; when the socket ends first it calls [`Session::lost`]. Either way it
 /// then polls and posts the last inputs (`Detach`).
 #[derive(Debug)]
@@ -143,6 +143,7 @@ impl Session {
             if !self.is_listening() {
                 return None;
             }
+            self.monitor.asked();
             let next = self.framer.next_frame();
             self.buffered = self.framer.buffered();
             match next {

@@ -124,6 +124,7 @@ impl Broker {
             let next = sessions.chain(self.engine.next_deadline()).min();
             let Some(at) = next.filter(|at| *at <= end) else { break };
             self.set_time(start, at.max(self.now.mono));
+            self.run();
             let now = self.now;
             for session in self.sessions.values_mut() {
                 session.tick(now);

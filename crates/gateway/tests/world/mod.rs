@@ -24,6 +24,8 @@ pub struct World {
     framer: Framer,
     pub inputs: Vec<Input>,
     next_command: i32,
+    /// Whether the driver asks for input when a deadline has come.
+    pub reading: bool,
 }
 
 impl World {
@@ -39,6 +41,7 @@ impl World {
             framer: Framer::new(1 << 30),
             inputs: Vec::new(),
             next_command: 0,
+            reading: true,
         }
     }
 
@@ -141,6 +144,9 @@ impl World {
         let end = self.now.mono + span;
         while let Some(at) = self.session.next_deadline().filter(|at| *at <= end) {
             self.now.mono = at.max(self.now.mono);
+            if self.reading {
+                self.poll();
+            }
             self.session.tick(self.now);
         }
         self.now.mono = end;
