@@ -7,6 +7,7 @@ mod ci;
 mod fuzz;
 mod interop;
 mod peers;
+mod sim;
 mod suite;
 mod test;
 mod tidy;
@@ -32,6 +33,8 @@ enum Verb {
     Interop(interop::Options),
     /// Every fuzz target for a bounded time
     Fuzz(fuzz::Args),
+    /// The real engine, sessions and journal in virtual time, with crashes and cuts; a seed decides everything
+    Sim(sim::Args),
     /// What the compiler can't check: allowed edges between crates, no async in sans-IO crates, file sizes, heads
     Tidy,
     /// Checks recorded OpenWire frames: a *.jsonl file, or a folder of them
@@ -48,6 +51,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Bench(args) => bench::run(&args),
         Verb::Interop(options) => interop::run(&options),
         Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Sim(args) => sim::run(&args),
         Verb::Tidy => tidy::run(),
         Verb::Vectors { path } => vectors::run(&path),
     }
