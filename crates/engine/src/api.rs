@@ -95,7 +95,10 @@ pub enum Intent {
     /// First of all: who the peer is. It has been authenticated. A connection id that is known already takes over the old connection.
     Connect(Arc<ConnectionFacts>),
     /// The peer ends its connection in an orderly way; answered when everything is done.
-    Disconnect,
+    Disconnect {
+        /// The last sequence that was handed to the application; −1 none, −2 unknown.
+        last_delivered: i64,
+    },
     /// A session begins.
     AddSession {
         /// Its number.

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ferromq_model::{
-    Advisory, ConsumerFacts, DestinationKind, DestinationPattern, SubscriptionId, SubscriptionName,
+    Advisory, ConsumerFacts, Destination, DestinationKind, DestinationPattern, SubscriptionId,
+    SubscriptionName,
 };
 use ferromq_store::{StoreOp, SubscriptionRecord};
 
@@ -142,6 +143,20 @@ impl Engine {
         if consumer.patterns.is_empty() {
             return;
         }
+        let topics =
+            self.places.arena.iter().filter(|(_, site)| site.destination.kind == DestinationKind::Topic);
+        let fed: Vec<Destination> = topics
+            .flat_map(|(_, site)| {
+                let members = consumer.facts.destination.members();
+                members.into_iter().flat_map(|member| self.fed_queues(&member, &site.destination.name))
+            })
+            .collect();
+        for queue in fed {
+            if self.places.find(&queue).is_none() {
+                self.make_place(&queue, None);
+            }
+        }
+        let Some(consumer) = self.consumers.get(key) else { return };
         let matching: Vec<PlaceKey> =
             self.places
                 .arena

@@ -159,8 +159,8 @@ impl Engine {
             Intent::Send(request) => return self.send(conn, tag, request),
             Intent::Ack(request) => self.acknowledge(conn, &request),
             Intent::Connect(facts) => self.connect(conn, facts),
-            Intent::Disconnect => {
-                self.disconnect(conn);
+            Intent::Disconnect { last_delivered } => {
+                self.disconnect(conn, last_delivered);
                 return self.outbox.reply_last(conn, tag, crate::Effect::Done);
             }
             Intent::AddSession { session } => self.add_session(conn, session),

@@ -7,7 +7,7 @@ use crate::window::{State, sequence_of};
 /// No message was handed to the application.
 const NOTHING_DELIVERED: i64 = -1;
 /// It is not known which messages were handed to the application.
-const UNKNOWN: i64 = -2;
+pub(crate) const UNKNOWN: i64 = -2;
 
 impl Engine {
     /// Gives back everything that a leaving consumer holds, except what an open transaction has acknowledged: that

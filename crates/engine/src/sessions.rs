@@ -6,6 +6,7 @@ use ferromq_model::{Advisory, ConnectionFacts, ProducerFacts, Text};
 
 use crate::dedup::Slot;
 use crate::engine::{Engine, Timer, fault};
+use crate::redelivery::UNKNOWN;
 use crate::registry::{Connection, Producer};
 use crate::{ConnId, Fault, FaultKind, LocalId, Output, Severity};
 
@@ -70,26 +71,26 @@ impl Engine {
 
     fn take_over(&mut self, old: ConnId, why: &str) {
         self.outbox.log(Severity::Info, why.to_owned());
-        self.end(old);
+        self.end(old, UNKNOWN);
         self.connections.insert(old, Connection::default());
         self.outbox.send(Output::Close { conn: old, reason: fault(FaultKind::General, why) });
     }
 
     /// A connection is gone.
     pub(crate) fn detach(&mut self, conn: ConnId) {
-        self.end(conn);
+        self.end(conn, UNKNOWN);
         self.connections.remove(&conn);
         self.outbox.forget(conn);
     }
 
     /// A connection ends in an orderly way.
-    pub(crate) fn disconnect(&mut self, conn: ConnId) {
-        self.end(conn);
+    pub(crate) fn disconnect(&mut self, conn: ConnId, last_delivered: i64) {
+        self.end(conn, last_delivered);
         self.connections.insert(conn, Connection::default());
     }
 
-    /// Ends everything that belongs to a connection. What its consumers have seen is not known.
-    fn end(&mut self, conn: ConnId) {
+    /// Ends everything that belongs to a connection, whose consumers have seen messages up to `last_delivered`.
+    fn end(&mut self, conn: ConnId, last_delivered: i64) {
         let Some(facts) = self.connections.get(&conn).and_then(|connection| connection.facts.clone()) else {
             return;
         };
@@ -101,7 +102,7 @@ impl Engine {
             .map(|connection| connection.sessions.keys().copied().collect())
             .unwrap_or_default();
         for session in sessions {
-            let _ = self.remove_session(conn, session, -2);
+            let _ = self.remove_session(conn, session, last_delivered);
         }
         self.drop_temporary(&facts.connection);
         self.clients.remove(&facts.client_id);

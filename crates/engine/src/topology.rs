@@ -12,7 +12,7 @@ use crate::outbox::Outbox;
 use crate::place::{Body, PlaceKey, Site, Topic};
 use crate::queue::Queue;
 use crate::window::{State, Window};
-use crate::{ConnId, Fault, FaultKind};
+use crate::{ConnId, Fault, FaultKind, VirtualTopic};
 
 /// Gives a destination its id in the store.
 pub(crate) fn allot(next: &mut u64, destination: &Destination, outbox: &mut Outbox) -> DestinationId {
@@ -60,6 +60,7 @@ impl Engine {
         let key = self.places.insert(site);
         self.wire_virtual_topic(key, destination);
         self.attach_waiting(key, destination);
+        self.make_fed_queues(destination);
         if !destination.is_advisory() {
             self.tell_destination(destination, owner, true);
         }
@@ -96,6 +97,47 @@ impl Engine {
                 self.subscribe_durable(durable, key);
             }
         }
+    }
+
+    /// Makes the queues that consumers by pattern want behind a new virtual topic.
+    fn make_fed_queues(&mut self, topic: &Destination) {
+        if topic.kind != DestinationKind::Topic {
+            return;
+        }
+        let wanted: Vec<Destination> = self
+            .places
+            .wanted
+            .iter()
+            .filter_map(|consumer| self.consumers.get(*consumer))
+            .flat_map(|consumer| consumer.facts.destination.members())
+            .flat_map(|member| self.fed_queues(&member, &topic.name))
+            .collect();
+        for queue in wanted {
+            if self.places.find(&queue).is_none() {
+                self.make_place(&queue, None);
+            }
+        }
+    }
+
+    /// The queues behind a virtual topic that a queue pattern names: `Consumer.A.VirtualTopic.>` names
+    /// `Consumer.A.VirtualTopic.x`. A pattern that leaves open whose queue it is names none.
+    pub(crate) fn fed_queues(&self, pattern: &Destination, topic: &str) -> Vec<Destination> {
+        if pattern.kind != DestinationKind::Queue || !pattern.is_pattern() {
+            return Vec::new();
+        }
+        let of_rule = |rule: &VirtualTopic| {
+            let depth = rule.prefix.split('.').filter(|element| !element.is_empty()).count();
+            let owner: Vec<&str> = pattern.name.split('.').take(depth).collect();
+            if owner.len() < depth || owner.iter().any(|element| matches!(*element, "*" | ">")) {
+                return None;
+            }
+            let queue = format!("{}.{topic}", owner.join("."));
+            let fits = DestinationPattern::new(&rule.topics).matches(topic)
+                && DestinationPattern::new(&format!("{}>", rule.prefix)).matches(&queue)
+                && DestinationPattern::new(&pattern.name).matches(&queue);
+            fits.then(|| Destination::queue(&queue))
+        };
+        self.settings.virtual_topics.iter().filter_map(of_rule).collect()
     }
 
     /// Connects a virtual topic with the queues it feeds, whichever of the two is new.

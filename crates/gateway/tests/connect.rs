@@ -181,7 +181,7 @@ fn goodbye_is_answered_and_the_end_of_the_transport_follows() {
         last_delivered_sequence_id: -1,
         ..Default::default()
     });
-    assert!(matches!(world.wanted(), (Some(_), Intent::Disconnect)));
+    assert!(matches!(world.wanted(), (Some(_), Intent::Disconnect { .. })));
     world.session.reply(world.now, Tag(id.cast_unsigned()), Effect::Done);
     assert!(matches!(world.answer(), Command::Response(response) if response.correlation_id == id));
     world.tell(ShutdownInfo::default());

@@ -26,7 +26,7 @@ fn a_client_id_is_free_again_when_its_connection_is_gone() {
     let first = b.connect("X");
     b.detach(&first);
     let second = b.connect("X");
-    b.do_it(&second, Intent::Disconnect);
+    b.do_it(&second, Intent::Disconnect { last_delivered: -2 });
     b.connect("X");
 }
 

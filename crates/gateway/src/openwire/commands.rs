@@ -324,7 +324,7 @@ impl Session {
         match info.object_id {
             Some(ObjectId::Connection(id)) => {
                 if self.admit("RemoveInfo", request, id.value.as_ref(), now) {
-                    self.pass(request, Ok(Intent::Disconnect));
+                    self.pass(request, Ok(Intent::Disconnect { last_delivered }));
                     self.phase = Phase::Departed;
                 }
             }

@@ -436,7 +436,8 @@ final class Transactions {
             t.left(t.queue());
         });
         s.better("uncommitted messages do not starve another consumer", 20, t -> {
-            t.sendNumbers(t.queue(), 0, 600);
+            // A prefetch of 300, widened by what was handed over, holds 600 of them at most.
+            t.sendNumbers(t.queue(), 0, 1200);
             Session tx = t.tx();
             take(tx.createConsumer(tx.createQueue(t.name("") + "?consumer.prefetchSize=300")), 300);
             MessageConsumer other = autoOf(t.connect()).createConsumer(t.queue());
