@@ -1,0 +1,300 @@
+//! [`History`]: which segments count, and up to where, as found in a folder.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ferromq_env::{Disk, DiskFile, OpenMode};
+use ferromq_model::{ClaimId, Epoch};
+
+use crate::record::Kind;
+use crate::segment::{HEADER_BYTES, HeaderRead, SegmentHeader, parse_segment_name};
+use crate::{Extent, FORMAT, Item, JournalError, Position, Scan, Seal, SealedEnd};
+
+/// A segment that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentEntry {
+    /// Its id.
+    pub id: u32,
+    /// The reign that wrote it.
+    pub epoch: Epoch,
+    /// Its file.
+    pub path: PathBuf,
+    /// How far it goes. After [`History::settle`] this is always known.
+    pub extent: Extent,
+    /// Length of the file.
+    pub file_bytes: u64,
+}
+
+/// The one history that a journal holds: the segments of the last sealed epoch, and those before as far as its
+/// seal says.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// By id, which is the order in which they were written.
+    pub segments: Vec<SegmentEntry>,
+    /// Files that hold nothing that counts: prepared and never begun, or of an epoch that never was.
+    pub abandoned: Vec<PathBuf>,
+    /// The last epoch that was sealed.
+    pub epoch: Epoch,
+    /// The first id that no file ever had. One id is left out for whoever closes the chain of an old epoch.
+    pub next_id: u32,
+    /// Headers and seals that can't be read although they were safe once.
+    pub damage: Vec<String>,
+    /// Whether the end of the last segment was found torn by [`History::settle`].
+    pub torn: bool,
+}
+
+struct Found {
+    path: PathBuf,
+    header: HeaderRead,
+    file_bytes: u64,
+}
+
+impl History {
+    /// Looks at every segment in `folder`; reads headers and seals only.
+    ///
+    /// # Errors
+    /// The medium failed, or a segment is of a newer format.
+    pub fn survey(disk: &dyn Disk, folder: &Path) -> Result<Self, JournalError> {
+        let mut epochs: BTreeMap<u64, BTreeMap<u32, Found>> = BTreeMap::new();
+        let mut history = Self::default();
+        for path in disk.list(folder).map_err(JournalError::io("list", folder))? {
+            let path = if path.is_absolute() || path.starts_with(folder) { path } else { folder.join(path) };
+            let Some((number, id)) = parse_segment_name(&path) else { continue };
+            history.next_id = history.next_id.max(id.saturating_add(2));
+            if let Some(found) = look(disk, path)? {
+                epochs.entry(number).or_default().insert(id, found);
+            }
+        }
+        history.next_id = history.next_id.max(1);
+        let mut seal = None;
+        while let Some((number, found)) = epochs.pop_last() {
+            let claim = claim_of(number, &found);
+            match read_seal(disk, claim, &found, &mut history.damage)? {
+                Some(read) => {
+                    history.epoch = claim;
+                    history.take_last_epoch(claim, found);
+                    seal = Some(read);
+                    break;
+                }
+                None => history.abandoned.extend(found.into_values().map(|found| found.path)),
+            }
+        }
+        let seal = seal.unwrap_or_default();
+        for (number, found) in epochs {
+            history.take_older_epoch(claim_of(number, &found), found, &seal);
+        }
+        history.segments.sort_by_key(|segment| segment.id);
+        Ok(history)
+    }
+
+    /// The segments of the last sealed epoch: each ends where its successor says, the last is open.
+    fn take_last_epoch(&mut self, epoch: Epoch, found: BTreeMap<u32, Found>) {
+        let mut follower: Option<SegmentHeader> = None;
+        for (id, Found { path, header, file_bytes }) in found.into_iter().rev() {
+            let extent = match follower {
+                Some(header) if header.synced.segment == id => Extent::Known(header.synced.offset),
+                // The successor's header is damaged: the whole file is searched, and its end is a guess.
+                Some(_) => Extent::Tail,
+                None => Extent::Tail,
+            };
+            match header {
+                HeaderRead::Whole(header) => follower = Some(header),
+                HeaderRead::Blank if follower.is_none() => {
+                    self.abandoned.push(path);
+                    continue;
+                }
+                _ if follower.is_none() => {}
+                _ => self.damage.push(format!("{}: the header is damaged", path.display())),
+            }
+            self.segments.push(SegmentEntry { id, epoch, path, extent, file_bytes });
+        }
+    }
+
+    /// The segments of an older epoch: each ends where the seal says; what it does not name does not count.
+    fn take_older_epoch(&mut self, epoch: Epoch, found: BTreeMap<u32, Found>, seal: &Seal) {
+        for (id, Found { path, header, file_bytes }) in found {
+            let Some(SealedEnd { end, .. }) = seal.end_of(id).filter(|end| end.epoch == epoch.number) else {
+                self.abandoned.push(path);
+                continue;
+            };
+            if !matches!(header, HeaderRead::Whole(_)) {
+                self.damage.push(format!("{}: the header is damaged", path.display()));
+            }
+            self.segments.push(SegmentEntry { id, epoch, path, extent: Extent::Known(end), file_bytes });
+        }
+    }
+
+    /// Finds the end of the last segment, at a whole batch, and drops what stands behind it.
+    ///
+    /// # Errors
+    /// The medium failed.
+    pub fn settle(&mut self, disk: &dyn Disk) -> Result<(), JournalError> {
+        for at in 0..self.segments.len() {
+            if self.segments[at].extent == Extent::Tail && at + 1 < self.segments.len() {
+                let (end, _) = self.end_of_batches(disk, at)?;
+                self.segments[at].extent = Extent::Known(end.whole);
+            }
+        }
+        let Some(mut at) = self.segments.len().checked_sub(1) else { return Ok(()) };
+        if self.segments[at].extent != Extent::Tail {
+            return Ok(());
+        }
+        let (mut end, torn) = self.end_of_batches(disk, at)?;
+        self.torn = torn || end.batches < end.whole;
+        // A segment in which no batch begins or ends may hold the unfinished rest of one that began before.
+        while end.began_before {
+            self.segments[at].extent = Extent::Known(HEADER_BYTES);
+            let Some(before) = at.checked_sub(1) else { break };
+            if self.segments[before].epoch != self.segments[at].epoch {
+                break;
+            }
+            at = before;
+            (end, _) = self.end_of_batches(disk, at)?;
+        }
+        self.segments[at].extent = Extent::Known(end.batches);
+        Ok(())
+    }
+
+    fn end_of_batches(&self, disk: &dyn Disk, at: usize) -> Result<(BatchEnd, bool), JournalError> {
+        let segment = &self.segments[at];
+        let mut scan = segment.scan(disk, 0)?;
+        let mut end = BatchEnd { batches: HEADER_BYTES, whole: HEADER_BYTES, began_before: true };
+        loop {
+            match scan.next()? {
+                Item::Record { position, header, .. } => {
+                    if header.is_first() {
+                        // A new batch begins only when the one before is complete; if its last record is
+                        // missing here, it was damaged.
+                        end.batches = position.offset;
+                        end.began_before = false;
+                    }
+                    if header.is_last() {
+                        #[allow(clippy::cast_possible_truncation, reason = "within a segment")]
+                        let behind = position.offset + header.size() as u32;
+                        end.batches = behind;
+                        end.began_before = false;
+                    }
+                }
+                Item::Damage(damage) => {
+                    // What was proven safe belonged to a batch that was complete.
+                    end.batches = damage.to;
+                    end.began_before = false;
+                }
+                Item::End { offset, torn } => {
+                    end.whole = offset;
+                    end.batches = end.batches.min(offset);
+                    return Ok((end, torn));
+                }
+            }
+        }
+    }
+
+    /// What the next epoch states about all older segments.
+    pub fn seal(&self) -> Seal {
+        let ends = self.segments.iter().map(|segment| SealedEnd {
+            id: segment.id,
+            epoch: segment.epoch.number,
+            end: segment.end(),
+        });
+        Seal { ends: ends.collect() }
+    }
+
+    /// Where the history ends.
+    pub fn end(&self) -> Position {
+        self.segments
+            .last()
+            .map_or_else(Position::default, |last| Position { segment: last.id, offset: last.end() })
+    }
+}
+
+struct BatchEnd {
+    /// Behind the last complete batch.
+    batches: u32,
+    /// Behind the last whole record.
+    whole: u32,
+    /// No batch begins or ends here, so whatever there is belongs to one that began in an earlier segment.
+    began_before: bool,
+}
+
+impl SegmentEntry {
+    /// Its end, if it is known; else the length of the file.
+    pub fn end(&self) -> u32 {
+        match self.extent {
+            Extent::Known(end) => end,
+            Extent::Tail => u32::try_from(self.file_bytes).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Reads it from `offset` on.
+    ///
+    /// # Errors
+    /// The medium failed.
+    pub fn scan(&self, disk: &dyn Disk, offset: u32) -> Result<Scan, JournalError> {
+        let file = self.open(disk)?;
+        Scan::new(file, &self.path, self.epoch, self.id, offset, self.extent)
+    }
+
+    /// Opens its file for reading.
+    ///
+    /// # Errors
+    /// The medium failed.
+    pub fn open(&self, disk: &dyn Disk) -> Result<Arc<dyn DiskFile>, JournalError> {
+        disk.open(&self.path, OpenMode::Read).map_err(JournalError::io("open", &self.path))
+    }
+}
+
+/// `None` if the file is gone by now: a running broker reclaims it while somebody inspects.
+fn look(disk: &dyn Disk, path: PathBuf) -> Result<Option<Found>, JournalError> {
+    let file = match disk.open(&path, OpenMode::Read) {
+        Ok(file) => file,
+        Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(other) => return Err(JournalError::io("open", &path)(other)),
+    };
+    let mut bytes = [0; HEADER_BYTES as usize];
+    let got = file.read_at(&mut bytes, 0).map_err(JournalError::io("read", &path))?;
+    let header = SegmentHeader::decode(bytes.get(..got).unwrap_or_default());
+    if let HeaderRead::Newer(found) = header {
+        return Err(JournalError::NewerFormat { path: path.display().to_string(), found, known: FORMAT });
+    }
+    let file_bytes = file.len().map_err(JournalError::io("measure", &path))?;
+    Ok(Some(Found { path, header, file_bytes }))
+}
+
+/// All segments of an epoch carry its claim id; one whole header is enough.
+fn claim_of(number: u64, found: &BTreeMap<u32, Found>) -> Epoch {
+    let claim = found.values().find_map(|found| match found.header {
+        HeaderRead::Whole(header) => Some(header.epoch.claim),
+        _ => None,
+    });
+    Epoch { number, claim: claim.unwrap_or(ClaimId(0)) }
+}
+
+/// The seal of an epoch; `None` if the epoch never came to be.
+fn read_seal(
+    disk: &dyn Disk,
+    epoch: Epoch,
+    found: &BTreeMap<u32, Found>,
+    damage: &mut Vec<String>,
+) -> Result<Option<Seal>, JournalError> {
+    let first = found.iter().find(|(_, found)| matches!(found.header, HeaderRead::Whole(h) if !h.continues));
+    if let Some((id, first)) = first {
+        let file = disk.open(&first.path, OpenMode::Read).map_err(JournalError::io("open", &first.path))?;
+        let mut scan = Scan::new(file, &first.path, epoch, *id, 0, Extent::Tail)?;
+        match scan.next()? {
+            Item::Record { header, payload, .. } if header.kind == Kind::SEAL => {
+                return Ok(Seal::decode(payload));
+            }
+            Item::Damage(_) => damage.push(format!("{}: the seal is damaged", first.path.display())),
+            _ => {}
+        }
+    }
+    // Whoever goes on in a second segment had synced the seal before. A seal is dropped only after all that it
+    // caps, so without one there is nothing older.
+    let continues: BTreeSet<_> = found
+        .iter()
+        .filter(|(_, found)| matches!(found.header, HeaderRead::Whole(h) if h.continues))
+        .map(|(id, _)| *id)
+        .collect();
+    Ok((!continues.is_empty()).then(Seal::default))
+}
