@@ -83,8 +83,17 @@ impl Contents {
         let mut next_subscription = self.next_subscription;
         let mut made = BTreeMap::new();
         let mut subscribed = BTreeSet::new();
+        // What the batch itself drops is unknown to the rest of it.
+        let mut dropped = BTreeSet::new();
+        let mut unsubscribed = BTreeSet::new();
         for op in &batch.ops {
             match op {
+                StoreOp::DropDestination { id } => {
+                    dropped.insert(*id);
+                }
+                StoreOp::DropSubscription { id } => {
+                    unsubscribed.insert(*id);
+                }
                 StoreOp::PutDestination { id, destination } => {
                     if *id < next_destination {
                         return Err(bug(format!("destination id {} of {destination} was used before", id.0)));
@@ -95,6 +104,7 @@ impl Contents {
                 StoreOp::PutSubscription(record) => {
                     let known =
                         self.subscriptions.contains_key(&record.id) || subscribed.contains(&record.id);
+                    let known = known && !unsubscribed.contains(&record.id);
                     if !known && record.id < next_subscription {
                         return Err(bug(format!("subscription id {} was used before", record.id.0)));
                     }
@@ -103,7 +113,8 @@ impl Contents {
                 }
                 StoreOp::PutMessage { destination, sequence, message, subscriptions, .. } => {
                     let place = self.destinations.get(destination).map(|place| place.destination.kind);
-                    let Some(kind) = place.or_else(|| made.get(destination).copied()) else {
+                    let kind = place.or_else(|| made.get(destination).copied());
+                    let Some(kind) = kind.filter(|_| !dropped.contains(destination)) else {
                         return Err(bug(format!(
                             "{} goes to unknown destination {}",
                             message.id, destination.0
@@ -116,9 +127,10 @@ impl Contents {
                     if kind.is_queue() && !subscriptions.is_empty() {
                         return Err(bug(format!("{} waits for subscriptions of a queue", message.id)));
                     }
-                    let unknown = subscriptions
-                        .iter()
-                        .find(|id| !self.subscriptions.contains_key(id) && !subscribed.contains(id));
+                    let unknown = subscriptions.iter().find(|id| {
+                        let known = self.subscriptions.contains_key(id) || subscribed.contains(*id);
+                        !known || unsubscribed.contains(*id)
+                    });
                     if let Some(id) = unknown {
                         return Err(bug(format!("{} waits for unknown subscription {}", message.id, id.0)));
                     }
