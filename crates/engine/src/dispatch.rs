@@ -153,7 +153,7 @@ impl Engine {
             self.flow.cache_bytes = self.flow.cache_bytes.saturating_sub(queue.window.release());
         }
         if bodies_missing || lacks_bodies_ahead(&queue.window, at) {
-            let wanted = missing_bodies(&mut queue.window, at);
+            let wanted = missing_bodies(&mut queue.window, at, durable);
             self.load_bodies(Origin { place: key, durable: None }, wanted);
         }
         self.page_queue(key, hungry);
@@ -297,7 +297,7 @@ impl Engine {
                 continue;
             }
             let Some(message) = entry.body.clone() else {
-                loads.push((share.place, missing_bodies(&mut share.window, at)));
+                loads.push((share.place, missing_bodies(&mut share.window, at, durable_upto)));
                 break;
             };
             let (counter, sequence) = (entry.counter, entry.sequence());
@@ -448,8 +448,9 @@ fn lacks_bodies_ahead(window: &Window, at: usize) -> bool {
             .is_some_and(|entry| entry.state == State::Ready && entry.body.is_none())
 }
 
-/// The next ready references without a body; notes that they are being loaded.
-pub(crate) fn missing_bodies(window: &mut Window, at: usize) -> Vec<Place> {
+/// The next ready references without a body; notes that they are being loaded. Only what is durable is sure to be
+/// found by the store's reader.
+fn missing_bodies(window: &mut Window, at: usize, durable: Ticket) -> Vec<Place> {
     if window.loading {
         return Vec::new();
     }
@@ -461,7 +462,7 @@ pub(crate) fn missing_bodies(window: &mut Window, at: usize) -> Vec<Place> {
         && bytes < BODY_BYTES_AT_ONCE
         && index < at + 8 * BODIES_AT_ONCE
     {
-        if entry.state == State::Ready && entry.body.is_none() {
+        if entry.state == State::Ready && entry.body.is_none() && entry.ticket <= durable {
             wanted.push(entry.place);
             bytes += u64::from(entry.charge);
         }

@@ -44,7 +44,7 @@ impl Engine {
 
     /// Searches a destination for messages that are too old.
     pub(crate) fn sweep(&mut self, key: PlaceKey) {
-        let wall = self.now.wall.0;
+        let (wall, durable) = (self.now.wall.0, self.outbox.durable());
         let Some(site) = self.places.arena.get_mut(key) else { return };
         site.sweep_armed = false;
         let mut expired: Vec<(Origin, Place)> = Vec::new();
@@ -55,7 +55,8 @@ impl Engine {
             }
             for index in 0..window.len() {
                 let Some(entry) = window.at(index) else { break };
-                if entry.state == State::Ready && entry.expiration > 0 && entry.expiration <= wall {
+                let old = entry.expiration > 0 && entry.expiration <= wall && entry.ticket <= durable;
+                if entry.state == State::Ready && old {
                     expired.push((origin, entry.place));
                     window.set_state(index, State::Dying);
                 }

@@ -19,6 +19,7 @@ mod flow;
 mod groups;
 mod pull;
 mod queue;
+mod random;
 mod redelivery;
 mod registry;
 mod topic;
