@@ -4,13 +4,14 @@
 //! Ends with `N passed, M failed, K skipped`. What cannot run on this machine is counted as skipped, with the command
 //! that would make it run.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
-use crate::peers::{Broker, FerroBroker, FerroOptions, Java, Line, RealBroker, RealOptions};
+use crate::peers::{Broker, FerroBroker, FerroOptions, Java, Line, RealBroker, RealOptions, work_dir};
 
 /// Which broker the clients talk to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -46,6 +47,14 @@ pub(crate) struct Options {
     quiet: bool,
 }
 
+impl Options {
+    /// The checks over a restart need a broker of our own.
+    fn wants_restart(&self) -> bool {
+        let wanted = self.only.as_deref().is_none_or(|only| only.split(',').any(|area| area == "restart"));
+        wanted && self.url.is_none()
+    }
+}
+
 /// What came of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -55,7 +64,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, other: Tally) {
+    pub(crate) fn add(&mut self, other: Tally) {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
@@ -89,7 +98,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Ok(java) => {
             for target in targets(options.against) {
                 for &line in &lines {
-                    let tally = run_line(&java, target, line, options)?;
+                    let mut tally = run_line(&java, target, line, options)?;
+                    if options.wants_restart() {
+                        tally.add(run_restart(&java, target, line, "kill", options.quiet)?);
+                        tally.add(run_restart(&java, target, line, "stop", options.quiet)?);
+                    }
                     println!(
                         "== client {line} against {}: {} passed, {} failed, {} skipped",
                         target.name(),
@@ -113,14 +126,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Target {
+/// One broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Target {
+    /// Our own binary.
     Ferromq,
+    /// The real ActiveMQ.
     Activemq,
 }
 
 impl Target {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Target::Ferromq => "ferromq",
             Target::Activemq => "activemq",
@@ -170,18 +186,73 @@ fn run_line(java: &Java, target: Target, line: Line, options: &Options) -> Resul
 }
 
 fn start(java: &Java, target: Target, line: Line) -> Result<Broker> {
+    start_on(java, target, line, None, 0)
+}
+
+fn start_on(java: &Java, target: Target, line: Line, data: Option<PathBuf>, port: u16) -> Result<Broker> {
     match target {
-        Target::Ferromq => FerroBroker::start(&FerroOptions::default()),
-        Target::Activemq => {
-            RealBroker::start(java, &RealOptions { line: line.broker(), ..RealOptions::default() })
-        }
+        Target::Ferromq => FerroBroker::start(&FerroOptions { data, port, ..FerroOptions::default() }),
+        Target::Activemq => RealBroker::start(
+            java,
+            &RealOptions { line: line.broker(), data, port, ..RealOptions::default() },
+        ),
     }
 }
 
-/// Shows what a Java program prints as it comes, and reads its closing line.
-pub(crate) fn follow(mut command: Command, quiet: bool) -> Result<Tally> {
+/// One Java program over two lives of a broker: it prepares everything, the broker is killed or stopped and started
+/// again on its port and data, and the program verifies what must be there.
+fn run_restart(java: &Java, target: Target, line: Line, how: &str, quiet: bool) -> Result<Tally> {
+    let programs = java.programs(line)?;
+    let data = work_dir().join("run").join(format!("restart-{}-{how}-{line}", std::process::id()));
+    let mut broker = start_on(java, target, line, Some(data.clone()), 0)?;
+    let port = broker.port();
+    let mut command = java.command(&programs);
+    command
+        .arg("-Xmx512M")
+        .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=off")
+        .arg("interop.Restart")
+        .arg(format!("--url={}", broker.url()))
+        .arg(format!("--line={line}"))
+        .arg(format!("--against={}", target.name()))
+        .arg(format!("--how={how}"));
+    let mut child =
+        command.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn().context("cannot run java")?;
+    let mut stdin = child.stdin.take().context("no standard input")?;
+    let stdout = child.stdout.take().context("no standard output")?;
+    let tally = show(stdout, quiet, |text| {
+        if text != "prepared" {
+            return Ok(());
+        }
+        if how == "kill" {
+            broker.kill_hard();
+        } else {
+            broker.stop()?;
+        }
+        broker = start_on(java, target, line, Some(data.clone()), port)?;
+        stdin.write_all(b"restarted\n").and_then(|()| stdin.flush()).context("the Java program has ended")
+    });
+    let status = child.wait();
+    drop(broker);
+    let _ = std::fs::remove_dir_all(&data);
+    tally?.with_context(|| {
+        format!("the restart checks ended with {status:?} before they had printed their sums")
+    })
+}
+
+/// Runs a Java program, shows what it prints as it comes, and reads its closing line.
+fn follow(mut command: Command, quiet: bool) -> Result<Tally> {
     let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().context("cannot run java")?;
     let stdout = child.stdout.take().context("no standard output")?;
+    let tally = show(stdout, quiet, |_| Ok(()))?;
+    let status = child.wait()?;
+    tally.with_context(|| format!("the Java program ended with {status} before it had printed its sums"))
+}
+
+fn show(
+    stdout: impl std::io::Read,
+    quiet: bool,
+    mut each: impl FnMut(&str) -> Result<()>,
+) -> Result<Option<Tally>> {
     let mut tally = None;
     for text in BufReader::new(stdout).lines() {
         let text = text?;
@@ -190,9 +261,9 @@ pub(crate) fn follow(mut command: Command, quiet: bool) -> Result<Tally> {
         } else if !quiet || text.starts_with("FAIL") {
             println!("{text}");
         }
+        each(&text)?;
     }
-    let status = child.wait()?;
-    tally.with_context(|| format!("the Java program ended with {status} before it had printed its sums"))
+    Ok(tally)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod fuzz;
 mod interop;
+mod kills;
 mod peers;
 mod sim;
 mod suite;
@@ -35,6 +36,8 @@ enum Verb {
     Fuzz(fuzz::Args),
     /// The real engine, sessions and journal in virtual time, with crashes and cuts; a seed decides everything
     Sim(sim::Args),
+    /// Kill -9 of the broker under the load of a released Java client, again and again
+    Kills(kills::Options),
     /// What the compiler can't check: allowed edges between crates, no async in sans-IO crates, file sizes, heads
     Tidy,
     /// Checks recorded OpenWire frames: a *.jsonl file, or a folder of them
@@ -52,6 +55,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Interop(options) => interop::run(&options),
         Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Sim(args) => sim::run(&args),
+        Verb::Kills(options) => kills::run(&options),
         Verb::Tidy => tidy::run(),
         Verb::Vectors { path } => vectors::run(&path),
     }

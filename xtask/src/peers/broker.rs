@@ -131,14 +131,12 @@ impl FerroBroker {
 pub(crate) struct Broker {
     child: Child,
     url: String,
-    #[allow(dead_code, reason = "the kill test restarts on it")]
     port: u16,
-    #[allow(dead_code, reason = "the bench reads it")]
     started_in: Duration,
     data: Data,
 }
 
-#[allow(dead_code, reason = "the bench and the kill test read these")]
+#[allow(dead_code, reason = "the bench reads the rest")]
 impl Broker {
     fn launch(kind: &str, mut command: Command, data: Data) -> Result<Broker> {
         let log_path = data.path.with_extension("log");

@@ -64,6 +64,17 @@ final class T {
                 + NEXT.incrementAndGet();
     }
 
+    private T(T before) {
+        this.url = before.url;
+        this.line = before.line;
+        this.base = before.base;
+    }
+
+    /** The same names with connections of its own: for what comes after the broker was restarted. */
+    T again() {
+        return new T(this);
+    }
+
     // Connections and sessions
 
     /** A factory for this broker; the options are those of a client's URI, as "jms.prefetchPolicy.all=1". */
