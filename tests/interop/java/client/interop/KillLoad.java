@@ -70,7 +70,7 @@ public final class KillLoad {
         }
 
         /** A message came; what was acknowledged for certain must not, and what came before must say so. */
-        void deliver(String id, boolean flagged, boolean flagsExpected) {
+        void deliver(String id, boolean flagged, boolean real) {
             Fate fate = fates.get(id);
             if (fate == null) {
                 fault("never sent: " + id);
@@ -82,9 +82,11 @@ public final class KillLoad {
                     came.incrementAndGet();
                 } else {
                     repeated.incrementAndGet();
-                    if (fate.acknowledged) {
+                    // ActiveMQ answers the acknowledgement of a durable subscriber before it is on the disk, and
+                    // forgets over a kill what it had dispatched.
+                    if (fate.acknowledged && !(real && destination instanceof ActiveMQTopic)) {
                         fault("came again although its acknowledgement was answered: " + id);
-                    } else if (flagsExpected && !flagged) {
+                    } else if (!real && !flagged) {
                         fault("came again without JMSRedelivered: " + id);
                     }
                 }
@@ -93,7 +95,7 @@ public final class KillLoad {
     }
 
     private final String url;
-    private final boolean flagsExpected;
+    private final boolean real;
     private final String run = Long.toString(System.currentTimeMillis() % 100_000_000L, 36);
     private volatile boolean sending = true;
     private volatile boolean receiving = true;
@@ -101,15 +103,15 @@ public final class KillLoad {
     private final List<Thread> consumers = new ArrayList<>();
     private final List<Lane> lanes = new ArrayList<>();
 
-    private KillLoad(String url, boolean flagsExpected) {
+    private KillLoad(String url, boolean real) {
         this.url = url;
-        this.flagsExpected = flagsExpected;
+        this.real = real;
     }
 
     public static void main(String[] args) throws Exception {
         Map<String, String> options = Conformance.options(args);
         boolean real = options.getOrDefault("against", "ferromq").equals("activemq");
-        KillLoad load = new KillLoad(options.get("url"), !real);
+        KillLoad load = new KillLoad(options.get("url"), real);
         load.start();
         BufferedReader orders = new BufferedReader(new InputStreamReader(System.in));
         for (String order = orders.readLine(); order != null; order = orders.readLine()) {
@@ -288,7 +290,7 @@ public final class KillLoad {
             Message message = consumer.receive(200);
             if (message != null) {
                 String id = message.getStringProperty("id");
-                lane.deliver(id, message.getJMSRedelivered(), flagsExpected);
+                lane.deliver(id, message.getJMSRedelivered(), real);
                 message.acknowledge();
                 lane.fates.get(id).acknowledged = true;
             }
@@ -303,7 +305,7 @@ public final class KillLoad {
             Message message = consumer.receive(200);
             if (message != null) {
                 String id = message.getStringProperty("id");
-                lane.deliver(id, message.getJMSRedelivered(), flagsExpected);
+                lane.deliver(id, message.getJMSRedelivered(), real);
                 ids.add(id);
             }
             if (ids.size() >= 5 || message == null && !ids.isEmpty()) {
