@@ -126,13 +126,7 @@ fn replay(
         }
         index.usage.end_segment(segment.id, segment.end());
     }
-    let gone: Vec<u32> = index
-        .usage
-        .segments()
-        .filter(|(id, usage)| usage.live == 0 && !history.segments.iter().any(|s| s.id == *id))
-        .map(|(id, _)| id)
-        .collect();
-    gone.into_iter().for_each(|id| index.usage.drop_segment(id));
+    forget_missing(&mut index, history);
     let mut replay = Replay {
         index,
         batch: Vec::new(),
@@ -147,7 +141,20 @@ fn replay(
     }
     // Only damage can have swallowed the end of a batch: the history ends at a whole one.
     replay.finish_batch()?;
+    // What was unlinked after the checkpoint is dead only now that its removals were replayed.
+    forget_missing(&mut replay.index, history);
     Ok((replay.index, replay.quarantined))
+}
+
+/// A segment that nothing lives in may be gone: it was unlinked after the checkpoint that still names it.
+fn forget_missing(index: &mut Index, history: &History) {
+    let gone: Vec<u32> = index
+        .usage
+        .segments()
+        .filter(|(id, usage)| usage.live == 0 && !history.segments.iter().any(|s| s.id == *id))
+        .map(|(id, _)| id)
+        .collect();
+    gone.into_iter().for_each(|id| index.usage.drop_segment(id));
 }
 
 struct Replay {
