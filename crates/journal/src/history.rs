@@ -24,6 +24,8 @@ pub struct SegmentEntry {
     pub extent: Extent,
     /// Length of the file.
     pub file_bytes: u64,
+    /// Whether its header could be read.
+    pub headed: bool,
 }
 
 /// The one history that a journal holds: the segments of the last sealed epoch, and those before as far as its
@@ -98,6 +100,7 @@ impl History {
                 Some(_) => Extent::Tail,
                 None => Extent::Tail,
             };
+            let headed = matches!(header, HeaderRead::Whole(_));
             match header {
                 HeaderRead::Whole(header) => follower = Some(header),
                 HeaderRead::Blank if follower.is_none() => {
@@ -107,7 +110,7 @@ impl History {
                 _ if follower.is_none() => {}
                 _ => self.damage.push(format!("{}: the header is damaged", path.display())),
             }
-            self.segments.push(SegmentEntry { id, epoch, path, extent, file_bytes });
+            self.segments.push(SegmentEntry { id, epoch, path, extent, file_bytes, headed });
         }
     }
 
@@ -118,10 +121,12 @@ impl History {
                 self.abandoned.push(path);
                 continue;
             };
-            if !matches!(header, HeaderRead::Whole(_)) {
+            let headed = matches!(header, HeaderRead::Whole(_));
+            if !headed {
                 self.damage.push(format!("{}: the header is damaged", path.display()));
             }
-            self.segments.push(SegmentEntry { id, epoch, path, extent: Extent::Known(end), file_bytes });
+            let extent = Extent::Known(end);
+            self.segments.push(SegmentEntry { id, epoch, path, extent, file_bytes, headed });
         }
     }
 
@@ -153,6 +158,9 @@ impl History {
             (end, _) = self.end_of_batches(disk, at)?;
         }
         self.segments[at].extent = Extent::Known(end.batches);
+        // A segment whose beginning was torn holds nothing, and is no part of the history.
+        let begun = |segment: &mut SegmentEntry| segment.headed || segment.end() > HEADER_BYTES;
+        self.abandoned.extend(self.segments.extract_if(.., |segment| !begun(segment)).map(|torn| torn.path));
         Ok(())
     }
 

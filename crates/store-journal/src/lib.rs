@@ -5,6 +5,7 @@
 //! nothing of consumers, transactions or time to live.
 //!
 //! * [`open`]: the store in a folder, to be followed or claimed.
+//! * [`inspect`]: looks at a store, running or not, and changes nothing.
 //! * [`Options`], [`FsyncPolicy`]: what may be chosen, and what each choice may lose.
 //!
 //! Invariants: nothing is reported durable before it is synced and no higher claim exists (unless an option says
@@ -33,6 +34,7 @@ mod claim;
 mod failure;
 mod follower;
 mod index;
+pub mod inspect;
 mod message;
 mod options;
 mod reader;

@@ -14,7 +14,7 @@ use ferromq_store::{Claimed, Quarantined, StoreError};
 
 use crate::backend::JournalBackend;
 use crate::change::{self, Change, PUT_MESSAGE};
-use crate::checkpoint::{Checkpoints, Restored};
+use crate::checkpoint::{Candidate, Checkpoints, Restored};
 use crate::claim::Claims;
 use crate::failure;
 use crate::follower::{check_format, mark_format};
@@ -46,7 +46,8 @@ pub(crate) fn claim(
     let mut history = History::survey(&*disk, &journal).map_err(failure::journal)?;
     history.settle(&*disk).map_err(failure::journal)?;
     let mut checkpoints = Checkpoints::new(disk.clone(), folder, epoch);
-    let (mut index, quarantined) = restore(&disk, &history, &mut checkpoints)?;
+    let Rebuilt { candidate, mut index, quarantined } = restore(&disk, &history, &checkpoints)?;
+    checkpoints.adopt(candidate, &index)?;
 
     // What was found may be in the system's memory only.
     for segment in history.segments.iter().rev().take(2) {
@@ -84,19 +85,26 @@ pub(crate) fn claim(
     Ok(Claimed { backend: Box::new(backend), reader: Box::new(reader), recovered })
 }
 
+/// The index, and what it was made from.
+pub(crate) struct Rebuilt {
+    pub(crate) candidate: Candidate,
+    pub(crate) index: Index,
+    pub(crate) quarantined: Vec<Quarantined>,
+}
+
 /// The index from the newest checkpoint that fits and the journal behind it; from the whole journal if none does.
-fn restore(
+/// Writes nothing.
+pub(crate) fn restore(
     disk: &Arc<dyn Disk>,
     history: &History,
-    checkpoints: &mut Checkpoints,
-) -> Result<(Index, Vec<Quarantined>), StoreError> {
+    checkpoints: &Checkpoints,
+) -> Result<Rebuilt, StoreError> {
     for candidate in checkpoints.candidates(history)? {
         let Some(restored) = checkpoints.restore(candidate)? else { continue };
         let whole = restored.whole;
         match replay(disk, history, restored) {
             Ok((index, quarantined)) if whole || refers_only_to(history, &index) => {
-                checkpoints.adopt(candidate, &index)?;
-                return Ok((index, quarantined));
+                return Ok(Rebuilt { candidate, index, quarantined });
             }
             Ok(_) => tracing::warn!("a checkpoint names segments that are missing; trying the one before"),
             Err(error @ StoreError::Damaged { .. }) if !whole => {
