@@ -33,7 +33,7 @@ impl Engine {
         let had_room = consumer.has_room();
         if consumer.is_browser() {
             consumer.count_topic_ack(ack.count.max(1));
-        } else if consumer.dispatched.is_empty() && consumer.topic_unacknowledged > 0 {
+        } else if self.only_counts(key, ack) {
             self.acknowledge_topic(key, ack, conn, transaction);
         } else {
             self.acknowledge_held(key, ack, conn, transaction)?;
@@ -42,6 +42,22 @@ impl Engine {
             self.room_changed(key, had_room);
         }
         Ok(())
+    }
+
+    /// Whether an acknowledgement is about messages of a topic, which are counted and not listed.
+    fn only_counts(&mut self, key: ConsumerKey, ack: &AckRequest) -> bool {
+        let Some(consumer) = self.consumers.get_mut(key) else { return false };
+        if !consumer.dispatched.is_empty() {
+            return consumer.topic_unacknowledged > 0
+                && ack.last.as_ref().is_some_and(|id| consumer.find(id).is_none());
+        }
+        consumer.topic_unacknowledged > 0
+            || consumer.durable().is_none()
+                && !consumer.places.is_empty()
+                && consumer
+                    .places
+                    .iter()
+                    .all(|place| self.places.arena.get(*place).is_some_and(|site| site.queue().is_none()))
     }
 
     fn room_changed(&mut self, key: ConsumerKey, had_room: bool) {
@@ -129,7 +145,7 @@ impl Engine {
                 let first = first_of(consumer, ack, last);
                 let cause = Cause::Poison(ack.cause.clone());
                 for dispatched in self.take_range(key, first, last) {
-                    self.poison(dispatched.origin, dispatched.at, cause.clone());
+                    self.condemn(dispatched.origin, dispatched.at, cause.clone());
                 }
             }
             AckKind::Expired => {

@@ -93,6 +93,8 @@ pub(crate) struct Consumer {
     pub(crate) topic_unacknowledged: u32,
     pub(crate) topic_delivered: u32,
     pub(crate) pulls: VecDeque<Option<Instant>>,
+    /// When its pulls are looked at next.
+    pub(crate) pull_timer: Option<Instant>,
     pub(crate) pending: VecDeque<Pending>,
     pub(crate) pending_limit: Option<usize>,
     pub(crate) congested: bool,

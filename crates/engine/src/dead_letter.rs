@@ -1,9 +1,11 @@
 //! Dead letters: messages that were given up or have expired, kept where somebody may look at them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ferromq_model::{Destination, Message, Text, Value};
+use ferromq_model::{Destination, Message, MessageId, Text, Value};
 use ferromq_store::MessageRef;
+use rustc_hash::FxHashSet;
 
 use crate::ack::Outcome;
 use crate::consumer::Origin;
@@ -12,6 +14,9 @@ use crate::load::Purpose;
 use crate::place::PlaceKey;
 use crate::window::{Place, State, sequence_of};
 use crate::{DeadLetterTarget, LoadRequest};
+
+/// As many as ActiveMQ's audit of dead letters knows of one producer.
+const BURIALS_KNOWN: usize = 2_048;
 
 /// Why a message is dead.
 #[derive(Clone, Debug)]
@@ -34,12 +39,30 @@ impl Cause {
     }
 }
 
-impl Engine {
-    /// A consumer gave a message up.
-    pub(crate) fn poison(&mut self, origin: Origin, place: Place, cause: Cause) {
-        self.condemn(origin, place, cause);
-    }
+/// Messages of topics that became dead letters lately.
+#[derive(Debug, Default)]
+pub(crate) struct Burials {
+    known: FxHashSet<MessageId>,
+    order: VecDeque<MessageId>,
+}
 
+impl Burials {
+    /// Notes a message; says whether it is new.
+    fn insert(&mut self, id: &MessageId) -> bool {
+        if !self.known.insert(id.clone()) {
+            return false;
+        }
+        self.order.push_back(id.clone());
+        if self.order.len() > BURIALS_KNOWN
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}
+
+impl Engine {
     /// Moves a message to the dead letters, or drops it, as the policy says; its body may have to be loaded first.
     pub(crate) fn condemn(&mut self, origin: Origin, place: Place, cause: Cause) {
         if let Some(message) = self.body(origin, place) {
@@ -85,6 +108,10 @@ impl Engine {
         }
         let Some(to) = target(&rules.target, &message.destination) else { return false };
         if to == message.destination {
+            return false;
+        }
+        // Several subscribers may give up the same message of a topic; one letter tells enough.
+        if !message.destination.kind.is_queue() && !self.burials.insert(&message.id) {
             return false;
         }
         let place = match self.places.find(&to) {

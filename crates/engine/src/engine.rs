@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use crate::advisory::Herald;
 use crate::arena::Arena;
 use crate::consumer::{Consumer, ConsumerKey};
+use crate::dead_letter::Burials;
 use crate::dedup::Dedup;
 use crate::durable::{Durable, DurableKey};
 use crate::flow::Flow;
@@ -30,8 +31,10 @@ pub(crate) enum Timer {
     Open(PlaceKey),
     /// Search a destination for expired messages.
     Sweep(PlaceKey),
-    /// Sends have waited long enough for room, or the log should name them again.
+    /// Sends have waited long enough for room.
     Parked(PlaceKey),
+    /// The log should name again who waits for room.
+    Naming(PlaceKey),
     /// A refused connection has had time to read why.
     Refused(ConnId),
 }
@@ -69,6 +72,7 @@ pub struct Engine {
     pub(crate) next_destination: u64,
     pub(crate) next_subscription: u64,
     pub(crate) duplicates: u64,
+    pub(crate) burials: Burials,
 }
 
 impl Engine {
@@ -97,6 +101,7 @@ impl Engine {
             next_destination: 1,
             next_subscription: 1,
             duplicates: 0,
+            burials: Burials::default(),
         }
     }
 
@@ -133,6 +138,7 @@ impl Engine {
                 Timer::Open(place) => self.wake_place(place),
                 Timer::Sweep(place) => self.sweep(place),
                 Timer::Parked(place) => self.parked_too_long(place),
+                Timer::Naming(place) => self.name_again(place),
                 Timer::Refused(conn) => self.close_refused(conn),
             }
         }

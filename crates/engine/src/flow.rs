@@ -10,6 +10,9 @@ use crate::engine::{Engine, Timer, fault};
 use crate::place::{Body, PlaceKey};
 use crate::{ConnId, Fault, FaultKind, NoSpace, Output, SendRequest, Severity, Tag};
 
+/// So many sends of one connection may wait before it is not read from, whatever it waits for.
+const MOST_PARKED: usize = 256;
+
 /// What is charged, in bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Flow {
@@ -145,46 +148,74 @@ impl Engine {
         let Some(policy) = self.policy(key) else { return };
         let mode = policy.no_space.unwrap_or(self.settings.no_space);
         self.tell_full(key, full, &request.producer);
+        let refusal = self.refusal(key, full, &request);
         if full == Full::Disk || mode == NoSpace::Fail && full != Full::Behind {
-            let refusal = self.refusal(key, full, &request);
-            self.outbox.log(Severity::Warn, refusal.text.clone());
+            self.name_blocked(key, &refusal.text);
             return self.outbox.fail(conn, tag, refusal);
         }
         let now = self.now.mono;
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         connection.parked += 1;
-        let paused = tag.is_none() && request.window_bytes == 0;
+        // A peer that heeds neither answers nor windows must not fill the memory with what waits.
+        let paused = tag.is_none() && request.window_bytes == 0 || connection.parked > MOST_PARKED;
         if paused {
             connection.paused += 1;
             if connection.paused == 1 {
                 self.outbox.send(Output::Pause(conn));
             }
         }
-        let refusal = self.refusal(key, full, &request);
         let Some(site) = self.places.get_mut(key) else { return };
         site.parked.push_back(Parked { conn, tag, request, since: now, paused });
         if site.parked.len() == 1 {
             self.flow.blocked.push(key);
-            let holders = self.holders(key);
-            self.outbox.log(Severity::Warn, format!("{} It is held by {holders}.", refusal.text));
-            self.arm_parked(key, mode);
-        } else if let NoSpace::FailAfter(wait) = mode {
-            self.timers.insert((now + wait, Timer::Parked(key)));
+            self.name_blocked(key, &refusal.text);
+            self.arm_naming(key);
         }
-    }
-
-    fn arm_parked(&mut self, key: PlaceKey, mode: NoSpace) {
-        let now = self.now.mono;
         if let NoSpace::FailAfter(wait) = mode {
             self.timers.insert((now + wait, Timer::Parked(key)));
         }
-        let warning = self.settings.blocked_producer_warning;
-        if !warning.is_zero() {
-            self.timers.insert((now + warning, Timer::Parked(key)));
+    }
+
+    /// Names who is stopped and by whom, at most once in the warning interval.
+    fn name_blocked(&mut self, key: PlaceKey, text: &str) {
+        let (now, pause) = (self.now.mono, self.settings.blocked_producer_warning);
+        let Some(site) = self.places.get_mut(key) else { return };
+        if site.named.is_some_and(|last| now.since(last) < pause) {
+            return;
+        }
+        site.named = Some(now);
+        let holders = self.holders(key);
+        self.outbox.log(Severity::Warn, format!("{text} It is held by {holders}."));
+    }
+
+    fn arm_naming(&mut self, key: PlaceKey) {
+        let (now, pause) = (self.now.mono, self.settings.blocked_producer_warning);
+        let Some(site) = self.places.get_mut(key) else { return };
+        if !pause.is_zero() && !std::mem::replace(&mut site.naming_armed, true) {
+            self.timers.insert((now + pause, Timer::Naming(key)));
         }
     }
 
-    /// Time to refuse sends that waited too long, and to name the others.
+    /// Time to name again those who still wait.
+    pub(crate) fn name_again(&mut self, key: PlaceKey) {
+        let now = self.now.mono;
+        let Some(site) = self.places.get_mut(key) else { return };
+        site.naming_armed = false;
+        let Some(first) = site.parked.front() else { return };
+        let (waits, since, producer) = (site.parked.len(), first.since, first.request.producer.clone());
+        if now.since(since) >= self.settings.blocked_producer_warning {
+            let text = format!(
+                "{waits} sends to {} wait for room, the first of producer {producer} for {} s.",
+                site.destination,
+                now.since(since).as_secs(),
+            );
+            site.named = None;
+            self.name_blocked(key, &text);
+        }
+        self.arm_naming(key);
+    }
+
+    /// Time to refuse sends that waited too long.
     pub(crate) fn parked_too_long(&mut self, key: PlaceKey) {
         let now = self.now.mono;
         let Some(policy) = self.policy(key) else { return };
@@ -202,20 +233,6 @@ impl Engine {
                 let refusal = self.refusal(key, full, &parked.request);
                 self.outbox.fail(parked.conn, parked.tag, refusal);
             }
-        }
-        let Some(site) = self.places.get(key) else { return };
-        let Some(first) = site.parked.front() else { return };
-        let (waits, since, producer) = (site.parked.len(), first.since, first.request.producer.clone());
-        let warning = self.settings.blocked_producer_warning;
-        if !warning.is_zero() && now.since(since) >= warning {
-            let text = format!(
-                "{waits} sends to {} wait for room, the first of producer {producer} for {} s. It is held by {}.",
-                site.destination,
-                now.since(since).as_secs(),
-                self.holders(key)
-            );
-            self.outbox.log(Severity::Warn, text);
-            self.timers.insert((now + warning, Timer::Parked(key)));
         }
     }
 

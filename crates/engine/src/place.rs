@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ferromq_model::{Destination, DestinationId, DestinationPattern, Text};
+use ferromq_model::{Destination, DestinationId, DestinationPattern, Instant, Text};
 use rustc_hash::FxHashMap;
 
 use crate::arena::{Arena, Key};
@@ -49,6 +49,9 @@ pub(crate) struct Site {
     pub(crate) producers: usize,
     pub(crate) parked: VecDeque<Parked>,
     pub(crate) sweep_armed: bool,
+    /// When the log named who waits here last, and whether it will again.
+    pub(crate) named: Option<Instant>,
+    pub(crate) naming_armed: bool,
     /// A full limit was reported and not left since.
     pub(crate) reported_full: bool,
 }
@@ -68,6 +71,8 @@ impl Site {
             producers: 0,
             parked: VecDeque::new(),
             sweep_armed: false,
+            named: None,
+            naming_armed: false,
             reported_full: false,
         }
     }

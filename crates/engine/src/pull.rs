@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferromq_model::{Delivery, Instant, Sequence};
+use ferromq_model::{Delivery, Sequence};
 
 use crate::consumer::ConsumerKey;
 use crate::engine::{Engine, Timer};
@@ -35,10 +35,8 @@ impl Engine {
             return Ok(());
         }
         consumer.pulls.push_back(deadline);
-        if let (Some(deadline), Some(wait)) = (deadline, timeout)
-            && !wait.is_zero()
-        {
-            self.timers.insert((deadline, Timer::Pull(key)));
+        if timeout.is_some_and(|wait| !wait.is_zero()) {
+            self.arm_pulls(key);
         }
         self.wake_consumer(key);
         let idle = self.consumers.get(key).is_some_and(|consumer| {
@@ -59,7 +57,24 @@ impl Engine {
 
     /// Answers pulls whose time is over.
     pub(crate) fn end_pulls(&mut self, key: ConsumerKey) {
-        self.answer_pulls(key, |deadline, now| deadline <= now);
+        if let Some(consumer) = self.consumers.get_mut(key) {
+            consumer.pull_timer = None;
+        }
+        self.answer_pulls(key);
+        self.arm_pulls(key);
+    }
+
+    /// Sees to it that the first pull to end is noticed: one timer for a consumer, however often it pulls.
+    fn arm_pulls(&mut self, key: ConsumerKey) {
+        let Some(consumer) = self.consumers.get_mut(key) else { return };
+        let Some(first) = consumer.pulls.iter().flatten().min().copied() else { return };
+        if consumer.pull_timer.is_some_and(|armed| armed <= first) {
+            return;
+        }
+        if let Some(armed) = consumer.pull_timer.replace(first) {
+            self.timers.remove(&(armed, Timer::Pull(key)));
+        }
+        self.timers.insert((first, Timer::Pull(key)));
     }
 
     /// Answers pulls that don't wait, of the consumers of a queue that was just looked through.
@@ -100,15 +115,15 @@ impl Engine {
             |durable| durable.shares.iter().any(|share| share.window.is_busy() || share.window.exposing()),
         ) || !consumer.pending.is_empty();
         if !busy {
-            self.answer_pulls(key, |deadline, now| deadline <= now);
+            self.answer_pulls(key);
         }
     }
 
-    fn answer_pulls(&mut self, key: ConsumerKey, over: impl Fn(Instant, Instant) -> bool) {
+    fn answer_pulls(&mut self, key: ConsumerKey) {
         let now = self.now.mono;
         let Some(consumer) = self.consumers.get_mut(key) else { return };
         let before = consumer.pulls.len();
-        consumer.pulls.retain(|deadline| !deadline.is_some_and(|deadline| over(deadline, now)));
+        consumer.pulls.retain(|deadline| deadline.is_none_or(|deadline| deadline > now));
         for _ in consumer.pulls.len()..before {
             self.nothing(key);
         }

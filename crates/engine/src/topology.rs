@@ -283,7 +283,8 @@ impl Engine {
             self.outbox.op(StoreOp::DropDestination { id });
             self.outbox.require();
         }
-        for topic in self.places.arena.keys() {
+        let fed = site.destination.kind == DestinationKind::Queue && !self.settings.virtual_topics.is_empty();
+        for topic in if fed { self.places.arena.keys() } else { Vec::new() } {
             if let Some(topic) = self.places.get_mut(topic).and_then(Site::topic_mut) {
                 topic.feeds.retain(|queue| *queue != key);
             }

@@ -119,3 +119,31 @@ fn individual_acknowledgements_in_any_order_empty_the_queue() {
     }
     assert_eq!((b.held("A"), b.store.messages()), (0, 0));
 }
+
+#[test]
+fn a_consumer_of_a_queue_and_a_topic_acknowledges_both() {
+    let mut b = Bench::new();
+    let c = b.connect("c");
+    b.consume_as(&c, "A,topic://T", |f| f.prefetch = 2);
+    b.send(&c, "A", "a");
+    b.send(&c, "topic://T", "t");
+    let got = b.take();
+    b.ack(&c, &got[1]);
+    b.ack(&c, &got[0]);
+    assert_eq!(b.held("A"), 0);
+    b.send(&c, "topic://T", "t2");
+    b.send(&c, "A", "a2");
+    assert_eq!(b.texts(), ["t2", "a2"], "the whole window is free again");
+}
+
+#[test]
+fn a_topic_consumer_may_acknowledge_whatever_it_likes() {
+    let mut b = Bench::new();
+    let c = b.connect("c");
+    b.consume(&c, "topic://T");
+    b.send(&c, "topic://T", "t");
+    let got = b.take();
+    b.ack(&c, &got[0]);
+    b.ack(&c, &got[0]);
+    assert!(b.notices.is_empty());
+}

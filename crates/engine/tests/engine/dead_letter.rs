@@ -120,3 +120,20 @@ fn a_durable_subscriber_has_dead_letters_too() {
     poison(&mut b, &c, &got[0]);
     assert_eq!((b.held("topic://T"), b.held("ActiveMQ.DLQ")), (0, 1));
 }
+
+#[test]
+fn a_topic_message_given_up_by_several_subscribers_is_one_dead_letter() {
+    let mut b = Bench::new();
+    for name in ["c", "d"] {
+        let client = b.connect(name);
+        b.consume_as(&client, "topic://T", |f| f.subscription = Some("s".into()));
+    }
+    let p = b.connect("p");
+    let at = b.now.wall.0 + 10;
+    b.step(Input::Congested { conn: ConnId(1), full: true });
+    b.step(Input::Congested { conn: ConnId(2), full: true });
+    b.send_as(&p, "topic://T", "m", |m| m.expiration = at);
+    b.wait(std::time::Duration::from_secs(31));
+    let counters = b.view_of("topic://T").counters;
+    assert_eq!((b.held("ActiveMQ.DLQ"), counters.dead_lettered, counters.expired), (1, 1, 1));
+}

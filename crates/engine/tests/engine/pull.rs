@@ -91,3 +91,20 @@ fn a_consumer_made_anew_with_prefetch_0_gets_its_window_back() {
     b.do_it(&c, Intent::SetPrefetch { consumer, prefetch: 10 });
     assert_eq!(b.texts(), ["m"]);
 }
+
+#[test]
+fn a_client_that_pulls_often_with_long_waits_leaves_one_timer() {
+    let mut b = Bench::new();
+    let c = b.connect("c");
+    let consumer = puller(&mut b, &c, "A");
+    for n in 1..=50 {
+        pull(&mut b, &c, consumer, Some(10_000 + n));
+        b.send(&c, "A", "m");
+    }
+    assert_eq!(b.take().len(), 50);
+    b.wait(Duration::from_secs(11));
+    assert_eq!(b.engine.next_deadline(), None);
+    pull(&mut b, &c, consumer, Some(500));
+    b.wait(Duration::from_millis(500));
+    assert_eq!(b.texts(), ["-"]);
+}

@@ -292,3 +292,18 @@ fn an_urgent_message_overtakes_a_backlog_in_the_store() {
     assert_eq!(seen[0], "urgent");
     assert_eq!(seen[1..], named("m", 1..=100));
 }
+
+#[test]
+fn a_policy_sets_the_window_and_the_client_is_told() {
+    let prefetch = PrefetchPolicy { queue: Some(2), ..PrefetchPolicy::default() };
+    let mut b = Bench::policy(Policy { prefetch, ..Policy::default() });
+    let c = b.connect("c");
+    let consumer = b.consume(&c, "A");
+    assert!(
+        matches!(b.notices[..], [(_, Notice::PrefetchSet { consumer: who, prefetch: 2 })] if who == consumer)
+    );
+    for n in 1..=3 {
+        b.send(&c, "A", &format!("m{n}"));
+    }
+    assert_eq!(b.texts().len(), 2);
+}
