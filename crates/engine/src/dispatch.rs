@@ -364,11 +364,6 @@ impl Engine {
             None => Some(&mut self.places.get_mut(origin.place)?.queue_mut()?.window),
         }
     }
-
-    /// The unit of work under construction, if it has any change yet; else nothing to wait for.
-    pub(crate) fn pending_ticket(&self) -> Ticket {
-        if self.outbox.has_ops() { self.outbox.ticket() } else { Ticket(0) }
-    }
 }
 
 fn lowest(queue: &Queue, open: &[usize]) -> Place {

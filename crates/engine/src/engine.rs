@@ -73,6 +73,8 @@ pub struct Engine {
     pub(crate) next_subscription: u64,
     pub(crate) duplicates: u64,
     pub(crate) burials: Burials,
+    /// Whatever is sent now belongs to a commit, and waits for its unit of work.
+    pub(crate) commit_barrier: bool,
 }
 
 impl Engine {
@@ -102,6 +104,7 @@ impl Engine {
             next_subscription: 1,
             duplicates: 0,
             burials: Burials::default(),
+            commit_barrier: false,
         }
     }
 

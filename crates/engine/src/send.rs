@@ -269,8 +269,14 @@ impl Engine {
             site.memory_bytes += u64::from(entry.charge);
             self.flow.memory_bytes += u64::from(entry.charge);
             self.flow.temp_bytes += u64::from(entry.charge);
+            let waits = self.commit_barrier && self.outbox.has_ops();
+            if waits {
+                entry.ticket = self.outbox.ticket();
+            }
             queue.window.put_volatile(entry);
-            if attached && !queue.stalled {
+            if attached && waits {
+                self.outbox.hold(Held::WakePlace(key));
+            } else if attached && !queue.stalled {
                 self.wake_place(key);
             }
         }

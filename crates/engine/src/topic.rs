@@ -24,6 +24,7 @@ impl Engine {
     ) {
         let sequence = self.take_sequence();
         self.put_durables(key, message, sender, sequence, dedup);
+        self.feed_queues(key, message, sender);
         let ticket = self.pending_ticket_for(message);
         let target = message.extra.as_ref().and_then(|extra| extra.target.as_ref());
         let mut index = 0;
@@ -80,7 +81,6 @@ impl Engine {
                 self.keep_up(consumer_key);
             }
         }
-        self.feed_queues(key, message, sender);
     }
 
     fn subscriber(&self, key: PlaceKey, index: usize) -> Option<ConsumerKey> {
@@ -89,7 +89,11 @@ impl Engine {
 
     /// A stored message waits for its unit of work, one that nobody keeps does not.
     fn pending_ticket_for(&self, message: &Message) -> ferromq_model::Ticket {
-        if message.persistent { self.pending_ticket() } else { ferromq_model::Ticket(0) }
+        if (message.persistent || self.commit_barrier) && self.outbox.has_ops() {
+            self.outbox.ticket()
+        } else {
+            ferromq_model::Ticket(0)
+        }
     }
 
     /// Drops the oldest messages of a subscriber that is beyond its limit, and tells about it.
@@ -209,13 +213,19 @@ impl Engine {
             };
             if !stored {
                 entry.body = Some(Arc::clone(message));
+                let waits = self.commit_barrier && self.outbox.has_ops();
+                if waits {
+                    entry.ticket = self.outbox.ticket();
+                }
                 window.put_volatile(entry);
                 self.flow.memory_bytes += u64::from(charge);
                 if let Some(site) = self.places.arena.get_mut(key) {
                     site.memory_bytes += u64::from(charge);
                 }
-                if let Some(consumer) = active {
-                    self.wake_consumer(consumer);
+                match active {
+                    Some(consumer) if waits => self.outbox.hold(Held::WakeConsumer(consumer)),
+                    Some(consumer) => self.wake_consumer(consumer),
+                    None => {}
                 }
                 continue;
             }

@@ -1,6 +1,7 @@
 //! Local transactions: sends and acknowledgements kept aside until the end, then done as one unit of work.
 
-use ferromq_model::{ProducerId, TransactionId};
+use ferromq_model::{DestinationKind, ProducerId, TransactionId};
+use ferromq_store::StoreOp;
 
 use crate::consumer::{ConsumerKey, Dispatched, Stage};
 use crate::engine::{Engine, fault};
@@ -160,21 +161,6 @@ impl Engine {
             self.undo(number, transaction);
             return Err(refused);
         }
-        for request in &transaction.sends {
-            if self.is_repeated(conn, request) {
-                continue;
-            }
-            match self.target(conn, &request.producer, &request.message.destination) {
-                Ok(target) => self.take_in(conn, request, &target),
-                Err(gone) => self.outbox.log(
-                    crate::Severity::Warn,
-                    format!(
-                        "{id}: message {} has no destination any longer: {}",
-                        request.message.id, gone.text
-                    ),
-                ),
-            }
-        }
         let mut woken = Vec::new();
         for (key, mut count) in transaction.acks {
             let Some(consumer) = self.consumers.get_mut(key) else { continue };
@@ -202,11 +188,46 @@ impl Engine {
         for orphan in transaction.orphans {
             self.retire(orphan.origin, orphan.at, crate::ack::Outcome::Acknowledged);
         }
+        self.raise_barrier(&transaction.sends);
+        for request in &transaction.sends {
+            if self.is_repeated(conn, request) {
+                continue;
+            }
+            match self.target(conn, &request.producer, &request.message.destination) {
+                Ok(target) => self.take_in(conn, request, &target),
+                Err(gone) => self.outbox.log(
+                    crate::Severity::Warn,
+                    format!(
+                        "{id}: message {} has no destination any longer: {}",
+                        request.message.id, gone.text
+                    ),
+                ),
+            }
+        }
+        self.commit_barrier = false;
         for consumer in woken {
             self.wake_consumer(consumer);
         }
         self.outbox_requires_if_any();
         Ok(())
+    }
+
+    /// Nothing of a transaction may be seen before all of it is durable, not even what would not wait by itself.
+    fn raise_barrier(&mut self, sends: &[SendRequest]) {
+        let lasting = |request: &&SendRequest| request.message.persistent;
+        if !self.outbox.has_ops() {
+            let hasty = sends.iter().any(|request| {
+                !request.message.persistent || request.message.destination.kind != DestinationKind::Queue
+            });
+            let Some(first) = sends.iter().find(lasting) else { return };
+            if !hasty || sends.len() < 2 {
+                return;
+            }
+            // The unit of work must be there before anything waits for it.
+            let (producer, sequence) = (first.message.id.producer.clone(), first.message.id.sequence);
+            self.outbox.op(StoreOp::Dedup { producer, sequence });
+        }
+        self.commit_barrier = true;
     }
 
     fn outbox_requires_if_any(&mut self) {

@@ -189,3 +189,26 @@ fn a_poison_acknowledgement_can_not_be_transacted() {
     let fault = b.refused(&c, ack(AckKind::Poison, &got[0], &got[0], 1, Some(local_transaction(&c, 1))));
     assert!(fault.text.starts_with("Poison ack cannot be transacted"), "{}", fault.text);
 }
+
+#[test]
+fn what_is_sent_without_persistence_is_not_seen_before_the_commit_is_durable_either() {
+    let mut b = Bench::new();
+    let c = b.connect("c");
+    for destination in ["A", "B", "topic://T"] {
+        b.consume(&c, destination);
+    }
+    begin(&mut b, &c, 1);
+    let id = Some(local_transaction(&c, 1));
+    for (destination, persistent) in [("A", false), ("topic://T", true), ("topic://T", false), ("B", true)] {
+        let mut message = b.message(&c, destination, destination);
+        message.persistent = persistent;
+        b.tell(&c, send(message, id.clone()));
+    }
+    b.auto = false;
+    b.begin(&c, Intent::Transaction { id, verb: CommitOnePhase });
+    assert!(b.got.is_empty(), "{:?}", b.texts());
+    b.run();
+    let mut texts = b.texts();
+    texts.sort();
+    assert_eq!(texts, ["A", "B", "topic://T", "topic://T"]);
+}
