@@ -162,6 +162,7 @@ fn seeds(target: &str) -> anyhow::Result<Seeds> {
     let root = root();
     match target {
         "config" => files(&root.join("crates/config/tests"), "toml"),
+        "journal" => Ok(edits()),
         "openwire" => vectors(&root.join("tests/data/openwire/vectors")),
         "session" => conversations(&root.join("tests/data/openwire/captures")),
         "selector" => tables(&root.join("crates/selector/tests")),
@@ -224,6 +225,22 @@ fn files(folder: &Path, extension: &str) -> anyhow::Result<Seeds> {
         }
     }
     Ok(seeds)
+}
+
+/// For the journal: no edit, and one edit of each kind at places that matter.
+fn edits() -> Seeds {
+    let mut seeds = Seeds::from([("none".to_owned(), Vec::new())]);
+    for segment in 0..8u8 {
+        for offset in [0u16, 8, 16, 40, 64, 72, 80, 96, 1000, 2047] {
+            for count in [1u8, 8, 64, 128] {
+                let [low, high] = offset.to_le_bytes();
+                let mut edit = vec![segment, low, high, count];
+                edit.extend(vec![0xa5; usize::from(count & 63)]);
+                seeds.insert(format!("edit-{segment}-{offset}-{count}"), edit);
+            }
+        }
+    }
+    seeds
 }
 
 /// The first column of the test tables.
