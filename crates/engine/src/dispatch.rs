@@ -272,6 +272,8 @@ impl Engine {
         }
         let mut expired: Vec<(PlaceKey, Place)> = Vec::new();
         let mut loads: Vec<(PlaceKey, Vec<Place>)> = Vec::new();
+        // The topic whose next messages are in the store alone.
+        let mut hungry = None;
         while consumer.has_room() {
             // The oldest message of all topics that the subscription covers.
             let next = durable
@@ -289,6 +291,7 @@ impl Engine {
             let Some((place, at, share)) = next else { break };
             let Some(entry) = share.window.at(at) else { break };
             if !share.window.may_leave(entry, durable_upto) {
+                hungry = share.window.is_beyond_seen(place).then_some(share.place);
                 break;
             }
             if entry.expiration > 0 && entry.expiration <= wall {
@@ -328,7 +331,7 @@ impl Engine {
         for (place, wanted) in loads {
             self.load_bodies(Origin { place, durable: Some(key) }, wanted);
         }
-        self.page_durable(key);
+        self.page_durable(key, hungry);
         for (place, at) in expired {
             self.expire(Origin { place, durable: Some(key) }, at);
         }
@@ -336,7 +339,7 @@ impl Engine {
     }
 
     /// Asks for more references of a durable subscription whose window runs low.
-    pub(crate) fn page_durable(&mut self, key: crate::durable::DurableKey) {
+    fn page_durable(&mut self, key: crate::durable::DurableKey, hungry: Option<PlaceKey>) {
         let upto = self.outbox.durable();
         let Some(durable) = self.durables.get_mut(key) else { return };
         let subscription = durable.record.id;
@@ -345,7 +348,7 @@ impl Engine {
             let Some(destination) = self.places.arena.get(share.place).and_then(|site| site.id) else {
                 continue;
             };
-            if let Some((after, limit)) = share.window.wants_page(false, upto) {
+            if let Some((after, limit)) = share.window.wants_page(hungry == Some(share.place), upto) {
                 let request =
                     ferromq_store::PageRequest::Subscription { subscription, destination, after, limit };
                 pages

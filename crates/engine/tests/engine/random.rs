@@ -51,10 +51,11 @@ struct World {
     /// Acknowledgements without an answer yet, by tag.
     acking: BTreeMap<u32, Vec<String>>,
     finished: BTreeSet<String>,
-    uncommitted: BTreeMap<(usize, i64), (Vec<String>, Vec<Held>)>,
+    uncommitted: BTreeMap<(usize, i64), (Vec<(String, bool)>, Vec<Held>)>,
     forbidden: BTreeSet<String>,
     delivered: BTreeSet<String>,
     last_plain: u64,
+    by_priority: bool,
     next: usize,
     before_crash: BTreeSet<String>,
 }
@@ -62,6 +63,7 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let mut policy = Policy { window: 16, ..Policy::default() };
+        policy.prioritized_messages = seed % 3 == 1;
         policy.expire_messages_period = Duration::from_secs(5);
         let mut b = Bench::with(Settings {
             policies: Policies::new(policy),
@@ -83,6 +85,7 @@ impl World {
             forbidden: BTreeSet::new(),
             delivered: BTreeSet::new(),
             last_plain: 0,
+            by_priority: seed % 3 == 1,
             next: 0,
             before_crash: BTreeSet::new(),
         }
@@ -121,7 +124,7 @@ impl World {
                     "{copy} came again after its acknowledgement was answered"
                 );
                 let first = self.delivered.insert(copy.clone());
-                if first && copy.ends_with("@plain") {
+                if first && !self.by_priority && copy.ends_with("@plain") {
                     let sequence = got.delivery.sequence.0;
                     assert!(sequence > self.last_plain, "{copy} came out of order");
                     self.last_plain = sequence;
@@ -186,13 +189,20 @@ impl World {
         let copies = self.copies(&text, destination);
         let mut message = self.b.message(&who, destination, &text);
         message.message_type = Some(if self.dice.chance(50) { "x".into() } else { "y".into() });
+        message.priority = self.dice.below(10) as u8;
+        // A group waits for its owner, so only a queue without the rule of order has some.
+        message.group_id =
+            (destination == "chosen" && self.dice.chance(20)).then(|| ["g", "h"][self.dice.below(2)].into());
+        message.persistent = self.dice.chance(75);
+        let lasting = message.persistent;
         if let Some(number) = transaction {
             self.forbidden.extend(copies.iter().cloned());
-            self.uncommitted.entry((client, number)).or_default().0.extend(copies);
+            let sends = &mut self.uncommitted.entry((client, number)).or_default().0;
+            sends.extend(copies.into_iter().map(|copy| (copy, lasting)));
             self.b.tell(&who, send(message, Some(local_transaction(&who, number))));
             return;
         }
-        let copies = self.wanted(copies);
+        let copies = if lasting { self.wanted(copies) } else { Vec::new() };
         let tag = self.b.begin(&who, send(message, None));
         self.asked.insert(tag, copies);
     }
@@ -238,13 +248,14 @@ impl World {
         let commit = self.dice.chance(70);
         let verb = if commit { TransactionVerb::CommitOnePhase } else { TransactionVerb::Rollback };
         if commit {
-            for copy in &sends {
+            for (copy, _) in &sends {
                 self.forbidden.remove(copy);
             }
         }
         let tag = self.b.begin(&who, Intent::Transaction { id: Some(local_transaction(&who, 1)), verb });
         if commit {
-            let sends = self.wanted(sends);
+            let lasting = sends.into_iter().filter(|(_, lasting)| *lasting).map(|(copy, _)| copy).collect();
+            let sends = self.wanted(lasting);
             self.asked.insert(tag, sends);
             let acked = acks.iter().map(|held| self.copy_of(&held.got, held.client)).collect();
             self.acking.insert(tag, acked);
@@ -362,6 +373,8 @@ impl World {
         self.b.replies.clear();
         self.b.crash();
         self.before_crash = self.delivered.clone();
+        // Places that only messages in memory had are given again.
+        self.last_plain = 0;
         self.b.got.clear();
     }
 
