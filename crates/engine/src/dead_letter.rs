@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::load::Purpose;
 use crate::place::PlaceKey;
 use crate::window::{Place, State, sequence_of};
-use crate::{DeadLetterTarget, LoadRequest};
+use crate::{ConnId, DeadLetterTarget, Effect, LoadRequest, Tag};
 
 /// As many as ActiveMQ's audit of dead letters knows of one producer.
 const BURIALS_KNOWN: usize = 2_048;
@@ -76,7 +76,22 @@ impl Engine {
         }
         window.set_state(index, State::Dying);
         let request = LoadRequest::Bodies(vec![MessageRef { destination, sequence: sequence_of(place) }]);
-        self.load(Purpose::DeadLetter { origin, place, cause }, request);
+        let answer = self.answering;
+        if let Some(answer) = answer {
+            *self.burying.entry(answer).or_default() += 1;
+        }
+        self.load(Purpose::DeadLetter { origin, place, cause, answer }, request);
+    }
+
+    /// A message that had to be loaded is where it belongs; with the last of them its acknowledgement is answered.
+    pub(crate) fn buried(&mut self, answer: Option<(ConnId, Tag)>) {
+        let Some(answer) = answer else { return };
+        let Some(left) = self.burying.get_mut(&answer) else { return };
+        *left -= 1;
+        if *left == 0 {
+            self.burying.remove(&answer);
+            self.outbox.reply_last(answer.0, Some(answer.1), Effect::Done);
+        }
     }
 
     /// Moves a message whose body is at hand.

@@ -73,6 +73,9 @@ pub struct Engine {
     pub(crate) next_subscription: u64,
     pub(crate) duplicates: u64,
     pub(crate) burials: Burials,
+    /// The acknowledgement that is being handled, and those that are answered when so many bodies were loaded.
+    pub(crate) answering: Option<(ConnId, Tag)>,
+    pub(crate) burying: FxHashMap<(ConnId, Tag), usize>,
     /// Whatever is sent now belongs to a commit, and waits for its unit of work.
     pub(crate) commit_barrier: bool,
 }
@@ -104,6 +107,8 @@ impl Engine {
             next_subscription: 1,
             duplicates: 0,
             burials: Burials::default(),
+            answering: None,
+            burying: FxHashMap::default(),
             commit_barrier: false,
         }
     }
@@ -166,7 +171,14 @@ impl Engine {
         }
         let done = match intent {
             Intent::Send(request) => return self.send(conn, tag, request),
-            Intent::Ack(request) => self.acknowledge(conn, &request),
+            Intent::Ack(request) => {
+                self.answering = tag.map(|tag| (conn, tag));
+                let done = self.acknowledge(conn, &request);
+                if self.answering.take().is_some_and(|answer| self.burying.contains_key(&answer)) {
+                    return;
+                }
+                done
+            }
             Intent::Connect(facts) => self.connect(conn, facts),
             Intent::Disconnect { last_delivered } => {
                 self.disconnect(conn, last_delivered);

@@ -12,7 +12,7 @@ use crate::durable::DurableKey;
 use crate::engine::Engine;
 use crate::place::PlaceKey;
 use crate::window::{Place, sequence_of};
-use crate::{LoadContent, LoadId, LoadRequest, Output, Severity};
+use crate::{ConnId, LoadContent, LoadId, LoadRequest, Output, Severity, Tag};
 
 /// Why something is loaded.
 #[derive(Debug)]
@@ -31,8 +31,9 @@ pub(crate) enum Purpose {
         origin: Origin,
         places: Vec<Place>,
     },
-    /// To move one to the dead letters.
+    /// To move one to the dead letters; somebody may wait for that.
     DeadLetter {
+        answer: Option<(ConnId, Tag)>,
         origin: Origin,
         place: Place,
         cause: Cause,
@@ -129,11 +130,12 @@ impl Engine {
                     None => self.wake_place(origin.place),
                 }
             }
-            (Purpose::DeadLetter { origin, place, cause }, LoadContent::Bodies(bodies)) => {
+            (Purpose::DeadLetter { origin, place, cause, answer }, LoadContent::Bodies(bodies)) => {
                 match bodies.into_iter().next() {
                     Some(Loaded::Message(message)) => self.bury(origin, place, &message, cause),
                     other => self.lose(origin, place, other),
                 }
+                self.buried(answer);
             }
             (Purpose::BrowsePage { consumer, asked }, LoadContent::Page(page)) => {
                 self.browse_page(consumer, asked, &page);

@@ -95,6 +95,7 @@ impl Engine {
             return;
         };
         self.drop_parked(conn);
+        self.burying.retain(|(waiting, _), _| *waiting != conn);
         self.rollback_all(conn);
         let sessions: Vec<i64> = self
             .connections

@@ -64,6 +64,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut policy = Policy { window: 16, ..Policy::default() };
         policy.prioritized_messages = seed % 3 == 1;
+        policy.memory_bytes = if seed.is_multiple_of(4) { 3_000 } else { 0 };
         policy.expire_messages_period = Duration::from_secs(5);
         let mut b = Bench::with(Settings {
             policies: Policies::new(policy),
@@ -238,7 +239,8 @@ impl World {
             return;
         }
         let copy = self.copy_of(&held.got, held.client);
-        let tag = self.b.begin(&who, ack(AckKind::Individual, &held.got, &held.got, 1, None));
+        let kind = if self.dice.chance(8) { AckKind::Poison } else { AckKind::Individual };
+        let tag = self.b.begin(&who, ack(kind, &held.got, &held.got, 1, None));
         self.acking.insert(tag, vec![copy]);
     }
 
@@ -423,7 +425,7 @@ impl World {
         self.b.auto = true;
         self.b.run();
         let who = self.clients[0].clone().unwrap();
-        for name in ["plain", "chosen"] {
+        for name in ["plain", "chosen", "ActiveMQ.DLQ"] {
             let id = self.b.consume(&who, name);
             self.consumers.push((0, id, false));
         }
