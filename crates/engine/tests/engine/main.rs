@@ -17,6 +17,7 @@ mod exclusive;
 mod expiry;
 mod flow;
 mod groups;
+mod memory;
 mod pull;
 mod queue;
 mod random;

@@ -35,6 +35,9 @@ struct Held {
     browser: bool,
 }
 
+/// An open transaction: its sends (and whether a crash may not take them) and its acknowledgements.
+type Open = (Vec<(String, bool)>, Vec<Held>);
+
 /// Queue `plain` has consumers without selectors, `chosen` with; `T` has durable subscribers.
 const DESTINATIONS: [&str; 4] = ["plain", "chosen", "topic://T", "plain,chosen"];
 
@@ -51,7 +54,7 @@ struct World {
     /// Acknowledgements without an answer yet, by tag.
     acking: BTreeMap<u32, Vec<String>>,
     finished: BTreeSet<String>,
-    uncommitted: BTreeMap<(usize, i64), (Vec<(String, bool)>, Vec<Held>)>,
+    uncommitted: BTreeMap<(usize, i64), Open>,
     forbidden: BTreeSet<String>,
     delivered: BTreeSet<String>,
     last_plain: u64,
