@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// Print only failures and sums.
     #[arg(long)]
     quiet: bool,
+    /// Further arguments of `ferromq run`, as `-- --store=sqlite`.
+    #[arg(last = true)]
+    broker_arguments: Vec<String>,
 }
 
 impl Options {
@@ -100,8 +103,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 for &line in &lines {
                     let mut tally = run_line(&java, target, line, options)?;
                     if options.wants_restart() {
-                        tally.add(run_restart(&java, target, line, "kill", options.quiet)?);
-                        tally.add(run_restart(&java, target, line, "stop", options.quiet)?);
+                        tally.add(run_restart(&java, target, line, options, "kill")?);
+                        tally.add(run_restart(&java, target, line, options, "stop")?);
                     }
                     println!(
                         "== client {line} against {}: {} passed, {} failed, {} skipped",
@@ -164,7 +167,7 @@ fn run_line(java: &Java, target: Target, line: Line, options: &Options) -> Resul
     let mut broker = None;
     let url = match &options.url {
         Some(url) => url.clone(),
-        None => broker.insert(start(java, target, line)?).url().to_owned(),
+        None => broker.insert(start_on(java, target, line, options, None, 0)?).url().to_owned(),
     };
     let mut command = java.command(&programs);
     command
@@ -185,13 +188,19 @@ fn run_line(java: &Java, target: Target, line: Line, options: &Options) -> Resul
     Ok(tally)
 }
 
-fn start(java: &Java, target: Target, line: Line) -> Result<Broker> {
-    start_on(java, target, line, None, 0)
-}
-
-fn start_on(java: &Java, target: Target, line: Line, data: Option<PathBuf>, port: u16) -> Result<Broker> {
+fn start_on(
+    java: &Java,
+    target: Target,
+    line: Line,
+    options: &Options,
+    data: Option<PathBuf>,
+    port: u16,
+) -> Result<Broker> {
     match target {
-        Target::Ferromq => FerroBroker::start(&FerroOptions { data, port, ..FerroOptions::default() }),
+        Target::Ferromq => {
+            let arguments = options.broker_arguments.clone();
+            FerroBroker::start(&FerroOptions { data, port, arguments, ..FerroOptions::default() })
+        }
         Target::Activemq => RealBroker::start(
             java,
             &RealOptions { line: line.broker(), data, port, ..RealOptions::default() },
@@ -201,10 +210,10 @@ fn start_on(java: &Java, target: Target, line: Line, data: Option<PathBuf>, port
 
 /// One Java program over two lives of a broker: it prepares everything, the broker is killed or stopped and started
 /// again on its port and data, and the program verifies what must be there.
-fn run_restart(java: &Java, target: Target, line: Line, how: &str, quiet: bool) -> Result<Tally> {
+fn run_restart(java: &Java, target: Target, line: Line, options: &Options, how: &str) -> Result<Tally> {
     let programs = java.programs(line)?;
     let data = work_dir().join("run").join(format!("restart-{}-{how}-{line}", std::process::id()));
-    let mut broker = start_on(java, target, line, Some(data.clone()), 0)?;
+    let mut broker = start_on(java, target, line, options, Some(data.clone()), 0)?;
     let port = broker.port();
     let mut command = java.command(&programs);
     command
@@ -219,7 +228,7 @@ fn run_restart(java: &Java, target: Target, line: Line, how: &str, quiet: bool) 
         command.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn().context("cannot run java")?;
     let mut stdin = child.stdin.take().context("no standard input")?;
     let stdout = child.stdout.take().context("no standard output")?;
-    let tally = show(stdout, quiet, |text| {
+    let tally = show(stdout, options.quiet, |text| {
         if text != "prepared" {
             return Ok(());
         }
@@ -228,7 +237,7 @@ fn run_restart(java: &Java, target: Target, line: Line, how: &str, quiet: bool) 
         } else {
             broker.stop()?;
         }
-        broker = start_on(java, target, line, Some(data.clone()), port)?;
+        broker = start_on(java, target, line, options, Some(data.clone()), port)?;
         stdin.write_all(b"restarted\n").and_then(|()| stdin.flush()).context("the Java program has ended")
     });
     let status = child.wait();
