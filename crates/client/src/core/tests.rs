@@ -1,0 +1,1 @@
+//! Conversations with a scripted broker, on virtual time.

@@ -1,0 +1,18 @@
+//! The asynchronous client on tokio: one driver task per connection owns socket and planner; handles talk to it
+//! through bounded channels, and get their messages from mailboxes.
+
+mod clock;
+mod connection;
+mod consumer;
+mod driver;
+mod mailbox;
+mod order;
+mod producer;
+mod requester;
+mod session;
+
+pub use connection::{Connection, Failures};
+pub use consumer::Consumer;
+pub use producer::{Producer, Receipt};
+pub use requester::Requester;
+pub use session::Session;

@@ -1,0 +1,303 @@
+//! The task that owns a connection: it selects what is ready, then applies it without waiting.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use ferromq_model::Now;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant as TokioInstant, sleep_until};
+
+use super::clock::Clock;
+use super::order::{ConsumerState, Nudge, Order, ProducerState, Reply, Shared};
+use crate::core::{ConsumerKey, Core, Event, ProducerKey};
+use crate::error::{Error, Result};
+
+/// Room for one read. Large enough for dozens of messages, small enough to stay in the cache.
+const READ_BYTES: usize = 64 << 10;
+
+/// Orders applied before what they produced is written.
+const ORDERS_A_TURN: usize = 128;
+
+/// A driver that has nothing to wait for looks at the clock this often.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// How long the last bytes may take at the end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+pub(super) struct Driver {
+    pub core: Core<Reply>,
+    pub clock: Clock,
+    pub orders: mpsc::Receiver<Order>,
+    pub nudges: mpsc::UnboundedReceiver<Nudge>,
+    pub shared: Arc<Shared>,
+    pub opened: Option<oneshot::Sender<Result<()>>>,
+    pub consumers: BTreeMap<ConsumerKey, Arc<ConsumerState>>,
+    pub producers: BTreeMap<ProducerKey, Arc<ProducerState>>,
+    pub wakers: Vec<Waker>,
+    /// When closing gives up.
+    pub close_by: Option<TokioInstant>,
+}
+
+/// What was ready.
+enum Ready {
+    Read(io::Result<usize>),
+    Order(Option<Order>),
+    Nudge(Nudge),
+    Writable,
+    Time,
+}
+
+impl Driver {
+    /// Runs until the connection is over.
+    pub async fn run(mut self, mut stream: TcpStream) {
+        let (mut reader, mut writer) = stream.split();
+        let sleep = sleep_until(TokioInstant::now());
+        tokio::pin!(sleep);
+        while !self.core.is_closed() {
+            let wake_at = self.wake_at();
+            if sleep.deadline() != wake_at {
+                sleep.as_mut().reset(wake_at);
+            }
+            let takes_orders = self.close_by.is_none() && !self.core.is_congested();
+            let unwritten = !self.core.output().is_empty();
+            let buffer = self.core.read_buffer();
+            buffer.reserve(READ_BYTES);
+            let ready = tokio::select! {
+                biased;
+                read = reader.read_buf(buffer) => Ready::Read(read),
+                Some(nudge) = self.nudges.recv() => Ready::Nudge(nudge),
+                order = self.orders.recv(), if takes_orders => Ready::Order(order),
+                _ = writer.writable(), if unwritten => Ready::Writable,
+                () = &mut sleep => Ready::Time,
+            };
+            self.apply(ready);
+            if let Err(error) = self.write(&writer) {
+                self.core.lost(&error.to_string());
+            }
+            if self.settle() {
+                // Who was woken runs first: its acknowledgements then go out together.
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut last = self.core.output();
+        let _ = tokio::time::timeout(LAST_WORDS, writer.write_all_buf(&mut last)).await;
+        let _ = writer.shutdown().await;
+    }
+
+    fn wake_at(&self) -> TokioInstant {
+        let core = self.core.next_deadline().map(|at| self.clock.deadline(at));
+        [core, self.close_by].into_iter().flatten().min().unwrap_or_else(|| TokioInstant::now() + IDLE)
+    }
+
+    fn apply(&mut self, ready: Ready) {
+        let now = self.clock.now();
+        match ready {
+            Ready::Read(Ok(0)) => self.core.lost("the broker closed it"),
+            Ready::Read(Ok(_)) => self.core.received(now),
+            Ready::Read(Err(error)) => self.core.lost(&error.to_string()),
+            Ready::Order(Some(order)) => self.order(order, now),
+            // Every handle is gone.
+            Ready::Order(None) => self.close(None),
+            Ready::Nudge(nudge) => self.nudge(nudge, now),
+            Ready::Writable => {}
+            Ready::Time => {
+                if self.close_by.is_some_and(|by| by <= TokioInstant::now()) {
+                    self.core.lost("the broker did not answer while it was closed");
+                }
+            }
+        }
+        self.take_nudges(now);
+        for _ in 0..ORDERS_A_TURN {
+            if self.close_by.is_some() || self.core.is_congested() {
+                break;
+            }
+            let Ok(order) = self.orders.try_recv() else { break };
+            self.order(order, now);
+        }
+        if self.core.next_deadline().is_some_and(|at| at <= now.mono) {
+            self.core.tick(now);
+        }
+    }
+
+    fn take_nudges(&mut self, now: Now) {
+        while let Ok(nudge) = self.nudges.try_recv() {
+            self.nudge(nudge, now);
+        }
+    }
+
+    fn order(&mut self, order: Order, now: Now) {
+        match order {
+            Order::Send { producer, message, reply } => self.core.send(producer, message, reply),
+            Order::Acknowledge { consumer, sequence } => {
+                self.take_nudges(now);
+                self.core.acknowledge(consumer, sequence);
+            }
+            Order::Commit { session, reply } => {
+                self.take_nudges(now);
+                self.core.commit(session, Some(reply), now);
+            }
+            Order::Rollback { session, reply } => {
+                self.take_nudges(now);
+                self.core.rollback(session, Some(reply), now);
+            }
+            Order::Recover { session, reply } => {
+                self.take_nudges(now);
+                self.core.recover(session, Some(reply), now);
+            }
+            Order::OpenSession { mode, reply } => {
+                let _ = reply.send(self.core.open_session(mode));
+            }
+            Order::OpenProducer { session, producer, reply } => {
+                let destination = producer.destination.clone();
+                let key = self.core.open_producer(session, destination, producer.window, Some(reply));
+                let _ = producer.key.set(key);
+                self.producers.insert(key, producer);
+            }
+            Order::OpenConsumer { session, consumer, reply } => {
+                let key = self.core.open_consumer(session, &consumer.spec, Some(reply));
+                let _ = consumer.key.set(key);
+                self.consumers.insert(key, consumer);
+            }
+            Order::AddTemporary { topic, place, reply } => {
+                let _ = place.set(self.core.add_temporary(topic, Some(reply)));
+            }
+            Order::RemoveTemporary { destination, reply } => {
+                self.core.remove_temporary(&destination, Some(reply));
+            }
+            Order::Unsubscribe { name, reply } => self.core.unsubscribe(&name, Some(reply)),
+            Order::Close { reply } => {
+                self.take_nudges(now);
+                self.close(Some(reply));
+            }
+        }
+    }
+
+    fn nudge(&mut self, nudge: Nudge, now: Now) {
+        match nudge {
+            Nudge::Taken(key) => self.settle_taken(key, now),
+            Nudge::Pull(key, timeout_ms) => self.core.pull(key, timeout_ms),
+            Nudge::CloseConsumer(key) => {
+                self.settle_taken(key, now);
+                self.consumers.remove(&key);
+                self.core.close_consumer(key);
+            }
+            Nudge::CloseProducer(key) => {
+                self.producers.remove(&key);
+                self.core.close_producer(key);
+            }
+            Nudge::CloseSession(key) => self.core.close_session(key, now),
+            Nudge::DropTemporary(destination) => self.core.remove_temporary(&destination, None),
+        }
+    }
+
+    fn settle_taken(&mut self, key: ConsumerKey, now: Now) {
+        if let Some(consumer) = self.consumers.get(&key) {
+            self.core.consumed(key, consumer.mailbox.settle(), now);
+        }
+    }
+
+    fn close(&mut self, reply: Option<Reply>) {
+        self.close_by = Some(TokioInstant::now() + self.shared.options.close_timeout);
+        self.core.close(reply);
+    }
+
+    /// Writes as much as the socket takes, without waiting.
+    fn write(&mut self, writer: &tokio::net::tcp::WriteHalf<'_>) -> io::Result<()> {
+        while !self.core.output().is_empty() {
+            match writer.try_write(self.core.output()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(bytes) => self.core.written(bytes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands out what the planner found; true if somebody was woken.
+    fn settle(&mut self) -> bool {
+        while let Some(event) = self.core.next_event() {
+            self.event(event);
+        }
+        let woken = !self.wakers.is_empty();
+        for waker in self.wakers.drain(..) {
+            waker.wake();
+        }
+        woken
+    }
+
+    fn event(&mut self, event: Event<Reply>) {
+        match event {
+            Event::Delivered { consumer, delivery } => {
+                if let Some(state) = self.consumers.get(&consumer) {
+                    self.wakers.extend(state.mailbox.put(delivery));
+                }
+            }
+            Event::Answered { token, result } => {
+                let _ = token.send(result);
+            }
+            Event::Returned { consumer, deliveries } => {
+                if let Some(state) = self.consumers.get(&consumer) {
+                    state.mailbox.put_back(deliveries);
+                }
+            }
+            Event::Resumed { consumer } => {
+                if let Some(state) = self.consumers.get(&consumer) {
+                    self.wakers.extend(state.mailbox.resume());
+                }
+            }
+            Event::Drained { consumer } => {
+                if let Some(state) = self.consumers.get(&consumer) {
+                    self.wakers.extend(state.mailbox.drained(state.spec.browser));
+                }
+            }
+            Event::ConsumerClosed { consumer, error } => {
+                if let Some(state) = self.consumers.remove(&consumer) {
+                    self.wakers.extend(state.mailbox.fail(error));
+                }
+            }
+            Event::Room { producer, bytes } => {
+                if let Some(state) = self.producers.get(&producer) {
+                    state.room.add_permits(bytes.min(state.window) as usize);
+                }
+            }
+            Event::Opened => {
+                if let Some(name) = self.core.broker_name() {
+                    let _ = self.shared.broker_name.set(name.to_string());
+                }
+                tracing::info!(uri = %self.shared.name, "Successfully connected to {}", self.shared.name);
+                if let Some(opened) = self.opened.take() {
+                    let _ = opened.send(Ok(()));
+                }
+            }
+            Event::Failed(error) => {
+                tracing::warn!(uri = %self.shared.name, %error, "the broker reported a failure");
+                let _ = self.shared.failures.send(error);
+            }
+            Event::Closed(error) => self.ended(error),
+        }
+    }
+
+    fn ended(&mut self, error: Error) {
+        if self.close_by.is_none() && self.opened.is_none() {
+            tracing::warn!(uri = %self.shared.name, %error, "the connection was lost");
+            let _ = self.shared.failures.send(error.clone());
+        }
+        let _ = self.shared.ended.set(error.clone());
+        for producer in std::mem::take(&mut self.producers).into_values() {
+            producer.room.close();
+        }
+        for consumer in std::mem::take(&mut self.consumers).into_values() {
+            self.wakers.extend(consumer.mailbox.fail(error.clone()));
+        }
+        if let Some(opened) = self.opened.take() {
+            let _ = opened.send(Err(error));
+        }
+    }
+}

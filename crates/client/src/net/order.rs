@@ -1,0 +1,133 @@
+//! What handles tell the driver.
+
+use std::sync::{Arc, OnceLock};
+
+use ferromq_openwire::{Destination, Message};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+
+use super::mailbox::Mailbox;
+use crate::core::{AckMode, ConsumerKey, ConsumerSpec, ProducerKey, SessionKey};
+use crate::error::{Error, Result};
+use crate::settings::ConnectOptions;
+
+/// Where an answer goes.
+pub(super) type Reply = oneshot::Sender<Result<()>>;
+
+/// Through the bounded channel: these wait while too much is under way.
+pub(super) enum Order {
+    OpenSession { mode: AckMode, reply: oneshot::Sender<Option<SessionKey>> },
+    OpenProducer { session: SessionKey, producer: Arc<ProducerState>, reply: Reply },
+    Send { producer: ProducerKey, message: Arc<Message>, reply: Option<Reply> },
+    OpenConsumer { session: SessionKey, consumer: Arc<ConsumerState>, reply: Reply },
+    Acknowledge { consumer: ConsumerKey, sequence: u64 },
+    Commit { session: SessionKey, reply: Reply },
+    Rollback { session: SessionKey, reply: Reply },
+    Recover { session: SessionKey, reply: Reply },
+    AddTemporary { topic: bool, place: Arc<OnceLock<Destination>>, reply: Reply },
+    RemoveTemporary { destination: Destination, reply: Reply },
+    Unsubscribe { name: String, reply: Reply },
+    Close { reply: Reply },
+}
+
+/// Through a channel of its own, because acknowledgements are what makes room. Each handle has at most one of each
+/// kind in it, which bounds it.
+pub(super) enum Nudge {
+    Taken(ConsumerKey),
+    Pull(ConsumerKey, i64),
+    CloseConsumer(ConsumerKey),
+    CloseProducer(ProducerKey),
+    CloseSession(SessionKey),
+    DropTemporary(Destination),
+}
+
+/// What a producer and the driver share.
+pub(super) struct ProducerState {
+    pub destination: Option<Destination>,
+    pub window: u32,
+    /// One permit for each byte of the window.
+    pub room: Semaphore,
+    pub key: OnceLock<ProducerKey>,
+}
+
+/// What a consumer and the driver share.
+pub(super) struct ConsumerState {
+    pub spec: ConsumerSpec,
+    pub mailbox: Mailbox,
+    pub key: OnceLock<ConsumerKey>,
+}
+
+/// A handle's way to the driver.
+#[derive(Clone)]
+pub(super) struct Line {
+    pub orders: mpsc::Sender<Order>,
+    pub nudges: mpsc::UnboundedSender<Nudge>,
+    pub shared: Arc<Shared>,
+}
+
+/// What is known of a connection without asking the driver.
+pub(super) struct Shared {
+    pub options: ConnectOptions,
+    pub name: Arc<str>,
+    pub broker_name: OnceLock<String>,
+    /// Why the connection ended.
+    pub ended: OnceLock<Error>,
+    pub failures: broadcast::Sender<Error>,
+}
+
+impl Line {
+    /// Gives an order, waiting for room.
+    pub async fn order(&self, order: Order) -> Result<()> {
+        // Room is the rule: then there is no future to be set up.
+        match self.orders.try_send(order) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(order)) => {
+                self.orders.send(order).await.map_err(|_| self.shared.closed())
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(self.shared.closed()),
+        }
+    }
+
+    /// Gives an order and waits for its answer.
+    pub async fn ask(&self, make: impl FnOnce(Reply) -> Order) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.order(make(reply)).await?;
+        answer.await.unwrap_or_else(|_| Err(self.shared.closed()))
+    }
+
+    /// Never waits; a driver that is gone needs no nudge.
+    pub fn nudge(&self, nudge: Nudge) {
+        let _ = self.nudges.send(nudge);
+    }
+}
+
+impl Shared {
+    /// Why nothing works any more.
+    pub fn closed(&self) -> Error {
+        self.ended.get().cloned().unwrap_or_else(|| Error::Closed {
+            uri: Arc::clone(&self.name),
+            reason: Arc::from("its driver has ended"),
+        })
+    }
+}
+
+/// Closes a session when the last handle that uses it is gone.
+pub(super) struct SessionGuard {
+    pub key: SessionKey,
+    pub mode: AckMode,
+    pub line: Line,
+}
+
+impl SessionGuard {
+    pub async fn open(line: &Line, mode: AckMode) -> Result<Arc<Self>> {
+        let (reply, answer) = oneshot::channel();
+        line.order(Order::OpenSession { mode, reply }).await?;
+        let key = answer.await.ok().flatten().ok_or_else(|| line.shared.closed())?;
+        Ok(Arc::new(Self { key, mode, line: line.clone() }))
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        self.line.nudge(Nudge::CloseSession(self.key));
+    }
+}
