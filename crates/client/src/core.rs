@@ -27,8 +27,8 @@ use bytes::BytesMut;
 use ferromq_model::{Instant, Now};
 use ferromq_openwire::{Command, ConnectionId, ConnectionInfo, Destination, Error as WireError, WireStr};
 
-pub use self::consumer::ConsumerSpec;
 use self::consumer::Consumer;
+pub use self::consumer::ConsumerSpec;
 use self::pending::{Pending, What};
 use self::session::{Producer, Session};
 use crate::error::{Error, Result};

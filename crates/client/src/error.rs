@@ -107,7 +107,9 @@ impl Error {
     /// Who has to act.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Uri(_) | Self::Unsupported { .. } | Self::Encode { .. } | Self::Usage(_) => ErrorKind::Caller,
+            Self::Uri(_) | Self::Unsupported { .. } | Self::Encode { .. } | Self::Usage(_) => {
+                ErrorKind::Caller
+            }
             Self::Connect { .. } | Self::Timeout { .. } | Self::Closed { .. } => ErrorKind::Resource,
             Self::Refused { class, .. } | Self::Asynchronous { class, .. } => match known(class) {
                 Some(ExceptionClass::ResourceAllocation) => ErrorKind::Resource,

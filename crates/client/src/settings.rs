@@ -108,7 +108,10 @@ impl ConnectOptions {
             });
         }
         if uri.scheme.is_tls() || uri.scheme.protocol() != Some(Protocol::OpenWire) {
-            return Err(Error::Unsupported { uri: text.to_owned(), what: "only tcp:// and nio:// are supported" });
+            return Err(Error::Unsupported {
+                uri: text.to_owned(),
+                what: "only tcp:// and nio:// are supported",
+            });
         }
         let parsed = ConnectUri::from_uri(&uri).map_err(first)?;
         let mut options = Self::new(format!("{}://{}", uri.scheme, parsed.endpoint), parsed.endpoint);

@@ -65,8 +65,7 @@ impl<T> Core<T> {
     /// Takes back what the application has not acknowledged, and gives it again (JMS 1.1 §4.4.11 `recover`).
     pub fn recover(&mut self, session: SessionKey, token: Option<T>, now: Now) {
         let Some(token) = self.ready(token) else { return };
-        let transacted =
-            self.sessions.get(&session.0).is_some_and(|state| state.mode == AckMode::Transacted);
+        let transacted = self.sessions.get(&session.0).is_some_and(|state| state.mode == AckMode::Transacted);
         if transacted {
             return self.refuse(token, Error::Usage("a transacted session is rolled back, not recovered"));
         }
@@ -91,13 +90,7 @@ impl<T> Core<T> {
         }
     }
 
-    fn acknowledge_first(
-        &mut self,
-        key: i64,
-        count: usize,
-        transaction: Option<&TransactionId>,
-        keep: bool,
-    ) {
+    fn acknowledge_first(&mut self, key: i64, count: usize, transaction: Option<&TransactionId>, keep: bool) {
         let Some(state) = self.consumers.get_mut(&key) else { return };
         let ack = count.checked_sub(1).and_then(|last| state.ack(AckType::Standard, 0, last));
         let Some(ack) = ack else { return };

@@ -25,11 +25,9 @@ impl<T> Core<T> {
             Command::DataResponse(response) => self.answered(response.correlation_id, None, now),
             Command::DataArrayResponse(response) => self.answered(response.correlation_id, None, now),
             Command::ProducerAck(ack) => self.room(ack),
-            Command::WireFormatInfo(_) => {
-                // A second greeting changes nothing: no peer sends one.
-                if self.phase == Phase::Greeting && self.link.is_greeted() {
-                    self.greeted();
-                }
+            // A second greeting changes nothing: no peer sends one.
+            Command::WireFormatInfo(_) if self.phase == Phase::Greeting && self.link.is_greeted() => {
+                self.greeted();
             }
             Command::KeepAliveInfo(info) if info.response_required => {
                 let answer = KeepAliveInfo { command_id: info.command_id, response_required: false };

@@ -230,7 +230,11 @@ impl<T> Core<T> {
     }
 
     fn remove(&mut self, object: ObjectId, last_delivered_sequence_id: i64) {
-        self.tell(RemoveInfo { object_id: Some(object), last_delivered_sequence_id, ..RemoveInfo::default() });
+        self.tell(RemoveInfo {
+            object_id: Some(object),
+            last_delivered_sequence_id,
+            ..RemoveInfo::default()
+        });
     }
 
     /// Creates a temporary destination that lives as long as this connection.

@@ -8,12 +8,12 @@ use std::sync::{Arc, OnceLock};
 use ferromq_openwire::Destination;
 use ferromq_uri::Host;
 use tokio::net::TcpStream;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
 use super::clock::{Clock, wall};
 use super::consumer::Consumer;
 use super::driver::Driver;
-use super::order::{Line, Nudge, Order, SessionGuard, Shared};
+use super::order::{Line, Order, SessionGuard, Shared};
 use super::producer::Producer;
 use super::requester::Requester;
 use super::session::Session;
@@ -59,12 +59,13 @@ impl Connection {
             .and_then(|stream| stream.set_nodelay(options.tcp_no_delay).map(|()| stream))
             .map_err(|source| Error::Connect { uri: Arc::clone(&name), source: Arc::new(source) })?;
         let core = Core::new(options.clone(), connection_id(), clock.now())?;
-        let (orders, order_queue) = mpsc::channel(ORDERS);
+        let (orders, order_queue) = mpsc::unbounded_channel();
         let (nudges, nudge_queue) = mpsc::unbounded_channel();
         let (opened, answer) = oneshot::channel();
         let shared = Arc::new(Shared {
             options,
             name,
+            room: Semaphore::new(ORDERS),
             broker_name: OnceLock::new(),
             ended: OnceLock::new(),
             failures: broadcast::Sender::new(FAILURES),
@@ -79,6 +80,7 @@ impl Connection {
             consumers: BTreeMap::new(),
             producers: BTreeMap::new(),
             wakers: Vec::new(),
+            freed: 0,
             close_by: None,
         };
         tokio::spawn(driver.run(stream));
@@ -190,7 +192,7 @@ impl Connection {
     }
 
     pub(super) fn drop_temporary(&self, destination: Destination) {
-        self.line.nudge(Nudge::DropTemporary(destination));
+        self.line.leave(Order::DropTemporary(destination));
     }
 
     /// Ends a durable subscription of this client id.

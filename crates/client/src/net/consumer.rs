@@ -135,7 +135,7 @@ impl Stream for Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        self.session.line.nudge(Nudge::CloseConsumer(self.key));
+        self.session.line.leave(Order::CloseConsumer(self.key));
     }
 }
 

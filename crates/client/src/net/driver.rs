@@ -32,13 +32,15 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub(super) struct Driver {
     pub core: Core<Reply>,
     pub clock: Clock,
-    pub orders: mpsc::Receiver<Order>,
+    pub orders: mpsc::UnboundedReceiver<Order>,
     pub nudges: mpsc::UnboundedReceiver<Nudge>,
     pub shared: Arc<Shared>,
     pub opened: Option<oneshot::Sender<Result<()>>>,
     pub consumers: BTreeMap<ConsumerKey, Arc<ConsumerState>>,
     pub producers: BTreeMap<ProducerKey, Arc<ProducerState>>,
     pub wakers: Vec<Waker>,
+    /// Places of orders taken, to be given back when the turn ends.
+    pub freed: usize,
     /// When closing gives up.
     pub close_by: Option<TokioInstant>,
 }
@@ -101,8 +103,11 @@ impl Driver {
             Ready::Read(Ok(_)) => self.core.received(now),
             Ready::Read(Err(error)) => self.core.lost(&error.to_string()),
             Ready::Order(Some(order)) => self.order(order, now),
-            // Every handle is gone.
-            Ready::Order(None) => self.close(None),
+            // Every handle is gone, and nothing that it ordered is left.
+            Ready::Order(None) => {
+                self.take_nudges(now);
+                self.close(None);
+            }
             Ready::Nudge(nudge) => self.nudge(nudge, now),
             Ready::Writable => {}
             Ready::Time => {
@@ -119,6 +124,7 @@ impl Driver {
             let Ok(order) = self.orders.try_recv() else { break };
             self.order(order, now);
         }
+        self.shared.room.add_permits(std::mem::take(&mut self.freed));
         if self.core.next_deadline().is_some_and(|at| at <= now.mono) {
             self.core.tick(now);
         }
@@ -131,6 +137,9 @@ impl Driver {
     }
 
     fn order(&mut self, order: Order, now: Now) {
+        if order.needs_room() {
+            self.freed += 1;
+        }
         match order {
             Order::Send { producer, message, reply } => self.core.send(producer, message, reply),
             Order::Acknowledge { consumer, sequence } => {
@@ -169,6 +178,17 @@ impl Driver {
             Order::RemoveTemporary { destination, reply } => {
                 self.core.remove_temporary(&destination, Some(reply));
             }
+            Order::CloseConsumer(key) => {
+                self.settle_taken(key, now);
+                self.consumers.remove(&key);
+                self.core.close_consumer(key);
+            }
+            Order::CloseProducer(key) => {
+                self.producers.remove(&key);
+                self.core.close_producer(key);
+            }
+            Order::CloseSession(key) => self.core.close_session(key, now),
+            Order::DropTemporary(destination) => self.core.remove_temporary(&destination, None),
             Order::Unsubscribe { name, reply } => self.core.unsubscribe(&name, Some(reply)),
             Order::Close { reply } => {
                 self.take_nudges(now);
@@ -181,17 +201,6 @@ impl Driver {
         match nudge {
             Nudge::Taken(key) => self.settle_taken(key, now),
             Nudge::Pull(key, timeout_ms) => self.core.pull(key, timeout_ms),
-            Nudge::CloseConsumer(key) => {
-                self.settle_taken(key, now);
-                self.consumers.remove(&key);
-                self.core.close_consumer(key);
-            }
-            Nudge::CloseProducer(key) => {
-                self.producers.remove(&key);
-                self.core.close_producer(key);
-            }
-            Nudge::CloseSession(key) => self.core.close_session(key, now),
-            Nudge::DropTemporary(destination) => self.core.remove_temporary(&destination, None),
         }
     }
 
@@ -290,6 +299,7 @@ impl Driver {
             let _ = self.shared.failures.send(error.clone());
         }
         let _ = self.shared.ended.set(error.clone());
+        self.shared.room.close();
         for producer in std::mem::take(&mut self.producers).into_values() {
             producer.room.close();
         }

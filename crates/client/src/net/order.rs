@@ -13,7 +13,7 @@ use crate::settings::ConnectOptions;
 /// Where an answer goes.
 pub(super) type Reply = oneshot::Sender<Result<()>>;
 
-/// Through the bounded channel: these wait while too much is under way.
+/// In the order in which they were given; they wait for room while too much is under way.
 pub(super) enum Order {
     OpenSession { mode: AckMode, reply: oneshot::Sender<Option<SessionKey>> },
     OpenProducer { session: SessionKey, producer: Arc<ProducerState>, reply: Reply },
@@ -27,17 +27,28 @@ pub(super) enum Order {
     RemoveTemporary { destination: Destination, reply: Reply },
     Unsubscribe { name: String, reply: Reply },
     Close { reply: Reply },
-}
-
-/// Through a channel of its own, because acknowledgements are what makes room. Each handle has at most one of each
-/// kind in it, which bounds it.
-pub(super) enum Nudge {
-    Taken(ConsumerKey),
-    Pull(ConsumerKey, i64),
+    // When a handle is dropped: it cannot wait for room, and comes after everything that it ordered.
     CloseConsumer(ConsumerKey),
     CloseProducer(ProducerKey),
     CloseSession(SessionKey),
     DropTemporary(Destination),
+}
+
+impl Order {
+    /// Whether it took a place that is to be given back.
+    pub fn needs_room(&self) -> bool {
+        !matches!(
+            self,
+            Self::CloseConsumer(_) | Self::CloseProducer(_) | Self::CloseSession(_) | Self::DropTemporary(_)
+        )
+    }
+}
+
+/// Through a channel of their own, because acknowledgements are what makes room. Each consumer has at most one of
+/// each kind in it, which bounds it.
+pub(super) enum Nudge {
+    Taken(ConsumerKey),
+    Pull(ConsumerKey, i64),
 }
 
 /// What a producer and the driver share.
@@ -59,7 +70,7 @@ pub(super) struct ConsumerState {
 /// A handle's way to the driver.
 #[derive(Clone)]
 pub(super) struct Line {
-    pub orders: mpsc::Sender<Order>,
+    pub orders: mpsc::UnboundedSender<Order>,
     pub nudges: mpsc::UnboundedSender<Nudge>,
     pub shared: Arc<Shared>,
 }
@@ -68,6 +79,8 @@ pub(super) struct Line {
 pub(super) struct Shared {
     pub options: ConnectOptions,
     pub name: Arc<str>,
+    /// Places for orders that the driver has not taken yet.
+    pub room: Semaphore,
     pub broker_name: OnceLock<String>,
     /// Why the connection ended.
     pub ended: OnceLock<Error>,
@@ -78,13 +91,17 @@ impl Line {
     /// Gives an order, waiting for room.
     pub async fn order(&self, order: Order) -> Result<()> {
         // Room is the rule: then there is no future to be set up.
-        match self.orders.try_send(order) {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(order)) => {
-                self.orders.send(order).await.map_err(|_| self.shared.closed())
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(self.shared.closed()),
-        }
+        let place = match self.shared.room.try_acquire() {
+            Ok(place) => place,
+            Err(_) => self.shared.room.acquire().await.map_err(|_| self.shared.closed())?,
+        };
+        place.forget();
+        self.orders.send(order).map_err(|_| self.shared.closed())
+    }
+
+    /// Gives an order of a handle that is dropped; a driver that is gone needs none.
+    pub fn leave(&self, order: Order) {
+        let _ = self.orders.send(order);
     }
 
     /// Gives an order and waits for its answer.
@@ -128,6 +145,6 @@ impl SessionGuard {
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
-        self.line.nudge(Nudge::CloseSession(self.key));
+        self.line.leave(Order::CloseSession(self.key));
     }
 }

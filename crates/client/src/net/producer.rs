@@ -10,7 +10,7 @@ use ferromq_openwire::{Destination, Message};
 use tokio::sync::oneshot;
 
 use super::clock::wall;
-use super::order::{Line, Nudge, Order, ProducerState, SessionGuard};
+use super::order::{Line, Order, ProducerState, SessionGuard};
 use crate::core::{AckMode, Core, ProducerKey};
 use crate::error::{Error, Result};
 use crate::message::Outgoing;
@@ -149,7 +149,7 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        self.line().nudge(Nudge::CloseProducer(self.key));
+        self.line().leave(Order::CloseProducer(self.key));
     }
 }
 
