@@ -35,3 +35,8 @@ pub use message::{Delivery, IntoValue, Outgoing};
 #[cfg(feature = "net")]
 pub use net::{Connection, Consumer, Failures, Producer, Receipt, Requester, Session};
 pub use settings::{ConnectOptions, PrefetchPolicy, RedeliveryPolicy};
+
+/// The examples of the README compile.
+#[cfg(all(doctest, feature = "net"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
