@@ -8,7 +8,7 @@ use ferromq_store::Space;
 
 use crate::engine::{Engine, Timer, fault};
 use crate::place::{Body, PlaceKey};
-use crate::{ConnId, Fault, FaultKind, NoSpace, Output, SendRequest, Severity, Tag};
+use crate::{ConnId, Fault, FaultKind, Limits, NoSpace, Output, SendRequest, Severity, Tag};
 
 /// So many sends of one connection may wait before it is not read from, whatever it waits for.
 const MOST_PARKED: usize = 256;
@@ -50,6 +50,13 @@ impl Flow {
 
     pub(crate) fn free_temp(&mut self, bytes: u64) {
         self.temp_bytes = self.temp_bytes.saturating_sub(bytes);
+    }
+
+    /// Whether a body may stay in memory though it could be loaded again. Backlogs of idle queues fill the cache; what
+    /// is about to be handed out gets as much again, so that it need not be read back at once.
+    pub(crate) const fn may_cache(&self, bytes: u64, soon: bool, limits: &Limits) -> bool {
+        let most = if soon { limits.body_cache_bytes.saturating_mul(2) } else { limits.body_cache_bytes };
+        self.cache_bytes + bytes <= most
     }
 
     fn store_used(&self) -> u64 {

@@ -259,7 +259,8 @@ impl Engine {
                 self.outbox.hold(Held::WakePlace(key));
             }
             self.flow.stored(u64::from(entry.charge));
-            if admitted && self.flow.cache_bytes + charge as u64 <= self.settings.limits.body_cache_bytes {
+            let soon = attached && !queue.stalled;
+            if admitted && self.flow.may_cache(u64::from(entry.charge), soon, &self.settings.limits) {
                 entry.body = Some(Arc::clone(message));
                 self.flow.cache_bytes += u64::from(entry.charge);
             }

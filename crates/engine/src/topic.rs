@@ -229,8 +229,8 @@ impl Engine {
                 }
                 continue;
             }
-            if admitted && self.flow.cache_bytes + u64::from(charge) <= self.settings.limits.body_cache_bytes
-            {
+            let soon = active.and_then(|key| self.consumers.get(key)).is_some_and(Consumer::has_room);
+            if admitted && self.flow.may_cache(u64::from(charge), soon, &self.settings.limits) {
                 entry.body = Some(Arc::clone(message));
                 self.flow.cache_bytes += u64::from(charge);
             }

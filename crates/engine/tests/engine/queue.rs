@@ -307,3 +307,22 @@ fn a_policy_sets_the_window_and_the_client_is_told() {
     }
     assert_eq!(b.texts().len(), 2);
 }
+
+#[test]
+fn an_idle_backlog_in_the_cache_does_not_send_a_busy_queue_to_the_disk() {
+    let mut b = Bench::with(Settings {
+        limits: Limits { body_cache_bytes: 4_000, ..Limits::default() },
+        ..Settings::default()
+    });
+    let c = b.connect("c");
+    for n in 1..=50 {
+        b.send(&c, "idle", &format!("m{n}"));
+    }
+    b.consume(&c, "busy");
+    for n in 1..=50 {
+        b.send(&c, "busy", &format!("m{n}"));
+    }
+    assert_eq!(b.texts(), named("m", 1..=50));
+    assert_eq!(b.loaded_bodies, 0);
+    assert!(b.engine.view().broker.cache_bytes <= 4_000, "what was handed out is let go");
+}
