@@ -16,10 +16,17 @@ pub struct Args {
 }
 
 /// The suites beside `cargo test`: their verbs, for everyday and in full.
-const SUITES: &[(&[&str], &[&str])] = &[];
+const SUITES: &[(&[&str], &[&str])] = &[
+    (&["vectors", "tests/data/openwire/vectors"], &["vectors", "tests/data/openwire/vectors"]),
+    (&["sim", "--seeds", "500"], &["sim", "--seeds", "20000"]),
+    (&["interop", "--quiet"], &["interop", "--quiet", "--against", "both"]),
+    (&["kills", "--times", "5"], &["kills", "--times", "50"]),
+];
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     run_command(cargo().args(["test", "--workspace", "--quiet", "--no-fail-fast"]))?;
+    // What real clients talk to is what users run.
+    run_command(cargo().args(["build", "--release", "--package", "ferromq"]))?;
     let mut all = Tally::default();
     for (everyday, full) in SUITES {
         all.add(suite::run(if args.full { full } else { everyday })?);
