@@ -51,7 +51,7 @@ pub struct RecordHeader {
     pub length: u32,
     /// What it is.
     pub kind: Kind,
-    /// [`FIRST`], [`LAST`], [`COPY`].
+    /// Whether it is the first of its batch, the last, and whether it is a copy; told by the methods below.
     pub flags: u8,
 }
 

@@ -7,7 +7,7 @@
 //! * [`StoreOp`], [`WriteBatch`]: what changes, all or nothing per batch.
 //! * [`Follower`], [`Claimed`]: opening a store; a standby follows, a master claims.
 //! * [`StoreBackend`], [`StoreReader`]: writing and reading.
-//! * [`MemoryStore`]: no durability, for `--store memory` and as the reference; [`conformance`]: what every store
+//! * [`MemoryStore`]: no durability, for `--store memory` and as the reference; `conformance` (a feature): what every store
 //!   must pass; [`driver`]: the threads that gather, commit, complete and load.
 //! * [`Recovered`]: what a new master finds: counts and positions, never the messages themselves.
 //!
