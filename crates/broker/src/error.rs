@@ -50,9 +50,18 @@ pub enum StartError {
     /// The store can't be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// This kind of store is not part of this program.
-    #[error("the store {0} is not built into this program; choose another with --store")]
-    NoSuchStore(&'static str),
+    /// The folder holds the messages of another kind of store, which would seem to be gone.
+    #[error(
+        "{path} holds {there}, its messages would not be seen; say --store {kind}, or choose another folder with --data"
+    )]
+    OtherStore {
+        /// The folder.
+        path: PathBuf,
+        /// What stands there.
+        there: &'static str,
+        /// What to ask for.
+        kind: &'static str,
+    },
     /// No thread can be had.
     #[error("a thread can't be started: {0}; raise the limit of processes (ulimit -u)")]
     Thread(io::Error),
@@ -62,10 +71,10 @@ impl StartError {
     /// Whose turn it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::OpenDoor { .. } | Self::NoSuchStore(_) => ErrorKind::Caller,
+            Self::OpenDoor { .. } => ErrorKind::Caller,
             Self::Listen(ListenError::Unresolved { .. }) => ErrorKind::Caller,
             Self::Listen(_) | Self::Thread(_) => ErrorKind::Resource,
-            Self::Folder { .. } => ErrorKind::Refused,
+            Self::Folder { .. } | Self::OtherStore { .. } => ErrorKind::Refused,
             Self::Store(error) => match error.kind() {
                 ferromq_store::ErrorKind::Refused => ErrorKind::Refused,
                 ferromq_store::ErrorKind::Bug => ErrorKind::Bug,

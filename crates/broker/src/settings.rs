@@ -16,6 +16,8 @@ pub struct Settings {
     pub listen: Vec<ListenAddress>,
     /// How messages are kept.
     pub store: StoreChoice,
+    /// Sizes and safety of the journal; `max_bytes` counts for the database too. The owner is filled in at the start.
+    pub journal: ferromq_store_journal::Options,
     /// How long connections may take to finish when the broker stops.
     pub drain: Duration,
     /// Whether to listen beyond this machine although nobody has to log in.
@@ -44,6 +46,7 @@ impl Default for Settings {
             data: PathBuf::from("ferromq-data"),
             listen: vec![ListenAddress::loopback(61_616)],
             store: StoreChoice::default(),
+            journal: ferromq_store_journal::Options::default(),
             drain: Duration::from_secs(10),
             open_to_network: false,
             engine: ferromq_engine::Settings::default(),

@@ -1,19 +1,27 @@
 //! [`Storage`]: the store that was chosen, with its two threads.
 
+use std::io::ErrorKind;
+use std::sync::Arc;
+
 use ferromq_engine::{Input, LoadContent, LoadId, LoadRequest};
-use ferromq_env::{Entropy, SystemEntropy};
+use ferromq_env::{Disk, Entropy, SystemClock, SystemDisk, SystemEntropy};
 use ferromq_model::{ClaimId, Epoch};
 use ferromq_net::{Letter, Mailbox};
 use ferromq_store::driver::{
     Driver, DriverEvent, DriverHandle, DriverSettings, Found, Loader, LoaderHandle, Wanted,
 };
-use ferromq_store::{Claimed, Follower, MemoryStore, Recovered, StoreError, WriteBatch};
+use ferromq_store::{Budget, Claimed, Follower, MemoryStore, Recovered, StoreError, WriteBatch};
+use ferromq_store_journal::FsyncPolicy;
+use ferromq_store_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::failure::Failure;
 use crate::{Broken, Settings, StartError, StoreChoice};
 
 /// Requests to load that may wait; the engine keeps fewer on the way.
 const WAITING_LOADS: usize = 4_096;
+
+/// The file of a SQLite store in the broker's folder.
+const DATABASE: &str = "ferromq.db";
 
 /// The way to the store's threads.
 pub(crate) struct Storage {
@@ -29,7 +37,8 @@ pub(crate) fn open(
     engine: &Mailbox<Letter>,
     failure: &Failure,
 ) -> Result<(Storage, Recovered), StartError> {
-    let Claimed { backend, reader, recovered } = claim(follower(settings)?)?;
+    let Claimed { backend, reader, recovered } =
+        claim(follower(settings)?).map_err(|error| understood(error, settings))?;
     let driver = Driver::start(backend, DriverSettings::default(), {
         let (engine, failure) = (engine.clone(), failure.clone());
         let _guard = failure.guard("store");
@@ -62,19 +71,66 @@ pub(crate) fn open(
     Ok((Storage { driver, batches, loader, loads }, recovered))
 }
 
+/// The chosen store in the broker's folder, not claimed yet.
 fn follower(settings: &Settings) -> Result<Box<dyn Follower>, StartError> {
-    match settings.store {
-        StoreChoice::Memory => Ok(Box::new(MemoryStore::new(settings.engine.limits.store_bytes))),
-        StoreChoice::Journal => Err(StartError::NoSuchStore("journal")),
-        StoreChoice::Sqlite => Err(StartError::NoSuchStore("sqlite")),
+    let folder = &settings.data;
+    if settings.store == StoreChoice::Memory {
+        return Ok(Box::new(MemoryStore::new(settings.engine.limits.store_bytes)));
+    }
+    let unusable = |source| StartError::Folder { action: "use", path: folder.clone(), source };
+    SystemDisk.create_dir_all(folder).map_err(unusable)?;
+    let (journal, database) = (folder.join("journal"), folder.join(DATABASE));
+    if settings.store == StoreChoice::Sqlite {
+        if journal.exists() {
+            return Err(StartError::OtherStore { path: folder.clone(), there: "a journal", kind: "journal" });
+        }
+        let max_bytes = settings.journal.max_bytes.unwrap_or(settings.engine.limits.store_bytes);
+        return Ok(Box::new(SqliteStore::new(&database, SqliteOptions { max_bytes })));
+    }
+    if database.exists() {
+        return Err(StartError::OtherStore { path: folder.clone(), there: "a database", kind: "sqlite" });
+    }
+    let mut options = settings.journal.clone();
+    options.owner = format!("broker {}, process {}", settings.name, std::process::id());
+    warn_of_loss(options.fsync);
+    ferromq_store_journal::open(Arc::new(SystemDisk), Arc::new(SystemClock), folder, options)
+        .map_err(|error| understood(error, settings))
+}
+
+/// What may be lost is said once at the start, not found out after a power cut.
+fn warn_of_loss(fsync: FsyncPolicy) {
+    match fsync {
+        FsyncPolicy::Always => {}
+        FsyncPolicy::Periodic(interval) => tracing::warn!(
+            interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),
+            "store.sync is periodic: a power cut may lose what was acknowledged within the interval; \
+             'always' loses nothing"
+        ),
+        FsyncPolicy::Never => tracing::warn!(
+            "store.sync is never: a power cut may lose minutes of what was acknowledged; 'always' loses nothing"
+        ),
     }
 }
 
 /// A broker that stands alone is the master of its store as soon as nobody else holds it.
-fn claim(follower: Box<dyn Follower>) -> Result<Claimed, StoreError> {
+fn claim(mut follower: Box<dyn Follower>) -> Result<Claimed, StoreError> {
+    // The epoch before ours is only known once the store was looked at.
+    follower.follow(Budget { bytes: u64::MAX })?;
     let number = follower.seen_epoch().number + 1;
     let epoch = Epoch { number, claim: ClaimId(SystemEntropy.next_u64()) };
     follower.claim(epoch).map_err(|(_, error)| error)
+}
+
+/// A folder that nobody may write is not a disk that fails.
+fn understood(error: StoreError, settings: &Settings) -> StartError {
+    match error {
+        StoreError::Io { action, source, .. }
+            if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+        {
+            StartError::Folder { action, path: settings.data.clone(), source }
+        }
+        error => StartError::Store(error),
+    }
 }
 
 impl Storage {
