@@ -29,13 +29,9 @@ pub fn open(
 ) -> Result<Box<dyn Follower>, StoreError> {
     check_format(&*disk, folder)?;
     let (seen, _) = Claims::new(disk.clone(), folder).highest()?;
-    Ok(Box::new(JournalFollower {
-        disk,
-        clock,
-        folder: folder.to_path_buf(),
-        options: options.fitted(),
-        seen,
-    }))
+    // What can't be measured is no reason for small segments.
+    let options = options.fitted(disk.free_bytes(folder).unwrap_or(u64::MAX));
+    Ok(Box::new(JournalFollower { disk, clock, folder: folder.to_path_buf(), options, seen }))
 }
 
 /// A store that was opened and not claimed. It keeps nothing warm yet: a claim reads the last checkpoint and what

@@ -55,9 +55,10 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The same, with sizes that fit a small limit.
-    pub(crate) fn fitted(mut self) -> Self {
-        if let Some(max) = self.max_bytes {
+    /// The same, with sizes that fit a small limit, or a disk with little room.
+    pub(crate) fn fitted(mut self, disk_bytes: u64) -> Self {
+        let max = self.max_bytes.unwrap_or(u64::MAX).min(disk_bytes);
+        if max < 16 * u64::from(self.segment_bytes) {
             let share = u32::try_from(max / 16).unwrap_or(u32::MAX).clamp(1 << 20, u32::MAX);
             self.segment_bytes = self.segment_bytes.min(share);
             self.reserve_bytes = self.reserve_bytes.min(max / 4);
