@@ -142,6 +142,7 @@ fn main() {
     let (queue, topic) = (Destination::queue("speed"), Destination::topic("speed"));
     run("queue, non-persistent, 1 consumer", false, &queue, 1, 1);
     run("queue, non-persistent, 16 consumers", false, &queue, 16, 100);
+    run("queue, non-persistent, 1000 consumers", false, &queue, 1000, 100);
     run("queue, persistent, 1 consumer, synced", true, &queue, 1, 1);
     run("queue, persistent, 1 consumer, by 100", true, &queue, 1, 100);
     run("queue, persistent, 16 consumers, by 100", true, &queue, 16, 100);

@@ -206,6 +206,7 @@ impl Engine {
                     consumer: key,
                     priority: if policy.use_consumer_priority { consumer.facts.priority } else { 0 },
                     exclusive: consumer.facts.exclusive || policy.all_consumers_exclusive,
+                    selective: consumer.filter.is_some(),
                     scan: 0,
                 });
                 if first && policy.consumers_before_dispatch > 0 && !policy.time_before_dispatch.is_zero() {

@@ -44,11 +44,8 @@ impl Engine {
         }
         let mut open = std::mem::take(&mut self.open);
         open.clear();
-        open.extend(queue.attached.iter().enumerate().filter_map(|(index, attachment)| {
-            let chosen = queue.exclusive.is_none_or(|exclusive| exclusive == attachment.consumer);
-            (chosen && self.consumers.get(attachment.consumer).is_some_and(Consumer::has_room))
-                .then_some(index)
-        }));
+        let has_room = |consumer| self.consumers.get(consumer).is_some_and(Consumer::has_room);
+        let more = queue.open_attachments(has_room, &mut open);
         if open.is_empty() {
             queue.stalled = true;
             self.open = open;
@@ -69,6 +66,12 @@ impl Engine {
                 continue;
             }
             let (place, counter, sequence) = (entry.place, entry.counter, entry.sequence());
+            if more && !queue.grouped && entry.body.as_ref().is_some_and(|body| body.group_id.is_some()) {
+                // Its owner may be among those who were not asked.
+                queue.grouped = true;
+                stop = Some(place);
+                break;
+            }
             if !queue.window.may_leave(entry, durable) {
                 stop = Some(place);
                 break;
@@ -147,7 +150,8 @@ impl Engine {
                 attachment.scan = attachment.scan.max(stop);
             }
         }
-        queue.stalled = open.is_empty();
+        queue.stalled = open.is_empty() && !more;
+        let again = more && queue.window.ready() > 0 && (open.is_empty() || queue.grouped);
         self.open = open;
         if hungry && !queue.window.at_end() {
             self.flow.cache_bytes = self.flow.cache_bytes.saturating_sub(queue.window.release());
@@ -164,7 +168,12 @@ impl Engine {
             queue.look_again(0);
             self.wake_place(key);
         }
-        self.answer_idle_pulls(key);
+        if again {
+            self.wake_place(key);
+        }
+        if self.pulled {
+            self.answer_idle_pulls(key);
+        }
     }
 
     /// Asks for more references, if the queue's window runs low.

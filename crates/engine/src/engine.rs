@@ -72,6 +72,8 @@ pub struct Engine {
     pub(crate) next_destination: u64,
     pub(crate) next_subscription: u64,
     pub(crate) duplicates: u64,
+    /// Some consumer has pulled.
+    pub(crate) pulled: bool,
     pub(crate) burials: Burials,
     /// The acknowledgement that is being handled, and those that are answered when so many bodies were loaded.
     pub(crate) answering: Option<(ConnId, Tag)>,
@@ -106,6 +108,7 @@ impl Engine {
             next_destination: 1,
             next_subscription: 1,
             duplicates: 0,
+            pulled: false,
             burials: Burials::default(),
             answering: None,
             burying: FxHashMap::default(),

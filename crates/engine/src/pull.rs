@@ -35,6 +35,7 @@ impl Engine {
             return Ok(());
         }
         consumer.pulls.push_back(deadline);
+        self.pulled = true;
         if timeout.is_some_and(|wait| !wait.is_zero()) {
             self.arm_pulls(key);
         }

@@ -12,6 +12,8 @@ pub(crate) struct Attachment {
     pub(crate) consumer: ConsumerKey,
     pub(crate) priority: i8,
     pub(crate) exclusive: bool,
+    /// It has a selector.
+    pub(crate) selective: bool,
     /// Nothing ready before this place is for this consumer.
     pub(crate) scan: Place,
 }
@@ -25,6 +27,10 @@ pub(crate) struct Queue {
     /// Whose turn it is within a priority.
     pub(crate) turn: usize,
     pub(crate) groups: Groups,
+    /// A message with a group was here.
+    pub(crate) grouped: bool,
+    /// All consumers are alike: of one priority, without selectors.
+    alike: bool,
     /// The one that gets everything, if there is one.
     pub(crate) exclusive: Option<ConsumerKey>,
     /// Dispatch begins then, or when enough consumers are there.
@@ -42,6 +48,8 @@ impl Queue {
             browsers: Vec::new(),
             turn: 0,
             groups: Groups::new(groups),
+            grouped: false,
+            alike: true,
             exclusive: None,
             opens: None,
             stalled: false,
@@ -61,12 +69,14 @@ impl Queue {
             }
         }
         self.attached.insert(at, attachment);
+        self.compare();
         self.stalled = false;
     }
 
     pub(crate) fn detach(&mut self, consumer: ConsumerKey) {
         self.attached.retain(|other| other.consumer != consumer);
         self.browsers.retain(|other| *other != consumer);
+        self.compare();
         if self.groups.disown(consumer) {
             self.look_again(0);
         }
@@ -76,6 +86,36 @@ impl Queue {
             self.look_again(0);
         }
         self.stalled = false;
+    }
+
+    fn compare(&mut self) {
+        let priority = self.attached.first().map(|first| first.priority);
+        self.alike = self.attached.iter().all(|other| !other.selective && Some(other.priority) == priority);
+    }
+
+    /// Collects the attachments with room, in order; says whether there may be more. If all are alike, no more are
+    /// looked at than there are messages, beginning with the one whose turn it is.
+    pub(crate) fn open_attachments(
+        &self,
+        has_room: impl Fn(ConsumerKey) -> bool,
+        open: &mut Vec<usize>,
+    ) -> bool {
+        let count = self.attached.len();
+        let few = self.alike && !self.grouped && self.exclusive.is_none() && self.window.ready() < count;
+        let begin = if few { self.turn % count.max(1) } else { 0 };
+        let enough = if few { self.window.ready().max(1) } else { count };
+        for index in (begin..count).chain(0..begin) {
+            if few && open.len() == enough {
+                open.sort_unstable();
+                return true;
+            }
+            let Some(attachment) = self.attached.get(index) else { continue };
+            if self.exclusive.is_none_or(|one| one == attachment.consumer) && has_room(attachment.consumer) {
+                open.push(index);
+            }
+        }
+        open.sort_unstable();
+        false
     }
 
     /// Something at `place` became ready for consumers that had passed it.
