@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use crate::workspace::{cargo, output, root};
 
+mod docs;
+
 /// Files above this many lines are told about, above the second refused.
 const SOFT_LINES: usize = 500;
 const HARD_LINES: usize = 900;
@@ -107,6 +109,7 @@ pub fn run() -> anyhow::Result<()> {
     for file in sources()? {
         check_file(&file, &mut problems)?;
     }
+    docs::check(&mut problems)?;
     for problem in &problems {
         println!("{problem}");
     }

@@ -1,0 +1,102 @@
+//! What `docs/CONFIGURATION.md` says about keys and defaults, against the reader.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use ferromq_config::{Input, load};
+
+fn document() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/CONFIGURATION.md");
+    fs::read_to_string(path).expect("docs/CONFIGURATION.md")
+}
+
+/// Keys with their documented defaults, by section; `None` where nothing is the default.
+fn tables(text: &str) -> BTreeMap<String, Vec<(String, Option<String>)>> {
+    let mut sections: BTreeMap<String, Vec<(String, Option<String>)>> = BTreeMap::new();
+    let mut section = String::new();
+    let mut of_keys = false;
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            section = heading.trim_matches(['`', '[', ']']).to_owned();
+        }
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        match cells.as_slice() {
+            ["", "key", "type", "default", "meaning", ""] => of_keys = true,
+            ["", key, _, default, _, ""] if of_keys && key.starts_with('`') => {
+                let default = default.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
+                let row = (key.trim_matches('`').to_owned(), default.map(str::to_owned));
+                sections.entry(section.clone()).or_default().push(row);
+            }
+            [""] | [] => of_keys = false,
+            _ => {}
+        }
+    }
+    sections
+}
+
+/// The effective configuration without the sources of its values.
+fn values(toml: &str) -> Vec<String> {
+    let loaded =
+        load(&Input::default().file("documented", toml)).unwrap_or_else(|wrong| panic!("{wrong}\n{toml}"));
+    loaded.effective().lines().map(|line| line.split("  # ").next().unwrap_or_default().to_owned()).collect()
+}
+
+fn assignments(rows: &[(String, Option<String>)]) -> String {
+    let known =
+        rows.iter().filter_map(|(key, default)| default.as_ref().map(|value| format!("{key} = {value}\n")));
+    known.collect()
+}
+
+#[test]
+fn documented_defaults_are_the_defaults() {
+    let tables = tables(&document());
+    let section = |name: &str| tables.get(name).map(|rows| assignments(rows)).expect(name);
+    let written: String = ["broker", "auth", "store", "limits", "log"]
+        .iter()
+        .map(|name| format!("[{name}]\n{}", section(name)))
+        .collect();
+    assert_eq!(values(&format!("{}{written}", section("Listeners"))), values(""));
+
+    let policy = "[[policy]]\ndestination = \"a.>\"\n";
+    assert_eq!(values(&format!("{policy}{}", section("policy"))), values(policy));
+}
+
+#[test]
+fn every_key_is_documented() {
+    let tables = tables(&document());
+    let documented = |section: &str, key: &str| {
+        tables.get(section).is_some_and(|rows| rows.iter().any(|(name, _)| name == key))
+    };
+    let mut section = "Listeners".to_owned();
+    let mut inner = String::new();
+    let mut keys = 0;
+    for line in values("[[policy]]\ndestination = \"a.>\"\n") {
+        if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']).to_owned();
+            inner = String::new();
+            if let Some((outer, name)) = section.clone().split_once('.') {
+                (section, inner) = (outer.to_owned(), format!("{name}."));
+            }
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            keys += 1;
+            let needed = key == "destination";
+            assert!(
+                needed || documented(&section, &format!("{inner}{key}")),
+                "{section}: {key} is not documented"
+            );
+        }
+    }
+    assert!(keys > 40, "only {keys} keys");
+}
+
+#[test]
+fn the_example_is_right() {
+    let text = document();
+    let example =
+        text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let loaded = load(&Input::default().file("example.toml", example)).expect("a right file");
+    assert_eq!(loaded.warnings.to_string(), "");
+    assert_eq!(
+        (loaded.config.listeners.len(), loaded.config.policies.len(), loaded.config.users.len()),
+        (2, 2, 1)
+    );
+}
