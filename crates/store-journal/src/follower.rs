@@ -29,9 +29,17 @@ pub fn open(
 ) -> Result<Box<dyn Follower>, StoreError> {
     check_format(&*disk, folder)?;
     let (seen, _) = Claims::new(disk.clone(), folder).highest()?;
-    // What can't be measured is no reason for small segments.
-    let options = options.fitted(disk.free_bytes(folder).unwrap_or(u64::MAX));
+    let options = options.fitted(room(&*disk, folder));
     Ok(Box::new(JournalFollower { disk, clock, folder: folder.to_path_buf(), options, seen }))
+}
+
+/// What the store may ever occupy on its disk. What can't be measured is no reason for small segments.
+fn room(disk: &dyn Disk, folder: &Path) -> u64 {
+    let journal = folder.join("journal");
+    let names = disk.list(&journal).unwrap_or_default();
+    let length = |name: &PathBuf| disk.open(name, OpenMode::Read)?.len();
+    let used: u64 = names.iter().filter_map(|name| length(name).ok()).sum();
+    disk.free_bytes(folder).unwrap_or(u64::MAX).saturating_add(used)
 }
 
 /// A store that was opened and not claimed. It keeps nothing warm yet: a claim reads the last checkpoint and what
