@@ -6,6 +6,7 @@
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod exit;
 mod logs;
 mod run;
@@ -24,6 +25,8 @@ struct Cli {
 enum Verb {
     /// Start the broker (what happens without a verb, too).
     Run(run::Args),
+    /// Measure a broker with one workload
+    Bench(bench::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -42,6 +45,7 @@ fn main() -> std::process::ExitCode {
     };
     let outcome = match cli.verb.unwrap_or(Verb::Run(cli.run)) {
         Verb::Run(args) => run::run(args),
+        Verb::Bench(args) => bench::run(args),
     };
     exit::report(outcome)
 }
