@@ -245,11 +245,11 @@ fn crash_at_random(worlds: Worlds<'_>, seed: u64) {
             return;
         }
         let mut dice = SeededEntropy::new(seed);
-        let mut legal = vec![crate::memory::Contents::default()];
+        let mut left = Left::crashed(vec![crate::memory::Contents::default()]);
         for _life in 0..6 {
-            legal = live_and_crash(&mut *world, &legal, &mut dice);
+            left = live_and_crash(&mut *world, &left, &mut dice);
         }
-        drop(Run::resume(&mut *world, &legal));
+        drop(Run::resume(&mut *world, &left.shown));
     }));
     if let Err(panic) = outcome {
         eprintln!("with seed {seed}");
@@ -257,49 +257,50 @@ fn crash_at_random(worlds: Worlds<'_>, seed: u64) {
     }
 }
 
-/// One life: opens, works, ends badly. Returns what may be there then.
-fn live_and_crash(
-    world: &mut dyn World,
-    legal: &[crate::memory::Contents],
-    dice: &mut SeededEntropy,
-) -> Vec<crate::memory::Contents> {
+/// What a life left behind.
+struct Left {
+    /// What the next opening may show.
+    shown: Vec<crate::memory::Contents>,
+    /// What may be there if the power goes before the next opening is done: after a mere kill, what was not synced
+    /// is shown as it was, and is still not safe.
+    safe: Vec<crate::memory::Contents>,
+}
+
+impl Left {
+    fn crashed(legal: Vec<crate::memory::Contents>) -> Self {
+        Self { shown: legal.clone(), safe: legal }
+    }
+}
+
+/// One life: opens, works, ends badly.
+fn live_and_crash(world: &mut dyn World, left: &Left, dice: &mut SeededEntropy) -> Left {
     // Every other life is a short one, so that what a life found when it opened is there for the next.
     let after = 1 + if dice.chance(1, 2) { dice.below(12) } else { dice.below(120) };
     world.disk().expect("asked before").power_off_at(after);
-    let mut left = legal.to_vec();
-    let opened = Run::try_resume(world, legal);
-    if let Err(error) = &opened
-        && is_powered(world)
-    {
-        panic!("the store does not open: {error}");
-    }
-    if let Ok(mut run) = opened {
-        left = run.legal();
-        for _ in 0..60 {
-            let done = work(&mut run, dice);
-            left = run.legal();
-            if done.is_err() {
-                break;
+    let mut legal = left.safe.clone();
+    match Run::try_resume(world, &left.shown) {
+        Err(error) => assert!(!is_powered(world), "the store does not open: {error}"),
+        Ok(mut run) => {
+            legal = run.legal();
+            for _ in 0..60 {
+                let done = work(&mut run, dice);
+                legal = run.legal();
+                if let Err(error) = done {
+                    assert!(!is_powered(world), "without any fault: {error}");
+                    break;
+                }
             }
-        }
-        if dice.chance(1, 4) {
-            // A mere kill, if the power is still on: even what was not synced stays.
-            if is_powered(world) && world.kill() {
+            if dice.chance(1, 4) && is_powered(world) && world.kill() {
+                let shown = run.now();
                 drop(run);
-                left.drain(..left.len() - 1);
-                let disk = world.disk().expect("asked before");
-                disk.power_off_at(u64::MAX / 2);
-                // The next start makes it safe; a power failure before that may still take what was lazy.
-                let again = Run::resume(world, &left);
-                world.kill();
-                drop(again);
-                return left;
+                world.disk().expect("asked before").power_off_at(u64::MAX / 2);
+                return Left { shown, safe: legal };
             }
         }
     }
     let disk = world.disk().expect("asked before");
     *disk = disk.crash(Crash::Seeded(dice.below(u64::MAX)));
-    left
+    Left::crashed(legal)
 }
 
 fn is_powered(world: &mut dyn World) -> bool {
