@@ -145,8 +145,8 @@ async fn produce(
     let mut due = tokio::time::Instant::now();
     let mut number = 0;
     while !bench.is_stopping() || (shape.batch > 0 && number % shape.batch != 0) {
-        if shape.rate > 0 {
-            due += Duration::from_nanos(1_000_000_000 / shape.rate);
+        if let Some(gap) = 1_000_000_000_u64.checked_div(shape.rate) {
+            due += Duration::from_nanos(gap);
             tokio::time::sleep_until(due).await;
         }
         let mut before = bench.nanos();
