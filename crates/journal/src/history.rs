@@ -58,6 +58,19 @@ impl History {
     /// # Errors
     /// The medium failed, or a segment is of a newer format.
     pub fn survey(disk: &dyn Disk, folder: &Path) -> Result<Self, JournalError> {
+        Self::survey_with(disk, folder, &|_| None)
+    }
+
+    /// As [`History::survey`], where somebody remembers the claim ids of epochs: they are asked for if all headers of
+    /// an epoch are damaged.
+    ///
+    /// # Errors
+    /// As for [`History::survey`].
+    pub fn survey_with(
+        disk: &dyn Disk,
+        folder: &Path,
+        claim_id: &dyn Fn(u64) -> Option<ClaimId>,
+    ) -> Result<Self, JournalError> {
         let mut epochs: BTreeMap<u64, BTreeMap<u32, Found>> = BTreeMap::new();
         let mut history = Self::default();
         for path in disk.list(folder).map_err(JournalError::io("list", folder))? {
@@ -71,7 +84,7 @@ impl History {
         history.next_id = history.next_id.max(1);
         let mut seal = None;
         while let Some((number, found)) = epochs.pop_last() {
-            let claim = claim_of(number, &found);
+            let claim = claim_of(number, &found, claim_id);
             match read_seal(disk, claim, &found, &mut history.damage)? {
                 Some(read) => {
                     history.epoch = claim;
@@ -82,9 +95,13 @@ impl History {
                 None => history.abandoned.extend(found.into_values().map(|found| found.path)),
             }
         }
-        let seal = seal.unwrap_or_default();
         for (number, found) in epochs {
-            history.take_older_epoch(claim_of(number, &found), found, &seal);
+            let claim = claim_of(number, &found, claim_id);
+            match &seal {
+                Some(SealRead::Whole(seal)) => history.take_older_epoch(claim, found, seal),
+                // The ends have to be found again; better some late bytes too many than a history too few.
+                _ => history.take_last_epoch(claim, found),
+            }
         }
         history.segments.sort_by_key(|segment| segment.id);
         Ok(history)
@@ -138,7 +155,9 @@ impl History {
         for at in 0..self.segments.len() {
             if self.segments[at].extent == Extent::Tail && at + 1 < self.segments.len() {
                 let (end, _) = self.end_of_batches(disk, at)?;
-                self.segments[at].extent = Extent::Known(end.whole);
+                // A batch may go on in the next segment, but not in the next epoch.
+                let ends_epoch = self.segments[at].epoch != self.segments[at + 1].epoch;
+                self.segments[at].extent = Extent::Known(if ends_epoch { end.batches } else { end.whole });
             }
         }
         let Some(mut at) = self.segments.len().checked_sub(1) else { return Ok(()) };
@@ -270,12 +289,18 @@ fn look(disk: &dyn Disk, path: PathBuf) -> Result<Option<Found>, JournalError> {
 }
 
 /// All segments of an epoch carry its claim id; one whole header is enough.
-fn claim_of(number: u64, found: &BTreeMap<u32, Found>) -> Epoch {
+fn claim_of(number: u64, found: &BTreeMap<u32, Found>, claim_id: &dyn Fn(u64) -> Option<ClaimId>) -> Epoch {
     let claim = found.values().find_map(|found| match found.header {
         HeaderRead::Whole(header) => Some(header.epoch.claim),
         _ => None,
     });
-    Epoch { number, claim: claim.unwrap_or(ClaimId(0)) }
+    Epoch { number, claim: claim.or_else(|| claim_id(number)).unwrap_or(ClaimId(0)) }
+}
+
+enum SealRead {
+    Whole(Seal),
+    /// It was safe once and can't be read, or went with all that it capped.
+    Lost,
 }
 
 /// The seal of an epoch; `None` if the epoch never came to be.
@@ -284,16 +309,28 @@ fn read_seal(
     epoch: Epoch,
     found: &BTreeMap<u32, Found>,
     damage: &mut Vec<String>,
-) -> Result<Option<Seal>, JournalError> {
-    let first = found.iter().find(|(_, found)| matches!(found.header, HeaderRead::Whole(h) if !h.continues));
+) -> Result<Option<SealRead>, JournalError> {
+    let first = found.iter().find(|(_, found)| match found.header {
+        HeaderRead::Whole(header) => !header.continues,
+        HeaderRead::Damaged => true,
+        _ => false,
+    });
     if let Some((id, first)) = first {
         let file = disk.open(&first.path, OpenMode::Read).map_err(JournalError::io("open", &first.path))?;
         let mut scan = Scan::new(file, &first.path, epoch, *id, 0, Extent::Tail)?;
         match scan.next()? {
             Item::Record { header, payload, .. } if header.kind == Kind::SEAL => {
-                return Ok(Seal::decode(payload));
+                let seal = Seal::decode(payload).map_or(SealRead::Lost, SealRead::Whole);
+                if !matches!(first.header, HeaderRead::Whole(_)) {
+                    damage.push(format!("{}: the header is damaged", first.path.display()));
+                }
+                return Ok(Some(seal));
             }
-            Item::Damage(_) => damage.push(format!("{}: the seal is damaged", first.path.display())),
+            // A later mark proves that it was safe, so the epoch was.
+            Item::Damage(_) => {
+                damage.push(format!("{}: the seal is damaged", first.path.display()));
+                return Ok(Some(SealRead::Lost));
+            }
             _ => {}
         }
     }
@@ -304,5 +341,5 @@ fn read_seal(
         .filter(|(_, found)| matches!(found.header, HeaderRead::Whole(h) if h.continues))
         .map(|(id, _)| *id)
         .collect();
-    Ok((!continues.is_empty()).then(Seal::default))
+    Ok((!continues.is_empty()).then_some(SealRead::Lost))
 }

@@ -76,6 +76,11 @@ impl Claims {
         Ok((ClaimId(claim), line("owner ")))
     }
 
+    /// The claim id of an epoch, if its claim can be read.
+    pub(crate) fn id_of(&self, number: u64) -> Option<ClaimId> {
+        self.read(number).ok().map(|(claim, _)| claim)
+    }
+
     fn in_use(&self, number: u64) -> StoreError {
         let owner = self.read(number).ok().and_then(|(_, owner)| owner);
         let holder = owner.unwrap_or_else(|| String::from("another process"));

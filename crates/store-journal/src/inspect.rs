@@ -78,8 +78,10 @@ impl Inspection {
 
     fn look(disk: Arc<dyn Disk>, folder: &Path) -> Result<Self, StoreError> {
         let journal = folder.join("journal");
-        let (claimed, owner) = Claims::new(disk.clone(), folder).highest()?;
-        let mut history = History::survey(&*disk, &journal).map_err(failure::journal)?;
+        let claims = Claims::new(disk.clone(), folder);
+        let (claimed, owner) = claims.highest()?;
+        let mut history = History::survey_with(&*disk, &journal, &|number| claims.id_of(number))
+            .map_err(failure::journal)?;
         history.settle(&*disk).map_err(failure::journal)?;
         let checkpoints = Checkpoints::new(disk.clone(), folder, claimed);
         let Rebuilt { mut index, quarantined, .. } = recovery::restore(&disk, &history, &checkpoints)?;

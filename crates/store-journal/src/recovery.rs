@@ -43,7 +43,8 @@ pub(crate) fn claim(
     disk.create_dir_all(&journal).map_err(failure::io("make", &journal))?;
 
     // Only what is read from here on counts: nobody writes below the claim any longer.
-    let mut history = History::survey(&*disk, &journal).map_err(failure::journal)?;
+    let mut history =
+        History::survey_with(&*disk, &journal, &|number| claims.id_of(number)).map_err(failure::journal)?;
     history.settle(&*disk).map_err(failure::journal)?;
     let mut checkpoints = Checkpoints::new(disk.clone(), folder, epoch);
     let Rebuilt { candidate, mut index, quarantined } = restore(&disk, &history, &checkpoints)?;

@@ -268,6 +268,34 @@ fn honesty_bit_flips_anywhere_never_invent_and_cost_one_record_at_most() {
     }
 }
 
+#[test]
+fn honesty_a_damaged_header_or_seal_costs_no_message() {
+    let written = SimDisk::new();
+    let mut broker = start(&written);
+    broker.commit(vec![make_queue(), put(1, 100)]);
+    drop(broker);
+    let mut broker = start(&written.kill());
+    broker.commit(vec![put(2, 100)]);
+    broker.commit(vec![put(3, 100)]);
+    drop(broker);
+    let written = written.kill();
+    // The beginnings of both epochs, byte by byte: header, then the seal.
+    for (epoch, id, end) in [(1, 1, 96), (2, 3, 112)] {
+        for at in 0..end {
+            let disk = written.fork();
+            let path = ferromq_journal::segment_path(Path::new("/store/journal"), epoch, id);
+            disk.flip_bits(&path, at, 0x5a).unwrap();
+            match start_at(Arc::new(disk.clone()), Path::new(STORE), small()) {
+                Ok(mut broker) => {
+                    assert_eq!(broker.sequences(), [1, 2, 3], "epoch {epoch}, byte {at}");
+                    (1..=3).for_each(|n| broker.assert_whole(n, 100));
+                }
+                Err(error) => panic!("epoch {epoch}, byte {at}: {error}"),
+            }
+        }
+    }
+}
+
 /// Works like a queue with some messages that stay, and returns what must be there.
 fn work(broker: &mut Broker, dice: &mut SeededEntropy, from: u64, rounds: u64) -> BTreeMap<u64, usize> {
     let mut stored = BTreeMap::new();
