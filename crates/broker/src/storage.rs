@@ -41,14 +41,18 @@ pub(crate) fn open(
         claim(follower(settings)?).map_err(|error| understood(error, settings))?;
     let driver = Driver::start(backend, DriverSettings::default(), {
         let (engine, failure) = (engine.clone(), failure.clone());
-        let _guard = failure.guard("store");
-        move |event| match event {
-            DriverEvent::Persisted { upto } => engine.post(Letter::Input(Input::Persisted { upto })),
-            DriverEvent::Space(space) => engine.post(Letter::Input(Input::Resources { space })),
-            DriverEvent::Failed(error) => {
-                failure.report(format!("the store failed, the broker stops: {error}"))
+        let guard = failure.guard("store");
+        move |event| {
+            // It lives, and unwinds, with the thread.
+            let _ = &guard;
+            match event {
+                DriverEvent::Persisted { upto } => engine.post(Letter::Input(Input::Persisted { upto })),
+                DriverEvent::Space(space) => engine.post(Letter::Input(Input::Resources { space })),
+                DriverEvent::Failed(error) => {
+                    failure.report(format!("the store failed, the broker stops: {error}"));
+                }
+                _ => {}
             }
-            _ => {}
         }
     })
     .map_err(StartError::Thread)?;
