@@ -125,11 +125,13 @@ const GRACE: Duration = Duration::from_secs(1);
 fn reserve(settings: &Settings) -> Result<Vec<(ListenAddress, Reservation)>, StartError> {
     let mut ports = Vec::new();
     for address in &settings.listen {
+        let mut address = address.clone();
+        address.maximum_connections = address.maximum_connections.min(settings.door.max_connections);
         let port = Reservation::new(address.clone())?;
         if !settings.open_to_network && !settings.asks_for_login() && !port.is_loopback() {
             return Err(StartError::OpenDoor { url: port.url() });
         }
-        ports.push((address.clone(), port));
+        ports.push((address, port));
     }
     Ok(ports)
 }

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use ferromq_net::ListenError;
+use ferromq_auth::AuthError;
+use ferromq_net::{AddressError, ListenError};
 use ferromq_store::StoreError;
 
 /// Whose turn it is to do something about it.
@@ -34,6 +35,12 @@ pub enum StartError {
         /// The listener.
         url: String,
     },
+    /// An address to listen on makes no sense.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// A user can't be used as configured.
+    #[error(transparent)]
+    Users(#[from] AuthError),
     /// A port can't be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -71,7 +78,7 @@ impl StartError {
     /// Whose turn it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::OpenDoor { .. } => ErrorKind::Caller,
+            Self::OpenDoor { .. } | Self::Address(_) | Self::Users(_) => ErrorKind::Caller,
             Self::Listen(ListenError::Unresolved { .. }) => ErrorKind::Caller,
             Self::Listen(_) | Self::Thread(_) => ErrorKind::Resource,
             Self::Folder { .. } | Self::OtherStore { .. } => ErrorKind::Refused,

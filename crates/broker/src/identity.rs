@@ -1,8 +1,9 @@
 //! How this run of the broker calls itself, and what sessions are told.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ferromq_gateway::{BrokerIdentity, SessionSettings};
+use ferromq_gateway::{BrokerIdentity, Login, SessionSettings};
 use ferromq_model::{Now, Text};
 use ferromq_net::ListenAddress;
 
@@ -29,14 +30,20 @@ impl Settings {
     pub(crate) fn session(&self, address: &ListenAddress, broker: BrokerIdentity) -> SessionSettings {
         let mut session = SessionSettings::default();
         session.broker = broker;
-        if let Some(bytes) = address.max_frame_bytes {
-            session.max_frame_size = bytes;
+        let door = &self.door;
+        if let Some(users) = &door.users {
+            session.login = Arc::clone(users) as Arc<dyn Login>;
         }
+        session.max_frame_size = address.max_frame_bytes.unwrap_or(door.max_frame_bytes);
+        session.handshake_timeout = door.handshake_timeout;
+        session.max_inactivity = door.max_inactivity;
+        session.max_inactivity_initial_delay = door.max_inactivity_initial_delay;
+        session.populate_user_id = door.populate_user_id;
         session
     }
 
     /// Whether clients have to log in.
     pub(crate) const fn asks_for_login(&self) -> bool {
-        false
+        self.door.users.is_some()
     }
 }

@@ -3,7 +3,7 @@
 //! Not in here: anything that decides about messages (`ferromq-engine`), bytes (`ferromq-gateway`), sockets
 //! (`ferromq-net`) or files (the stores). This crate only ties them together.
 //!
-//! * [`Settings`], [`StoreChoice`]: what a broker is told.
+//! * [`Settings`], [`Door`], [`StoreChoice`]: what a broker is told; [`Settings::from_config`] takes it from a file.
 //! * [`Broker`]: a broker that serves clients until it is told to stop or fails.
 //! * [`StartError`], [`Broken`]: why it did not start, or had to stop.
 //!
@@ -35,6 +35,7 @@
 //! ```
 
 mod broker;
+mod configured;
 mod engine_thread;
 mod error;
 mod failure;
@@ -44,4 +45,4 @@ mod storage;
 
 pub use broker::Broker;
 pub use error::{Broken, ErrorKind, StartError};
-pub use settings::{Settings, StoreChoice};
+pub use settings::{Door, Settings, StoreChoice};

@@ -1,8 +1,11 @@
 //! [`Settings`]: what a broker is told, after all sources were read.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use ferromq_auth::Authenticator;
+use ferromq_gateway::SessionSettings;
 use ferromq_net::ListenAddress;
 
 /// Everything a broker needs to start.
@@ -22,8 +25,44 @@ pub struct Settings {
     pub drain: Duration,
     /// Whether to listen beyond this machine although nobody has to log in.
     pub open_to_network: bool,
+    /// Who may come in, and what a connection may do.
+    pub door: Door,
     /// Limits, policies and habits of destinations.
     pub engine: ferromq_engine::Settings,
+}
+
+/// Who may come in, and what a connection may do.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// Who may log in; `None` for everybody without a login.
+    pub users: Option<Arc<Authenticator>>,
+    /// The largest frame that a peer may send, unless its listener says otherwise.
+    pub max_frame_bytes: u64,
+    /// Connections at a time over all listeners.
+    pub max_connections: usize,
+    /// How long a peer may take to say who it is.
+    pub handshake_timeout: Duration,
+    /// How long a peer may be silent; negotiated, zero for ever.
+    pub max_inactivity: Duration,
+    /// Grace before the first check for silence.
+    pub max_inactivity_initial_delay: Duration,
+    /// Whether messages carry the name of the user who sent them.
+    pub populate_user_id: bool,
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        let session = SessionSettings::default();
+        Self {
+            users: None,
+            max_frame_bytes: session.max_frame_size,
+            max_connections: ListenAddress::MAXIMUM_CONNECTIONS,
+            handshake_timeout: session.handshake_timeout,
+            max_inactivity: session.max_inactivity,
+            max_inactivity_initial_delay: session.max_inactivity_initial_delay,
+            populate_user_id: session.populate_user_id,
+        }
+    }
 }
 
 /// How messages are kept.
@@ -49,6 +88,7 @@ impl Default for Settings {
             journal: ferromq_store_journal::Options::default(),
             drain: Duration::from_secs(10),
             open_to_network: false,
+            door: Door::default(),
             engine: ferromq_engine::Settings::default(),
         }
     }

@@ -1,0 +1,194 @@
+//! [`Settings`] from a configuration: what each key means to the parts of a broker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferromq_auth::{Authenticator, Secret, User};
+use ferromq_config::{self as config, Config};
+use ferromq_engine as engine;
+use ferromq_env::{Entropy, SystemEntropy};
+use ferromq_net::{AddressError, ListenAddress};
+use ferromq_store_journal::FsyncPolicy;
+
+use crate::{Door, Settings, StartError, StoreChoice};
+
+impl Settings {
+    /// What a checked configuration asks for.
+    ///
+    /// # Errors
+    /// An address or a user that only the parts themselves can judge.
+    pub fn from_config(config: &Config) -> Result<Self, StartError> {
+        let store = &config.store;
+        Ok(Self {
+            name: config.broker.name.clone(),
+            data: config.broker.data_dir.clone().into(),
+            listen: config.listeners.iter().map(address).collect::<Result<_, _>>()?,
+            store: match store.kind {
+                config::StoreKind::Sqlite => StoreChoice::Sqlite,
+                config::StoreKind::Memory => StoreChoice::Memory,
+                _ => StoreChoice::Journal,
+            },
+            journal: ferromq_store_journal::Options {
+                fsync: match store.sync {
+                    config::SyncPolicy::Periodic => FsyncPolicy::Periodic(millis(store.sync_interval_ms)),
+                    config::SyncPolicy::Never => FsyncPolicy::Never,
+                    _ => FsyncPolicy::Always,
+                },
+                segment_bytes: u32::try_from(store.segment_bytes).unwrap_or(u32::MAX),
+                max_bytes: store.max_bytes,
+                reserve_bytes: store.reserve_bytes,
+                checkpoint_bytes: store.checkpoint_bytes,
+                ..ferromq_store_journal::Options::default()
+            },
+            drain: millis(config.broker.shutdown_drain_ms),
+            open_to_network: config.auth.allow_anonymous_remote,
+            door: Door {
+                users: users(config)?,
+                max_frame_bytes: config.limits.max_frame_bytes,
+                max_connections: usize::try_from(config.limits.max_connections).unwrap_or(usize::MAX),
+                handshake_timeout: millis(config.limits.handshake_timeout_ms),
+                max_inactivity: millis(config.limits.inactivity_timeout_ms),
+                max_inactivity_initial_delay: millis(config.limits.inactivity_initial_delay_ms),
+                populate_user_id: config.broker.populate_user_id,
+            },
+            engine: engine_settings(config),
+        })
+    }
+}
+
+const fn millis(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Only the options that change something here; the configuration has judged the others.
+fn address(listener: &config::Listener) -> Result<ListenAddress, AddressError> {
+    let bare = listener.text.split('?').next().unwrap_or_default();
+    let with_port = match listener.uri.endpoint.port {
+        Some(_) => bare.parse::<ListenAddress>(),
+        None => format!("{}:{}", bare.trim_end_matches('/'), listener.uri.endpoint.port_or_default()).parse(),
+    };
+    let mut address = with_port?;
+    if let Some(most) = listener.uri.options.maximum_connections {
+        address.maximum_connections = usize::try_from(most).unwrap_or(usize::MAX);
+    }
+    address.max_frame_bytes = listener.uri.options.wire_format.max_frame_bytes;
+    Ok(address)
+}
+
+/// Nobody if the configuration names no users: a broker without logins.
+fn users(config: &Config) -> Result<Option<Arc<Authenticator>>, StartError> {
+    if config.users.is_empty() {
+        return Ok(None);
+    }
+    let users = config.users.iter().map(|user| User {
+        name: user.name.clone(),
+        secret: match &user.secret {
+            config::UserSecret::Password(password) => Secret::Password(password.expose().to_owned()),
+            config::UserSecret::Hash(hash) => Secret::Hash(hash.expose().to_owned()),
+            // What is no hash is refused by name.
+            _ => Secret::Hash(String::new()),
+        },
+        groups: user.groups.clone(),
+    });
+    let mut key = [0; 32];
+    for part in key.chunks_mut(8) {
+        part.copy_from_slice(&SystemEntropy.next_u64().to_le_bytes());
+    }
+    Ok(Some(Arc::new(Authenticator::new(users, key)?)))
+}
+
+fn engine_settings(config: &Config) -> engine::Settings {
+    let limits = &config.limits;
+    let mut policies = engine::Policies::new(engine::Policy {
+        memory_bytes: limits.destination_memory_bytes,
+        ..engine::Policy::default()
+    });
+    for configured in &config.policies {
+        let policy = policy(configured, limits);
+        for topics in [false, true] {
+            if if topics { configured.topics } else { configured.queues } {
+                policies.add(topics, &configured.pattern, policy.clone());
+            }
+        }
+    }
+    engine::Settings {
+        limits: engine::Limits {
+            memory_bytes: limits.memory_bytes,
+            store_bytes: limits.store_bytes,
+            temp_bytes: limits.temp_bytes,
+            body_cache_bytes: limits.body_cache_bytes,
+        },
+        policies,
+        no_space: no_space(limits.no_space),
+        blocked_producer_warning: millis(limits.blocked_producer_warning_ms),
+        advisories: config.broker.advisories,
+        allow_link_stealing: config.broker.allow_link_stealing,
+        ..engine::Settings::default()
+    }
+}
+
+const fn no_space(no_space: config::NoSpace) -> engine::NoSpace {
+    match no_space {
+        config::NoSpace::Fail => engine::NoSpace::Fail,
+        config::NoSpace::FailAfter(ms) => engine::NoSpace::FailAfter(millis(ms)),
+        _ => engine::NoSpace::Block,
+    }
+}
+
+fn policy(policy: &config::Policy, limits: &config::Limits) -> engine::Policy {
+    let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    engine::Policy {
+        memory_bytes: policy.memory_limit_bytes.unwrap_or(limits.destination_memory_bytes),
+        producer_flow_control: policy.producer_flow_control,
+        no_space: policy.no_space.map(no_space),
+        prioritized_messages: policy.prioritized_messages,
+        all_consumers_exclusive: policy.all_consumers_exclusive,
+        use_consumer_priority: policy.use_consumer_priority,
+        message_groups: count(policy.message_groups),
+        time_before_dispatch: millis(policy.time_before_dispatch_ms),
+        consumers_before_dispatch: count(policy.consumers_before_dispatch),
+        expire_messages_period: millis(policy.expire_messages_period_ms),
+        dead_letter: dead_letter(&policy.dead_letter),
+        pending_limit: match policy.pending_limit {
+            config::PendingLimit::Constant(limit) => engine::PendingLimit::Constant(limit),
+            config::PendingLimit::PerPrefetch(rate) => engine::PendingLimit::PrefetchRate(rate),
+            _ => engine::PendingLimit::Unlimited,
+        },
+        prefetch: engine::PrefetchPolicy {
+            queue: policy.prefetch.queue,
+            browser: policy.prefetch.browser,
+            topic: policy.prefetch.topic,
+            durable: policy.prefetch.durable,
+        },
+        advisories: engine::PolicyAdvisories {
+            no_consumers: policy.advisories.no_consumer,
+            slow_consumers: policy.advisories.slow_consumer,
+            fast_producers: policy.advisories.fast_producer,
+            full: policy.advisories.full,
+            delivered: policy.advisories.delivered,
+            consumed: policy.advisories.consumed,
+            discarded: policy.advisories.discarded,
+            include_body: policy.advisories.include_body,
+        },
+        ..engine::Policy::default()
+    }
+}
+
+fn dead_letter(dead_letter: &config::DeadLetter) -> engine::DeadLetterPolicy {
+    engine::DeadLetterPolicy {
+        target: match dead_letter.strategy {
+            config::DeadLetterStrategy::Individual => engine::DeadLetterTarget::Individual {
+                queue_prefix: dead_letter.queue_prefix.clone(),
+                topic_prefix: dead_letter.topic_prefix.clone(),
+                suffix: String::new(),
+                queue_for_queues: true,
+                queue_for_topics: true,
+            },
+            config::DeadLetterStrategy::Discard => engine::DeadLetterTarget::Discard,
+            _ => engine::DeadLetterTarget::Shared(dead_letter.queue.clone()),
+        },
+        process_expired: dead_letter.process_expired,
+        process_non_persistent: dead_letter.process_non_persistent,
+        expiration_ms: i64::try_from(dead_letter.expiration_ms).unwrap_or(i64::MAX),
+    }
+}
