@@ -2,27 +2,18 @@
 
 use std::io::IsTerminal;
 
-use clap::ValueEnum;
+use ferromq_config::{Log, LogFormat};
 use tracing_subscriber::EnvFilter;
 
-/// The shape of a line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// Text, coloured on a terminal.
-    #[default]
-    Human,
-    /// One JSON object a line.
-    Json,
-}
+/// The variable that chooses lines finer than the configuration can (`ferromq_net=debug,info`, …).
+pub(crate) const VARIABLE: &str = "FERROMQ_LOG";
 
-/// Logs from now on; `FERROMQ_LOG` chooses what (`info` by default, `ferromq_net=debug,info`, …).
-pub(crate) fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("FERROMQ_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+/// Logs from now on.
+pub(crate) fn start(log: &Log) {
+    let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(log.level.name()));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Human => {
-            lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
-        }
+    match log.format {
         LogFormat::Json => lines.json().flatten_event(true).init(),
+        _ => lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
     }
 }

@@ -7,9 +7,14 @@
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod check;
 mod exit;
+mod layers;
+mod link;
 mod logs;
+mod receive;
 mod run;
+mod send;
 
 /// A message broker that ActiveMQ clients can use unchanged.
 #[derive(Debug, Parser)]
@@ -27,6 +32,14 @@ enum Verb {
     Run(run::Args),
     /// Measure a broker with one workload
     Bench(bench::Args),
+    /// Check a configuration, and show what it comes to.
+    Check(check::Args),
+    /// Send messages.
+    Send(send::Args),
+    /// Take messages.
+    Receive(receive::Args),
+    /// Look at the messages of a queue without taking them.
+    Browse(receive::BrowseArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -34,6 +47,10 @@ Examples:
   ferromq                                     broker on tcp://127.0.0.1:61616, messages in ./ferromq-data
   ferromq run --listen tcp://0.0.0.0:61616 --data /var/lib/ferromq
   ferromq run --config /etc/ferromq.toml --log-format json
+  ferromq check /etc/ferromq.toml             mistakes, or every value and where it comes from
+  ferromq send queue://orders 'first order'
+  ferromq browse queue://orders
+  ferromq receive queue://orders --count 1
 
 Exit codes: 0 fine, 64 wrong usage or configuration, 69 not reachable or port in use, 70 bug,
 73 folder can't be made or used, 74 reading or writing failed.";
@@ -46,6 +63,10 @@ fn main() -> std::process::ExitCode {
     let outcome = match cli.verb.unwrap_or(Verb::Run(cli.run)) {
         Verb::Run(args) => run::run(args),
         Verb::Bench(args) => bench::run(args),
+        Verb::Check(args) => check::run(args),
+        Verb::Send(args) => send::run(args),
+        Verb::Receive(args) => receive::run(args),
+        Verb::Browse(args) => receive::browse(args),
     };
     exit::report(outcome)
 }

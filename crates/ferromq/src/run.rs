@@ -2,53 +2,24 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use ferromq_broker::{Broker, ErrorKind, Settings, StartError, StoreChoice};
-use ferromq_net::ListenAddress;
+use ferromq_config::load;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::logs::{self, LogFormat};
-
-/// What the command line may say; it wins over environment and file.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// The broker's name, which clients and logs show
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
-    /// The folder for messages; made if it does not exist [default: ferromq-data]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Where to listen; may be repeated, port 0 picks a free one [default: tcp://127.0.0.1:61616]
-    #[arg(long, value_name = "URI")]
-    listen: Vec<ListenAddress>,
-    /// How messages are kept [default: journal]
-    #[arg(long, value_name = "KIND")]
-    store: Option<Store>,
-    /// Listen beyond this machine although nobody has to log in
-    #[arg(long)]
-    open_to_network: bool,
-    /// The shape of log lines
-    #[arg(long, value_name = "FORMAT", default_value = "human")]
-    log_format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Store {
-    /// FerroMQ's own journal
-    Journal,
-    /// One SQLite database
-    Sqlite,
-    /// Nothing is kept when the broker ends
-    Memory,
-}
+pub(crate) use crate::layers::Args;
+use crate::logs;
 
 /// Runs a broker until SIGTERM or SIGINT; a second signal ends it without waiting for connections.
 pub(crate) fn run(args: Args) -> Outcome {
-    logs::start(args.log_format);
-    let settings = settings(args);
+    let loaded = load(&args.input(true)?).map_err(|mistakes| Failure::new(Exit::Usage, mistakes))?;
+    logs::start(&loaded.config.log);
+    for warning in loaded.warnings.iter() {
+        tracing::warn!("{warning}");
+    }
+    let settings = Settings::from_config(&loaded.config).map_err(refused)?;
     let runtime = runtime().map_err(|error| Failure::new(Exit::Unavailable, error))?;
     let outcome = runtime.block_on(serve(settings));
     runtime.shutdown_background();
@@ -90,28 +61,6 @@ fn signals() -> std::io::Result<mpsc::Receiver<&'static str>> {
         }
     });
     Ok(orders)
-}
-
-fn settings(args: Args) -> Settings {
-    let mut settings = Settings::default();
-    if let Some(name) = args.name {
-        settings.name = name;
-    }
-    if let Some(data) = args.data {
-        settings.data = data;
-    }
-    if !args.listen.is_empty() {
-        settings.listen = args.listen;
-    }
-    if let Some(store) = args.store {
-        settings.store = match store {
-            Store::Journal => StoreChoice::Journal,
-            Store::Sqlite => StoreChoice::Sqlite,
-            Store::Memory => StoreChoice::Memory,
-        };
-    }
-    settings.open_to_network |= args.open_to_network;
-    settings
 }
 
 fn hint(urls: &[String], data: Option<&PathBuf>) {

@@ -1,0 +1,106 @@
+//! The layers of a configuration: file, environment, flags; shared by `run` and `check`.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use ferromq_config::Input;
+
+use crate::exit::{Exit, Failure};
+use crate::logs;
+
+/// What the command line may say; it wins over environment and file.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// The configuration file, TOML; every key may be overridden by a variable such as FERROMQ_STORE_KIND
+    #[arg(long, value_name = "FILE", env = "FERROMQ_CONFIG")]
+    config: Option<PathBuf>,
+    /// The broker's name, which clients and logs show [default: localhost]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The folder for messages; made if it does not exist [default: ferromq-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Where to listen; may be repeated, port 0 picks a free one [default: tcp://127.0.0.1:61616]
+    #[arg(long, value_name = "URI")]
+    listen: Vec<String>,
+    /// How messages are kept [default: journal]
+    #[arg(long, value_name = "KIND")]
+    store: Option<Store>,
+    /// Listen beyond this machine although nobody has to log in
+    #[arg(long)]
+    open_to_network: bool,
+    /// The shape of log lines [default: human]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Store {
+    /// FerroMQ's own journal
+    Journal,
+    /// One SQLite database
+    Sqlite,
+    /// Nothing is kept when the broker ends
+    Memory,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// Text, coloured on a terminal
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+impl Args {
+    /// Flags that stand for a configuration file alone.
+    pub(crate) fn of_file(config: Option<PathBuf>) -> Self {
+        Self { config, ..Self::default() }
+    }
+
+    /// All layers; the environment only if it is to count.
+    pub(crate) fn input(&self, environment: bool) -> Result<Input, Failure> {
+        let mut input = Input::default();
+        if let Some(file) = &self.config {
+            input = input.file(file.display().to_string(), text(file)?);
+        }
+        if environment {
+            let names_text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+                Some((name.into_string().ok()?, value.into_string().ok()?))
+            };
+            for (name, value) in
+                std::env::vars_os().filter_map(names_text).filter(|(name, _)| name != logs::VARIABLE)
+            {
+                input = input.variable(name, value);
+            }
+        }
+        let flag = |input: Input, flag: &str, path: &str, value: Option<&str>| match value {
+            Some(value) => input.flag(flag, path, value),
+            None => input,
+        };
+        input = flag(input, "--name", "broker.name", self.name.as_deref());
+        input = flag(input, "--data", "broker.data_dir", self.data.as_deref());
+        let listen = self.listen.join(" ");
+        input = flag(input, "--listen", "listen", (!listen.is_empty()).then_some(&listen));
+        let store = self.store.map(|store| match store {
+            Store::Journal => "journal",
+            Store::Sqlite => "sqlite",
+            Store::Memory => "memory",
+        });
+        input = flag(input, "--store", "store.kind", store);
+        let open = self.open_to_network.then_some("true");
+        input = flag(input, "--open-to-network", "auth.allow_anonymous_remote", open);
+        let format = self.log_format.map(|format| match format {
+            LogFormat::Human => "human",
+            LogFormat::Json => "json",
+        });
+        Ok(flag(input, "--log-format", "log.format", format))
+    }
+}
+
+fn text(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|error| {
+        let remedy = "name an existing file with --config";
+        Failure::new(Exit::Usage, format!("{} can't be read: {error}; {remedy}", file.display()))
+    })
+}

@@ -1,0 +1,124 @@
+//! The verbs as a shell sees them: what goes in, what comes out, and the exit code.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use ferromq_testkit::Launch;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ferromq");
+
+fn ferromq(arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Who does not read it need not.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Standard output of a call that ends well.
+fn shown(arguments: &[&str], input: &str) -> String {
+    let output = ferromq(arguments, input);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", said(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_was_sent_is_browsed_and_received() {
+    let node = Launch::new(PROGRAM).start().unwrap();
+    let url = node.url();
+    shown(&["send", "--url", url, "queue://orders", "first order"], "");
+    shown(&["send", "--url", url, "orders", "--property", "region=eu"], "second\nthird\n");
+
+    assert_eq!(shown(&["browse", "--url", url, "queue://orders"], ""), "first order\nsecond\nthird\n");
+    let eu = ["receive", "--url", url, "queue://orders", "--count", "1", "--selector", "region = 'eu'"];
+    assert_eq!(shown(&eu, ""), "second\n");
+    assert_eq!(
+        shown(&["receive", "--url", url, "queue://orders", "--timeout", "1"], ""),
+        "first order\nthird\n"
+    );
+    assert_eq!(shown(&["browse", "--url", url, "queue://orders"], ""), "");
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn messages_outlive_a_killed_broker() {
+    for store in ["journal", "sqlite"] {
+        let folder = tempfile::tempdir().unwrap();
+        let launch = Launch::new(PROGRAM).data(folder.path()).arg("--store").arg(store);
+        let node = launch.start().unwrap();
+        shown(&["send", "--url", node.url(), "queue://orders", "kept", "--count", "3"], "");
+        node.kill();
+
+        let node = launch.start().unwrap();
+        let all = ["receive", "--url", node.url(), "queue://orders", "--count", "3", "--timeout", "20"];
+        assert_eq!(shown(&all, ""), "kept\nkept\nkept\n", "{store}");
+    }
+}
+
+#[test]
+fn too_few_messages_in_time_are_told() {
+    let node = Launch::new(PROGRAM).start().unwrap();
+    let output =
+        ferromq(&["receive", "--url", node.url(), "queue://none", "--count", "1", "--timeout", "1"], "");
+    assert_eq!(output.status.code(), Some(69));
+    assert!(said(&output).contains("0 of 1 messages"), "{}", said(&output));
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_told_with_a_remedy() {
+    // Nobody listens on a port that was just given back.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let output = ferromq(&["send", "--url", &format!("tcp://127.0.0.1:{port}"), "queue://orders", "x"], "");
+    assert_eq!(output.status.code(), Some(69));
+    assert!(said(&output).contains("is the broker running?"), "{}", said(&output));
+}
+
+#[test]
+fn wrong_usage_is_64() {
+    for arguments in [
+        &["send"][..],
+        &["send", "http://orders", "x"],
+        &["send", "queue://orders", "x", "--priority", "10"],
+        &["browse", "topic://ticks"],
+        &["check", "/nowhere/ferromq.toml"],
+        &["fly"],
+    ] {
+        assert_eq!(ferromq(arguments, "").status.code(), Some(64), "{arguments:?}");
+    }
+}
+
+#[test]
+fn check_names_mistakes_and_shows_where_values_come_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ferromq.toml");
+    let file_name = file.to_str().unwrap();
+
+    std::fs::write(&file, "[broker]\nnmae = 'x'\n").unwrap();
+    let output = ferromq(&["check", file_name], "");
+    assert_eq!(output.status.code(), Some(64));
+    let place = format!("{file_name}:2:1: error: unknown key 'nmae' in [broker]; did you mean name?");
+    assert!(said(&output).contains(&place), "{}", said(&output));
+
+    std::fs::write(&file, "[broker]\nname = 'x'\n").unwrap();
+    let effective = shown(&["check", file_name], "");
+    assert!(effective.contains(&format!("name = \"x\"  # {file_name}:2:8")), "{effective}");
+    assert!(effective.contains("kind = \"journal\"  # default"), "{effective}");
+}
+
+#[test]
+fn a_broker_with_users_asks_for_a_login() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ferromq.toml");
+    std::fs::write(&file, "[[user]]\nname = 'ann'\npassword = 's3cret'\n").unwrap();
+    let node = Launch::new(PROGRAM).arg("--config").arg(&file).start().unwrap();
+
+    let stranger = ferromq(&["send", "--url", node.url(), "queue://orders", "x"], "");
+    assert_eq!(stranger.status.code(), Some(69), "{}", said(&stranger));
+    let login = ["send", "--url", node.url(), "--user", "ann", "--password", "s3cret", "queue://orders", "x"];
+    shown(&login, "");
+}
