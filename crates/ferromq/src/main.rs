@@ -15,6 +15,7 @@ mod logs;
 mod receive;
 mod run;
 mod send;
+mod store;
 
 /// A message broker that ActiveMQ clients can use unchanged.
 #[derive(Debug, Parser)]
@@ -40,6 +41,9 @@ enum Verb {
     Receive(receive::Args),
     /// Look at the messages of a queue without taking them.
     Browse(receive::BrowseArgs),
+    /// Look into a journal without touching it.
+    #[command(subcommand)]
+    Store(store::Verb),
 }
 
 const EXAMPLES: &str = "\
@@ -67,6 +71,7 @@ fn main() -> std::process::ExitCode {
         Verb::Send(args) => send::run(args),
         Verb::Receive(args) => receive::run(args),
         Verb::Browse(args) => receive::browse(args),
+        Verb::Store(verb) => store::run(verb),
     };
     exit::report(outcome)
 }

@@ -122,3 +122,16 @@ fn a_broker_with_users_asks_for_a_login() {
     let login = ["send", "--url", node.url(), "--user", "ann", "--password", "s3cret", "queue://orders", "x"];
     shown(&login, "");
 }
+
+#[test]
+fn a_store_is_looked_into_while_it_is_used() {
+    let node = Launch::new(PROGRAM).start().unwrap();
+    shown(&["send", "--url", node.url(), "queue://orders", "x", "--count", "2"], "");
+    let folder = node.data().to_str().unwrap();
+    let listing = shown(&["store", "ls", folder], "");
+    assert!(listing.contains("queue://orders  2 messages"), "{listing}");
+    let verified = shown(&["store", "verify", folder], "");
+    assert!(verified.contains(" 2 messages"), "{verified}");
+    assert!(shown(&["store", "why", folder], "").contains("  queue://orders  2 messages"));
+    assert_eq!(ferromq(&["store", "ls", "/nowhere"], "").status.code(), Some(73));
+}
