@@ -10,10 +10,10 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_ferromq");
 fn ferromq(arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let mut child = command.spawn().expect("the program starts");
     // Who does not read it need not.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
+    let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
+    child.wait_with_output().expect("it ends")
 }
 
 fn said(output: &Output) -> String {
@@ -24,7 +24,7 @@ fn said(output: &Output) -> String {
 fn shown(arguments: &[&str], input: &str) -> String {
     let output = ferromq(arguments, input);
     assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", said(&output));
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("text")
 }
 
 #[test]
