@@ -52,6 +52,9 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// Turns of tasks between two looks at the sockets.
+const SOCKETS_EVERY: u32 = 4;
+
 /// Workloads that are no flow of messages.
 const OTHERS: &[(&str, &str)] = &[
     ("reqrep-1", "one client sends requests and waits for the replies"),
@@ -78,6 +81,8 @@ pub(crate) fn run(args: Args) -> Outcome {
         builder.worker_threads(args.threads);
         builder
     };
+    // Tasks that always have something to send must not keep the sockets of those that receive waiting.
+    builder.event_interval(SOCKETS_EVERY);
     let runtime = builder.enable_all().build().map_err(|error| Failure::new(Exit::Unavailable, error))?;
     let bench = Arc::new(Bench::new(args));
     let answer = runtime.block_on(work(&bench))?;

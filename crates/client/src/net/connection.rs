@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::settings::ConnectOptions;
 
 /// Orders that may wait for the driver.
-const ORDERS: usize = 512;
+const ORDERS: usize = 128;
 
 /// Failures that a slow listener may leave unread.
 const FAILURES: usize = 64;

@@ -18,7 +18,7 @@ use crate::core::{ConsumerKey, Core, Event, ProducerKey};
 use crate::error::{Error, Result};
 
 /// Room for one read. Large enough for dozens of messages, small enough to stay in the cache.
-const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 128 << 10;
 
 /// Orders applied before what they produced is written.
 const ORDERS_A_TURN: usize = 128;
