@@ -11,7 +11,6 @@ import static interop.T.numbers;
 import static interop.T.session;
 import static interop.T.soon;
 import static interop.T.take;
-import static interop.T.textOf;
 import static interop.T.that;
 
 import java.util.HashSet;

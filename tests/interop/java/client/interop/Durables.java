@@ -10,7 +10,6 @@ import static interop.T.none;
 import static interop.T.numbers;
 import static interop.T.session;
 import static interop.T.take;
-import static interop.T.textOf;
 import static interop.T.that;
 
 import java.util.Arrays;

@@ -5,7 +5,6 @@ import static interop.T.fails;
 import static interop.T.next;
 import static interop.T.that;
 
-import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;

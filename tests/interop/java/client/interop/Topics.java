@@ -4,7 +4,6 @@ import static interop.T.autoOf;
 import static interop.T.equal;
 import static interop.T.exactly;
 import static interop.T.expect;
-import static interop.T.fails;
 import static interop.T.next;
 import static interop.T.none;
 import static interop.T.numbers;
@@ -22,7 +21,6 @@ import javax.jms.Message;
 import javax.jms.MessageConsumer;
 import javax.jms.MessageProducer;
 import javax.jms.Session;
-import javax.jms.Topic;
 import javax.jms.TopicSubscriber;
 
 /** Topics without durable subscriptions: fan-out, what an absent subscriber misses, noLocal, expiry. */
