@@ -1,5 +1,7 @@
 //! What real brokers said to real clients, said to this one: it understands all of it, and stays connected.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are not under cfg(test)")]
+
 use std::path::Path;
 
 use ferromq_client::{ConnectOptions, Core, Event, Now};
