@@ -105,8 +105,11 @@ impl Outgoing {
         self
     }
 
-    /// The message as it travels, but for what the connection adds.
-    pub(crate) fn finish(self, destination: &Destination, compress: bool, wall: WallTime) -> Result<Message> {
+    /// The message as it travels, but for what [`crate::Core::send`] adds.
+    ///
+    /// # Errors
+    /// Body or properties cannot be encoded.
+    pub fn finish(self, destination: &Destination, compress: bool, wall: WallTime) -> Result<Message> {
         let Self { mut message, body, properties, time_to_live } = self;
         let refused = |source| Error::Encode { destination: destination.to_string(), source };
         message.set_body(&body, compress).map_err(refused)?;
@@ -157,6 +160,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// Its number among those of the consumer, for [`crate::Core::acknowledge`].
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// The message with all its fields.
     pub fn message(&self) -> &Arc<Message> {
         &self.message

@@ -157,7 +157,9 @@ pub(super) fn message(text: &str) -> Arc<ferromq_openwire::Message> {
 }
 
 /// Type, count, first and last sequence of an acknowledgement, and whether it belongs to a transaction.
-pub(super) fn ack(command: &Command) -> (i8, i32, Option<i64>, Option<i64>, bool) {
+type Ack = (i8, i32, Option<i64>, Option<i64>, bool);
+
+pub(super) fn ack(command: &Command) -> Ack {
     let Command::MessageAck(ack) = command else { panic!("{command:?}") };
     let sequence = |id: &Option<MessageId>| id.as_ref().map(|id| id.producer_sequence_id);
     (

@@ -111,7 +111,7 @@ impl Consumer {
         if !matches!(self.session.mode, AckMode::Client | AckMode::Individual) {
             return Err(Error::Usage("only modes Client and Individual acknowledge by hand"));
         }
-        let order = Order::Acknowledge { consumer: self.key, sequence: delivery.sequence };
+        let order = Order::Acknowledge { consumer: self.key, sequence: delivery.sequence() };
         self.session.line.order(order).await
     }
 

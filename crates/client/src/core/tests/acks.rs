@@ -7,7 +7,7 @@ const STANDARD: i8 = AckType::Standard as i8;
 const INDIVIDUAL: i8 = AckType::Individual as i8;
 const EXPIRED: i8 = AckType::Expired as i8;
 
-fn acks(broker: &mut Broker) -> Vec<(i8, i32, Option<i64>, Option<i64>, bool)> {
+fn acks(broker: &mut Broker) -> Vec<Ack> {
     broker.heard().iter().map(ack).collect()
 }
 
