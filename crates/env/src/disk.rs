@@ -62,6 +62,23 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// What the system says.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+
+    /// Whether what other machines write below `path` is seen at once by ordinary reads: true of a disk of this
+    /// machine, false of a network file system, whose client keeps pages, attributes and names for some time.
+    fn is_coherent(&self, _path: &Path) -> bool {
+        true
+    }
+}
+
+/// How a file is read so that no cache of this machine answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CacheBypass {
+    /// `O_DIRECT`: the storage answers.
+    Direct,
+    /// The file system has no `O_DIRECT`: clean pages are dropped (`POSIX_FADV_DONTNEED`) before an ordinary read,
+    /// which is a hint and no promise.
+    Advised,
 }
 
 /// An open file; positions are given with each call, so readers and one writer share it.
@@ -71,6 +88,19 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     /// What the system says, `EIO` for damage.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// As [`DiskFile::read_at`], answered by the storage and not by a cache of this machine.
+    ///
+    /// # Errors
+    /// As for [`DiskFile::read_at`].
+    fn read_past_cache(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.read_at(buffer, offset)
+    }
+
+    /// How [`DiskFile::read_past_cache`] does that here.
+    fn cache_bypass(&self) -> CacheBypass {
+        CacheBypass::Direct
+    }
 
     /// Writes all of `bytes`. An error leaves any part of them written.
     ///

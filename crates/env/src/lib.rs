@@ -36,6 +36,6 @@ pub mod simulated;
 mod system;
 
 pub use clock::{Clock, SystemClock};
-pub use disk::{Disk, DiskFile, OpenMode};
+pub use disk::{CacheBypass, Disk, DiskFile, OpenMode};
 pub use entropy::{Entropy, SystemEntropy};
 pub use system::SystemDisk;

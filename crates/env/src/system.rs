@@ -2,14 +2,33 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate, statfs, statvfs};
 use rustix::io::Errno;
 
-use crate::{Disk, DiskFile, OpenMode};
+use crate::{CacheBypass, Disk, DiskFile, OpenMode};
+
+/// What `O_DIRECT` wants places, lengths and memory to be multiples of; larger than any common sector.
+const DIRECT_BYTES: usize = 4096;
+
+/// File systems of one machine, by the number that `statfs` gives (linux/magic.h): ext, XFS, Btrfs, tmpfs, ramfs,
+/// overlay, F2FS, ZFS, bcachefs, squashfs. Every other one may be shared by machines.
+const LOCAL: [u32; 10] = [
+    0xef53,
+    0x5846_5342,
+    0x9123_683e,
+    0x0102_1994,
+    0x8584_58f6,
+    0x794c_7630,
+    0xf2f5_2010,
+    0x2fc1_2fc1,
+    0xca45_1a4e,
+    0x7371_7368,
+];
 
 /// The file system of this machine. POSIX; written for Linux.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,7 +44,7 @@ impl Disk for SystemDisk {
             OpenMode::CreateNew => options.write(true).create_new(true),
             OpenMode::CreateOrKeep => options.write(true).create(true).truncate(false),
         };
-        Ok(Arc::new(SystemFile { file: options.open(path)? }))
+        Ok(Arc::new(SystemFile { file: options.open(path)?, direct: OnceLock::new() }))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -66,17 +85,47 @@ impl Disk for SystemDisk {
         let stat = statvfs(there)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
+
+    fn is_coherent(&self, path: &Path) -> bool {
+        let there = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("."));
+        let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+        // The type is signed or not, long or short, as the platform pleases; the lower half is the number.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the lower half is meant")]
+        statfs(there).is_ok_and(|found| LOCAL.contains(&(found.f_type as u32)))
+    }
 }
 
 fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 
+/// The part of `memory` with `bytes` bytes that begins where `O_DIRECT` wants it.
+fn aligned(memory: &mut [u8], bytes: usize) -> Option<&mut [u8]> {
+    let from = memory.as_ptr().align_offset(DIRECT_BYTES);
+    memory.get_mut(from..from.checked_add(bytes)?)
+}
+
 struct SystemFile {
     file: File,
+    /// The same file for reads past the cache, once one was asked for; `None` if the file system has no such thing.
+    direct: OnceLock<Option<File>>,
 }
 
 impl SystemFile {
+    fn direct(&self) -> Option<&File> {
+        let open = || {
+            // By descriptor: no name is looked up, and a file that was unlinked meanwhile is still the same one.
+            let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or(0);
+            let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+            // Some accept the flag and refuse the read.
+            let mut probe = vec![0; 2 * DIRECT_BYTES];
+            let aligned = aligned(&mut probe, DIRECT_BYTES)?;
+            file.read_at(aligned, 0).is_ok().then_some(file)
+        };
+        self.direct.get_or_init(open).as_ref()
+    }
+
     /// For file systems that can't reserve: writing zeros takes the space just as well.
     fn extend_with_zeros(&self, bytes: u64) -> io::Result<()> {
         static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
@@ -106,6 +155,43 @@ impl DiskFile for SystemFile {
             }
         }
         Ok(total)
+    }
+
+    fn read_past_cache(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let Some(direct) = self.direct() else {
+            // Dirty pages stay, and they are what was written; clean ones go.
+            fadvise(&self.file, 0, None, Advice::DontNeed)?;
+            return self.read_at(buffer, offset);
+        };
+        let skip = (offset % DIRECT_BYTES as u64) as usize;
+        let wanted = (skip + buffer.len()).next_multiple_of(DIRECT_BYTES);
+        let mut memory = vec![0; wanted + DIRECT_BYTES];
+        let Some(memory) = aligned(&mut memory, wanted) else { return self.read_at(buffer, offset) };
+        let (start, mut got) = (offset - skip as u64, 0);
+        while let Some(rest) = memory.get_mut(got..).filter(|rest| !rest.is_empty()) {
+            match direct.read_at(rest, start + got as u64) {
+                Ok(0) => break,
+                Ok(count) => {
+                    got += count;
+                    // Less than a sector more: the end of the file.
+                    if count % DIRECT_BYTES != 0 {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let found = memory.get(skip..got).unwrap_or_default();
+        let count = found.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..count), found.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        Ok(count)
+    }
+
+    fn cache_bypass(&self) -> CacheBypass {
+        if self.direct().is_some() { CacheBypass::Direct } else { CacheBypass::Advised }
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -175,6 +261,37 @@ mod tests {
             io::ErrorKind::AlreadyExists
         );
         assert!(SystemDisk.free_bytes(&nested.join("not/there/yet")).unwrap() > 0);
+    }
+
+    #[test]
+    fn reads_past_the_cache_show_the_same_bytes_at_any_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let file = SystemDisk.open(&path, OpenMode::CreateNew).unwrap();
+        let bytes: Vec<u8> = (0..20_000u32).map(|n| n as u8 ^ (n >> 8) as u8).collect();
+        file.write_at(&bytes, 0).unwrap();
+        for (from, length) in [(0, 20_000), (1, 4095), (4095, 2), (8192, 4096), (19_990, 100), (30_000, 5)] {
+            let mut found = vec![0; length];
+            let got = file.read_past_cache(&mut found, from as u64).unwrap();
+            assert_eq!(&found[..got], bytes.get(from..(from + length).min(20_000)).unwrap_or_default());
+        }
+        // Also what was written after the first such read, and of a file that has lost its name.
+        SystemDisk.remove(&path).unwrap();
+        file.write_at(b"new", 5000).unwrap();
+        let mut found = [0; 3];
+        file.read_past_cache(&mut found, 5000).unwrap();
+        assert_eq!(&found, b"new");
+        assert!(matches!(file.cache_bypass(), CacheBypass::Direct | CacheBypass::Advised));
+    }
+
+    #[test]
+    fn a_folder_of_this_machine_is_coherent() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(SystemDisk.is_coherent(folder.path()));
+        assert!(
+            !SystemDisk.is_coherent(Path::new("/proc/self")),
+            "what is not known to be local is not trusted"
+        );
     }
 
     #[test]

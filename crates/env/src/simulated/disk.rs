@@ -112,6 +112,11 @@ impl SimDisk {
         lock(&self.world).faults.clear();
     }
 
+    /// Frees every lock while its holders go on, as a lock service does that takes a paused holder for dead.
+    pub fn forget_locks(&self) {
+        lock(&self.world).forget_locks();
+    }
+
     /// Limits the lengths of all files together; `None` lifts the limit.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         lock(&self.world).capacity = bytes;

@@ -311,6 +311,10 @@ impl World {
         self.restart();
     }
 
+    pub(super) fn forget_locks(&mut self) {
+        self.inodes.values_mut().for_each(|inode| inode.locked_by = None);
+    }
+
     /// No process runs, no file is open, the power is on.
     pub(super) fn restart(&mut self) {
         for inode in self.inodes.values_mut() {
