@@ -7,6 +7,7 @@
 //! * [`Node`]: a broker that said where it listens; stop it, kill it, read its log.
 //! * [`Refused`]: a start that ended instead, with exit code and last words.
 //! * [`Lines`]: captured output that can be waited on.
+//! * [`Postgres`]: a database server in a temporary folder; stop it, kill it, pause it.
 //!
 //! ```no_run
 //! use ferromq_testkit::Launch;
@@ -22,10 +23,12 @@
 mod launch;
 mod lines;
 mod node;
+mod postgres;
 
 pub use launch::{Launch, Refused};
 pub use lines::Lines;
 pub use node::Node;
+pub use postgres::{INSTALL_POSTGRES, Postgres};
 
 /// How long anything may take that takes no time on an idle machine.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
