@@ -8,7 +8,7 @@ use ferromq_env::{Disk, DiskFile, OpenMode};
 use ferromq_model::{ClaimId, Epoch};
 
 use crate::record::Kind;
-use crate::segment::{HEADER_BYTES, HeaderRead, SegmentHeader, parse_segment_name};
+use crate::segment::{HEADER_BYTES, HeaderRead, SegmentHeader, parse_segment_name, segment_path};
 use crate::{Extent, FORMAT, Item, JournalError, Position, Scan, Seal, SealedEnd};
 
 /// A segment that counts.
@@ -44,6 +44,39 @@ pub struct History {
     pub damage: Vec<String>,
     /// Whether the end of the last segment was found torn by [`History::settle`].
     pub torn: bool,
+    /// The highest id in the chain of the last sealed epoch, files that hold nothing counted.
+    chain_end: u32,
+    past_cache: bool,
+}
+
+/// Headers and seals that were read whole before. They are written once and never change, so that who looks again
+/// and again need not read them again.
+#[derive(Debug, Default)]
+pub struct Known {
+    headers: BTreeMap<(u64, u32), (SegmentHeader, u64)>,
+    seals: BTreeMap<(u64, u32), Seal>,
+}
+
+impl Known {
+    /// Forgets what may not be safe yet: all of the newest `count` segments.
+    pub fn forget_newest(&mut self, count: usize) {
+        let mut ids: Vec<_> = self.headers.keys().copied().collect();
+        ids.sort_unstable_by_key(|(epoch, id)| std::cmp::Reverse((*id, *epoch)));
+        for key in ids.into_iter().take(count) {
+            self.headers.remove(&key);
+            self.seals.remove(&key);
+        }
+    }
+}
+
+/// How [`History::survey_by`] looks.
+pub struct Survey<'a> {
+    /// Who remembers the claim ids of epochs: asked if all headers of an epoch are damaged.
+    pub claim_id: &'a dyn Fn(u64) -> Option<ClaimId>,
+    /// Reads past the caches of this machine, here and in [`History::settle`].
+    pub past_cache: bool,
+    /// What was read before.
+    pub known: &'a mut Known,
 }
 
 struct Found {
@@ -71,23 +104,49 @@ impl History {
         folder: &Path,
         claim_id: &dyn Fn(u64) -> Option<ClaimId>,
     ) -> Result<Self, JournalError> {
+        let known = &mut Known::default();
+        Self::survey_by(disk, folder, Survey { claim_id, past_cache: false, known })
+    }
+
+    /// As [`History::survey`], in the way that `survey` says.
+    ///
+    /// # Errors
+    /// As for [`History::survey`].
+    pub fn survey_by(disk: &dyn Disk, folder: &Path, survey: Survey<'_>) -> Result<Self, JournalError> {
+        let Survey { claim_id, past_cache, known } = survey;
         let mut epochs: BTreeMap<u64, BTreeMap<u32, Found>> = BTreeMap::new();
-        let mut history = Self::default();
+        let mut history = Self { past_cache, ..Self::default() };
+        let mut there = BTreeSet::new();
         for path in disk.list(folder).map_err(JournalError::io("list", folder))? {
             let path = if path.is_absolute() || path.starts_with(folder) { path } else { folder.join(path) };
             let Some((number, id)) = parse_segment_name(&path) else { continue };
-            history.next_id = history.next_id.max(id.saturating_add(2));
-            if let Some(found) = look(disk, path)? {
+            there.insert((number, id));
+            let found = match known.headers.get(&(number, id)) {
+                Some((header, bytes)) => {
+                    Some(Found { path, header: HeaderRead::Whole(*header), file_bytes: *bytes })
+                }
+                None => look(disk, path, past_cache)?,
+            };
+            // An empty file closes a chain; nobody will ever write in it, so the id behind it is free.
+            let behind = if found.as_ref().is_some_and(|found| found.file_bytes == 0) { 1 } else { 2 };
+            history.next_id = history.next_id.max(id.saturating_add(behind));
+            if let Some(found) = found {
+                if let HeaderRead::Whole(header) = found.header {
+                    known.headers.insert((number, id), (header, found.file_bytes));
+                }
                 epochs.entry(number).or_default().insert(id, found);
             }
         }
+        known.headers.retain(|key, _| there.contains(key));
+        known.seals.retain(|key, _| there.contains(key));
         history.next_id = history.next_id.max(1);
         let mut seal = None;
         while let Some((number, found)) = epochs.pop_last() {
             let claim = claim_of(number, &found, claim_id);
-            match read_seal(disk, claim, &found, &mut history.damage)? {
+            match read_seal(disk, claim, &found, past_cache, known, &mut history.damage)? {
                 Some(read) => {
                     history.epoch = claim;
+                    history.chain_end = found.last_key_value().map_or(0, |(id, _)| *id);
                     history.take_last_epoch(claim, found);
                     seal = Some(read);
                     break;
@@ -147,14 +206,40 @@ impl History {
         }
     }
 
+    /// Makes the next name of the last epoch's chain, so that whoever writes it can go on in no other segment.
+    /// `None` if that name exists: the chain is longer than was seen, look again. No listing is trusted with that.
+    ///
+    /// # Errors
+    /// The medium failed.
+    pub fn close_chain(&self, disk: &dyn Disk, folder: &Path) -> Result<Option<PathBuf>, JournalError> {
+        let path = segment_path(folder, self.epoch.number, self.chain_end + 1);
+        match disk.open(&path, OpenMode::CreateNew) {
+            Ok(_) => {
+                disk.sync_dir(folder).map_err(JournalError::io("sync", folder))?;
+                Ok(Some(path))
+            }
+            Err(taken) if taken.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(JournalError::io("create", &path)(error)),
+        }
+    }
+
     /// Finds the end of the last segment, at a whole batch, and drops what stands behind it.
     ///
     /// # Errors
     /// The medium failed.
     pub fn settle(&mut self, disk: &dyn Disk) -> Result<(), JournalError> {
+        self.settle_from(disk, Position::default())
+    }
+
+    /// As [`History::settle`], where everything before `from`, the beginning of a batch, is known to be whole and
+    /// safe.
+    ///
+    /// # Errors
+    /// The medium failed.
+    pub fn settle_from(&mut self, disk: &dyn Disk, from: Position) -> Result<(), JournalError> {
         for at in 0..self.segments.len() {
             if self.segments[at].extent == Extent::Tail && at + 1 < self.segments.len() {
-                let (end, _) = self.end_of_batches(disk, at)?;
+                let (end, _) = self.end_of_batches(disk, at, from)?;
                 // A batch may go on in the next segment, but not in the next epoch.
                 let ends_epoch = self.segments[at].epoch != self.segments[at + 1].epoch;
                 self.segments[at].extent = Extent::Known(if ends_epoch { end.batches } else { end.whole });
@@ -164,7 +249,7 @@ impl History {
         if self.segments[at].extent != Extent::Tail {
             return Ok(());
         }
-        let (mut end, torn) = self.end_of_batches(disk, at)?;
+        let (mut end, torn) = self.end_of_batches(disk, at, from)?;
         self.torn = torn || end.batches < end.whole;
         // A segment in which no batch begins or ends may hold the unfinished rest of one that began before.
         while end.began_before {
@@ -174,7 +259,7 @@ impl History {
                 break;
             }
             at = before;
-            (end, _) = self.end_of_batches(disk, at)?;
+            (end, _) = self.end_of_batches(disk, at, from)?;
         }
         self.segments[at].extent = Extent::Known(end.batches);
         // A segment whose beginning was torn holds nothing, and is no part of the history.
@@ -183,10 +268,17 @@ impl History {
         Ok(())
     }
 
-    fn end_of_batches(&self, disk: &dyn Disk, at: usize) -> Result<(BatchEnd, bool), JournalError> {
+    fn end_of_batches(
+        &self,
+        disk: &dyn Disk,
+        at: usize,
+        from: Position,
+    ) -> Result<(BatchEnd, bool), JournalError> {
         let segment = &self.segments[at];
-        let mut scan = segment.scan(disk, 0)?;
-        let mut end = BatchEnd { batches: HEADER_BYTES, whole: HEADER_BYTES, began_before: true };
+        let inside = from.segment == segment.id && from.offset > HEADER_BYTES;
+        let start = if inside { from.offset } else { HEADER_BYTES };
+        let mut scan = segment.scan(disk, start)?.past_cache(self.past_cache);
+        let mut end = BatchEnd { batches: start, whole: start, began_before: !inside };
         loop {
             match scan.next()? {
                 Item::Record { position, header, .. } => {
@@ -249,7 +341,7 @@ impl SegmentEntry {
     pub fn end(&self) -> u32 {
         match self.extent {
             Extent::Known(end) => end,
-            Extent::Tail => u32::try_from(self.file_bytes).unwrap_or(u32::MAX),
+            Extent::Tail | Extent::Growing => u32::try_from(self.file_bytes).unwrap_or(u32::MAX),
         }
     }
 
@@ -272,14 +364,15 @@ impl SegmentEntry {
 }
 
 /// `None` if the file is gone by now: a running broker reclaims it while somebody inspects.
-fn look(disk: &dyn Disk, path: PathBuf) -> Result<Option<Found>, JournalError> {
+fn look(disk: &dyn Disk, path: PathBuf, past_cache: bool) -> Result<Option<Found>, JournalError> {
     let file = match disk.open(&path, OpenMode::Read) {
         Ok(file) => file,
         Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(other) => return Err(JournalError::io("open", &path)(other)),
     };
     let mut bytes = [0; HEADER_BYTES as usize];
-    let got = file.read_at(&mut bytes, 0).map_err(JournalError::io("read", &path))?;
+    let got = if past_cache { file.read_past_cache(&mut bytes, 0) } else { file.read_at(&mut bytes, 0) };
+    let got = got.map_err(JournalError::io("read", &path))?;
     let header = SegmentHeader::decode(bytes.get(..got).unwrap_or_default());
     if let HeaderRead::Newer(found) = header {
         return Err(JournalError::NewerFormat { path: path.display().to_string(), found, known: FORMAT });
@@ -308,6 +401,8 @@ fn read_seal(
     disk: &dyn Disk,
     epoch: Epoch,
     found: &BTreeMap<u32, Found>,
+    past_cache: bool,
+    known: &mut Known,
     damage: &mut Vec<String>,
 ) -> Result<Option<SealRead>, JournalError> {
     let first = found.iter().find(|(_, found)| match found.header {
@@ -316,15 +411,20 @@ fn read_seal(
         _ => false,
     });
     if let Some((id, first)) = first {
+        if let Some(seal) = known.seals.get(&(epoch.number, *id)) {
+            return Ok(Some(SealRead::Whole(seal.clone())));
+        }
         let file = disk.open(&first.path, OpenMode::Read).map_err(JournalError::io("open", &first.path))?;
-        let mut scan = Scan::new(file, &first.path, epoch, *id, 0, Extent::Tail)?;
+        let mut scan = Scan::new(file, &first.path, epoch, *id, 0, Extent::Tail)?.past_cache(past_cache);
         match scan.next()? {
             Item::Record { header, payload, .. } if header.kind == Kind::SEAL => {
-                let seal = Seal::decode(payload).map_or(SealRead::Lost, SealRead::Whole);
+                let seal = Seal::decode(payload);
                 if !matches!(first.header, HeaderRead::Whole(_)) {
                     damage.push(format!("{}: the header is damaged", first.path.display()));
+                } else if let Some(seal) = &seal {
+                    known.seals.insert((epoch.number, *id), seal.clone());
                 }
-                return Ok(Some(seal));
+                return Ok(Some(seal.map_or(SealRead::Lost, SealRead::Whole)));
             }
             // A later mark proves that it was safe, so the epoch was.
             Item::Damage(_) => {

@@ -46,7 +46,7 @@ mod segment;
 mod writer;
 
 pub use error::{ErrorKind, JournalError};
-pub use history::{History, SegmentEntry};
+pub use history::{History, Known, SegmentEntry, Survey};
 pub use position::Position;
 pub use record::{
     ALIGNMENT, BATCH_HEADER_BYTES, BatchHeader, Frame, Kind, MAX_PAYLOAD, RECORD_HEADER_BYTES, RecordHeader,

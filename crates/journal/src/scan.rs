@@ -15,6 +15,9 @@ use crate::{JournalError, Position};
 /// Read at once at least.
 const WINDOW: usize = 1 << 20;
 
+/// Read at once while following: little behind the end is there yet.
+const FOLLOW_WINDOW: usize = 128 << 10;
+
 /// How far a segment goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
@@ -24,6 +27,8 @@ pub enum Extent {
     /// The last segment of an epoch that was not closed: what does not verify is damage if a later record proves
     /// that it was synced, else it is the torn tail.
     Tail,
+    /// It is being written by somebody else: what does not verify is not there yet, and may be a moment later.
+    Growing,
 }
 
 /// What a scan came upon.
@@ -76,6 +81,7 @@ pub struct Scan {
     proven: u32,
     window: Vec<u8>,
     window_start: u32,
+    past_cache: bool,
 }
 
 impl Scan {
@@ -95,7 +101,7 @@ impl Scan {
             u32::try_from(file.len().map_err(JournalError::io("measure", path))?).unwrap_or(u32::MAX);
         let limit = match extent {
             Extent::Known(end) => end,
-            Extent::Tail => length,
+            Extent::Tail | Extent::Growing => length,
         };
         Ok(Self {
             file,
@@ -108,7 +114,21 @@ impl Scan {
             proven: 0,
             window: Vec::new(),
             window_start: 0,
+            past_cache: false,
         })
+    }
+
+    /// The same, read past the caches of this machine.
+    #[must_use]
+    pub fn past_cache(self, past_cache: bool) -> Self {
+        Self { past_cache, ..self }
+    }
+
+    /// The segment that was growing has turned out to end at `end`, which the next one tells.
+    pub fn ends_at(&mut self, end: u32) {
+        self.extent = Extent::Known(end);
+        self.limit = end;
+        self.window.clear();
     }
 
     /// Where the next item begins.
@@ -128,8 +148,19 @@ impl Scan {
         }
         match self.whole_record(at)? {
             Some(header) => self.record(at, header),
+            None if self.extent == Extent::Growing => self.not_yet(at),
             None => self.broken(at),
         }
+    }
+
+    /// What was read some time ago may be there by now.
+    fn not_yet(&mut self, at: u32) -> Result<Item<'_>, JournalError> {
+        self.window.clear();
+        if let Some(header) = self.whole_record(at)? {
+            return self.record(at, header);
+        }
+        self.window.clear();
+        Ok(Item::End { offset: at, torn: false })
     }
 
     fn record(&mut self, at: u32, header: RecordHeader) -> Result<Item<'_>, JournalError> {
@@ -270,13 +301,16 @@ impl Scan {
         let inside =
             at >= self.window_start && (at - self.window_start) as usize + length <= self.window.len();
         if !inside {
-            let want = padded(length).max(WINDOW).min((self.limit - at) as usize);
+            let window = if self.extent == Extent::Growing { FOLLOW_WINDOW } else { WINDOW };
+            let want = padded(length).max(window).min((self.limit - at) as usize);
             self.window.resize(want, 0);
             self.window_start = at;
-            let got = self
-                .file
-                .read_at(&mut self.window, u64::from(at))
-                .map_err(JournalError::io("read", &self.path))?;
+            let got = if self.past_cache {
+                self.file.read_past_cache(&mut self.window, u64::from(at))
+            } else {
+                self.file.read_at(&mut self.window, u64::from(at))
+            };
+            let got = got.map_err(JournalError::io("read", &self.path))?;
             self.window.truncate(got);
             if got < length {
                 return Ok(None);
