@@ -213,6 +213,10 @@ impl History {
     /// The medium failed.
     pub fn close_chain(&self, disk: &dyn Disk, folder: &Path) -> Result<Option<PathBuf>, JournalError> {
         let path = segment_path(folder, self.epoch.number, self.chain_end + 1);
+        // Before the first sealed epoch there is no chain.
+        if self.epoch.number == 0 {
+            return Ok(Some(path));
+        }
         match disk.open(&path, OpenMode::CreateNew) {
             Ok(_) => {
                 disk.sync_dir(folder).map_err(JournalError::io("sync", folder))?;

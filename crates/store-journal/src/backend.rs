@@ -1,11 +1,15 @@
 //! [`JournalBackend`]: the one writer of a store.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ferromq_env::Clock;
 use ferromq_journal::{Kind, Position, Writer};
 use ferromq_model::{Epoch, Instant, Ticket};
-use ferromq_store::{Budget, Durable, Maintenance, StoreBackend, StoreError, StoreOp, Sync, WriteBatch};
+use ferromq_store::{
+    Budget, Durable, Maintenance, StoreBackend, StoreError, StoreMetrics, StoreOp, Sync, WriteBatch,
+};
 
 use crate::change;
 use crate::checkpoint::Checkpoints;
@@ -38,6 +42,7 @@ pub(crate) struct JournalBackend {
     /// New messages are being refused for want of room.
     pub(crate) full: bool,
     failed: bool,
+    metrics: Arc<StoreMetrics>,
 }
 
 /// The segment that holds what the operation removes, 0 if none does.
@@ -81,6 +86,7 @@ impl JournalBackend {
             seen: position,
             full: true,
             failed: false,
+            metrics: Arc::default(),
         })
     }
 
@@ -151,17 +157,33 @@ impl JournalBackend {
 
     /// Makes everything safe, and looks whether this is still the master.
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
+        let unsynced = self.writer.is_unsynced();
+        let before = self.clock.now().mono;
         self.writer.sync().map_err(failure::journal)?;
         self.last_sync = self.clock.now().mono;
-        self.claim.check()
+        if unsynced {
+            self.metrics.sync.record(nanos(self.last_sync.since(before)));
+        }
+        self.fence()
+    }
+
+    /// Looks whether this is still the master. Only the shared store can tell, whatever a clock or a lock says.
+    pub(crate) fn fence(&self) -> Result<(), StoreError> {
+        let before = self.clock.now().mono;
+        let outcome = self.claim.check();
+        self.metrics.fence.record(nanos(self.clock.now().mono.since(before)));
+        if matches!(outcome, Err(StoreError::Fenced { .. })) {
+            self.metrics.fenced.fetch_add(1, Ordering::Relaxed);
+        }
+        outcome
     }
 
     fn make_durable(&mut self) -> Result<Durable, StoreError> {
         match self.options.fsync {
             FsyncPolicy::Always => self.sync()?,
-            FsyncPolicy::Periodic(_) if !self.is_sync_due() => self.claim.check()?,
+            FsyncPolicy::Periodic(_) if !self.is_sync_due() => self.fence()?,
             FsyncPolicy::Periodic(_) => self.sync()?,
-            FsyncPolicy::Never => self.claim.check()?,
+            FsyncPolicy::Never => self.fence()?,
         }
         Ok(Durable::after_sync_and_fence_check(self.last))
     }
@@ -193,7 +215,15 @@ impl JournalBackend {
     }
 }
 
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl StoreBackend for JournalBackend {
+    fn metrics(&self) -> Option<Arc<StoreMetrics>> {
+        Some(self.metrics.clone())
+    }
+
     fn commit(&mut self, batches: &[WriteBatch], force_sync: bool) -> Result<Option<Durable>, StoreError> {
         self.finally(|this| {
             this.append(batches)?;

@@ -33,10 +33,12 @@ pub(crate) struct Restored {
     pub(crate) destinations_from: DestinationId,
     /// Nothing of the index came from a checkpoint.
     pub(crate) whole: bool,
+    /// Page files that the checkpoint needs.
+    pub(crate) pages: BTreeSet<PageFileId>,
 }
 
 /// Something to start from, best first.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Candidate {
     /// Snapshot and index.
     Checkpoint(Generation),
@@ -100,7 +102,11 @@ impl Checkpoints {
             let within = history.segments.iter().any(|segment| {
                 segment.id == position.segment
                     && segment.epoch == snapshot.epoch
-                    && matches!(segment.extent, Extent::Known(end) if end >= position.offset)
+                    && match segment.extent {
+                        Extent::Known(end) => end >= position.offset,
+                        // Only a standby looks at a journal whose end is open.
+                        Extent::Tail | Extent::Growing => true,
+                    }
             });
             if within {
                 generations.push(Generation { id, position });
@@ -120,8 +126,14 @@ impl Checkpoints {
             Candidate::Snapshot(generation) => (generation, false),
             Candidate::Journal => {
                 let (from, first) = (Position::default(), DestinationId(0));
-                let restored =
-                    Restored { index, from, metadata_from: from, destinations_from: first, whole: true };
+                let restored = Restored {
+                    index,
+                    from,
+                    metadata_from: from,
+                    destinations_from: first,
+                    whole: true,
+                    pages: BTreeSet::new(),
+                };
                 return Ok(Some(restored));
             }
         };
@@ -143,21 +155,41 @@ impl Checkpoints {
                 }
             }
             // The name of a root may have survived a power failure that took the names of its pages.
-            let there: BTreeSet<_> = self.list(&self.index, "pages")?.into_iter().collect();
-            if !page_files(&index).is_subset(&there) {
+            if !self.has_pages(&page_files(&index))? {
                 tracing::warn!(file = %path.display(), "pages of the index checkpoint are missing");
                 return Ok(None);
             }
         }
-        Ok(Some(Restored { index, from, metadata_from, destinations_from, whole: !with_index }))
+        let pages = page_files(&index);
+        Ok(Some(Restored { index, from, metadata_from, destinations_from, whole: !with_index, pages }))
+    }
+
+    /// Whether all these page files exist.
+    pub(crate) fn has_pages(&self, pages: &BTreeSet<PageFileId>) -> Result<bool, StoreError> {
+        let there: BTreeSet<_> = self.list(&self.index, "pages")?.into_iter().collect();
+        Ok(pages.is_subset(&there))
+    }
+
+    /// The name of the newest snapshot, of which nothing was read yet.
+    pub(crate) fn newest(&self) -> Result<Option<PageFileId>, StoreError> {
+        Ok(self.list(&self.meta, "meta")?.into_iter().max())
+    }
+
+    /// Where pages of an index come from.
+    pub(crate) fn source(&self) -> Arc<dyn PageSource + Send + Sync> {
+        self.files.clone()
     }
 
     /// Goes on from a candidate: it is kept as the older of two, everything else is removed.
-    pub(crate) fn adopt(&mut self, candidate: Candidate, index: &Index) -> Result<(), StoreError> {
+    pub(crate) fn adopt(
+        &mut self,
+        candidate: Candidate,
+        pages: BTreeSet<PageFileId>,
+    ) -> Result<(), StoreError> {
         match candidate {
             Candidate::Checkpoint(generation) => {
                 self.kept = vec![generation];
-                self.needed.insert(generation.id, page_files(index));
+                self.needed.insert(generation.id, pages);
             }
             Candidate::Snapshot(generation) => {
                 self.kept = vec![generation];
@@ -170,7 +202,10 @@ impl Checkpoints {
         }
         for id in self.list(&self.index, "pages")? {
             let path = file_path(&self.index, id, "pages");
-            let file = self.disk.open(&path, OpenMode::Read).map_err(failure::io("open", &path))?;
+            let file = match self.disk.open(&path, OpenMode::Read) {
+                Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => continue,
+                opened => opened.map_err(failure::io("open", &path))?,
+            };
             self.page_file_bytes.insert(id, file.len().map_err(failure::io("measure", &path))?);
         }
         Ok(())
@@ -242,12 +277,13 @@ impl Checkpoints {
             [(&self.index, "index", &kept), (&self.index, "pages", &pages), (&self.meta, "meta", &kept)]
         {
             for id in self.list(folder, extension)? {
-                if !needed.contains(&id) {
+                // However late this comes, it takes nothing from a successor.
+                if id.epoch <= self.epoch.number && !needed.contains(&id) {
                     let path = file_path(folder, id, extension);
                     if extension == "pages" {
                         self.files.close(id);
                     }
-                    self.disk.remove(&path).map_err(failure::io("remove", &path))?;
+                    failure::removed(self.disk.remove(&path), &path)?;
                     if extension == "pages" {
                         self.page_file_bytes.remove(&id);
                     }

@@ -138,6 +138,11 @@ impl Claims {
 }
 
 impl Claim {
+    /// The epoch that was won.
+    pub(crate) const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// Fails if a higher claim exists.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         // The successor first: claims are removed from below, so if it came and went, ours went before it.
@@ -166,7 +171,7 @@ impl Claim {
         for number in self.claims.numbers()? {
             if number + KEPT < self.epoch.number {
                 let path = self.claims.path(number);
-                self.claims.disk.remove(&path).map_err(failure::io("remove", &path))?;
+                failure::removed(self.claims.disk.remove(&path), &path)?;
             }
         }
         Ok(())

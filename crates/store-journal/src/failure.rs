@@ -20,3 +20,11 @@ pub(crate) fn journal(error: JournalError) -> StoreError {
         other => StoreError::Bug(other.to_string()),
     }
 }
+
+/// Whoever was here before may have removed it just now.
+pub(crate) fn removed(outcome: io::Result<()>, path: &Path) -> Result<(), StoreError> {
+    match outcome {
+        Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome.map_err(self::io("remove", path)),
+    }
+}

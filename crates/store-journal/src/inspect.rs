@@ -31,6 +31,7 @@ use crate::follower::check_format;
 use crate::index::{Entry, QUARANTINED};
 use crate::reader::JournalReader;
 use crate::recovery::{self, Rebuilt};
+use crate::replay;
 use crate::shared::Shared;
 
 pub use report::{DestinationLine, Listing, SegmentLine, Verification};
@@ -171,7 +172,7 @@ impl Inspection {
                             progress(found.bytes);
                         }
                     }
-                    Item::Damage(damage) => found.damaged.push(recovery::describe(segment, &damage)),
+                    Item::Damage(damage) => found.damaged.push(replay::describe(segment, &damage)),
                     Item::End { .. } => break,
                 }
             }

@@ -40,7 +40,9 @@ mod options;
 mod reader;
 mod reclaim;
 mod recovery;
+mod replay;
 mod shared;
+mod warm;
 mod wire;
 
 pub use follower::open;

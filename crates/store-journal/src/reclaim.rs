@@ -54,7 +54,7 @@ impl JournalBackend {
         let pending = self.checkpoints.write(&mut self.shared.index(), position)?;
         self.checkpoints.finish(&pending)?;
         // What is removed now must not be needed by a successor.
-        self.claim.check()?;
+        self.fence()?;
         self.checkpoints.tidy()?;
         self.appended = 0;
         self.shared.index().evict(self.options.cache_bytes);
@@ -152,8 +152,10 @@ impl JournalBackend {
             if dead.is_empty() {
                 return Ok(());
             }
-            if !synced {
-                // The removes and copies that made it dead must be safe, and this still be the master.
+            // The removes and copies that made it dead must be safe, and this still be the master after that.
+            if synced {
+                self.fence()?;
+            } else {
                 self.sync()?;
                 synced = true;
             }
@@ -161,7 +163,7 @@ impl JournalBackend {
             for (id, epoch) in &dead {
                 let path = segment_path(&folder, *epoch, *id);
                 self.shared.close_file(*id);
-                self.shared.disk.remove(&path).map_err(failure::io("remove", &path))?;
+                failure::removed(self.shared.disk.remove(&path), &path)?;
             }
             self.shared.disk.sync_dir(&folder).map_err(failure::io("sync", &folder))?;
             let mut index = self.shared.index();

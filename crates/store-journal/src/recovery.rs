@@ -1,70 +1,64 @@
-//! Becoming the writer: claim, find the end, replay, seal.
+//! Becoming the writer: claim, close the chain, find the end, make it safe, replay, seal.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ferromq_env::{Clock, Disk, OpenMode};
-use ferromq_journal::{
-    Damage, History, Item, Kind, Placed, Position, RECORD_HEADER_BYTES, RecordHeader, SegmentEntry, Writer,
-    WriterOptions,
-};
-use ferromq_model::{DestinationId, Epoch};
+use ferromq_journal::{History, Item, Known, Position, Survey, Writer, WriterOptions};
+use ferromq_model::Epoch;
 use ferromq_store::{Claimed, Quarantined, StoreError};
 
 use crate::backend::JournalBackend;
-use crate::change::{self, Change, PUT_MESSAGE};
 use crate::checkpoint::{Candidate, Checkpoints, Restored};
-use crate::claim::Claims;
+use crate::claim::{Claim, Claims};
 use crate::failure;
 use crate::follower::{check_format, mark_format};
-use crate::index::{Index, SegmentUse};
-use crate::message;
+use crate::index::{Index, PageFileId, SegmentUse};
 use crate::options::Options;
 use crate::reader::JournalReader;
+use crate::replay::Replay;
 use crate::shared::Shared;
+use crate::warm::Warm;
 
-/// Becomes the writer of the store in `folder` under `epoch`.
-pub(crate) fn claim(
-    disk: Arc<dyn Disk>,
-    clock: Arc<dyn Clock>,
-    folder: &Path,
-    options: Options,
-    epoch: Epoch,
-) -> Result<Claimed, StoreError> {
+/// How often the look at a store begins again, because a master that does not know yet that it is none goes on.
+const ATTEMPTS: usize = 16;
+
+/// A store, and how it is opened.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) folder: PathBuf,
+    pub(crate) options: Options,
+}
+
+/// What a standby has ready.
+#[derive(Default)]
+pub(crate) struct Prepared {
+    pub(crate) warm: Option<Warm>,
+    pub(crate) known: Known,
+}
+
+/// Becomes the writer of a store under `epoch`. `prepared` is used up unless somebody else has the store.
+pub(crate) fn claim(place: &Place, epoch: Epoch, prepared: &mut Prepared) -> Result<Claimed, StoreError> {
+    let Place { disk, clock, folder, options } = place.clone();
     let journal = folder.join("journal");
-    let known = check_format(&*disk, folder)?;
-    disk.create_dir_all(folder).map_err(failure::io("make", folder))?;
-    let claims = Claims::new(disk.clone(), folder);
+    let known_store = check_format(&*disk, &folder)?;
+    disk.create_dir_all(&folder).map_err(failure::io("make", &folder))?;
+    let claims = Claims::new(disk.clone(), &folder);
     let claim = claims.claim(epoch, &options.owner)?;
-    if !known {
-        mark_format(&*disk, folder)?;
+    if !known_store {
+        mark_format(&*disk, &folder)?;
     }
     disk.create_dir_all(&journal).map_err(failure::io("make", &journal))?;
 
-    // Only what is read from here on counts: nobody writes below the claim any longer.
-    let mut history =
-        History::survey_with(&*disk, &journal, &|number| claims.id_of(number)).map_err(failure::journal)?;
-    history.settle(&*disk).map_err(failure::journal)?;
-    let mut checkpoints = Checkpoints::new(disk.clone(), folder, epoch);
-    let Rebuilt { candidate, mut index, quarantined } = restore(&disk, &history, &checkpoints)?;
-    checkpoints.adopt(candidate, &index)?;
-
-    // What was found may be in the system's memory only.
-    for segment in history.segments.iter().rev().take(2) {
-        let file = disk.open(&segment.path, OpenMode::Write).map_err(failure::io("open", &segment.path))?;
-        file.sync().map_err(failure::io("sync", &segment.path))?;
-    }
-    let writer_options = WriterOptions { segment_bytes: options.segment_bytes, ..WriterOptions::default() };
-    let first = history.next_id;
-    let seal = history.seal();
-    let writer = Writer::create(disk.clone(), journal.clone(), epoch, first, &seal, writer_options)
-        .map_err(failure::journal)?;
-    claim.check()?;
-    claim.tidy()?;
-    for path in &history.abandoned {
-        disk.remove(path).map_err(failure::io("remove", path))?;
-    }
+    // Only what is read from here on counts: whoever writes below the claim completes nothing any longer.
+    let mut found = again(|| find(&disk, &folder, &claims, epoch, prepared))?;
+    found.checkpoints.adopt(found.candidate, std::mem::take(&mut found.pages))?;
+    let writer = seal(&disk, &journal, &found, &claim, options.segment_bytes)?;
+    let Found { history, checkpoints, mut index, quarantined, .. } = found;
+    let first = writer.position().segment;
     let mut sealing = SegmentUse::new(epoch, u64::from(writer.capacity()), 0);
     sealing.needs_gone = history.segments.iter().map(|segment| (segment.id, 0)).collect();
     index.usage.add_segment(first, sealing);
@@ -72,23 +66,155 @@ pub(crate) fn claim(
 
     let mut recovered = index.recovered(epoch);
     recovered.quarantined = quarantined;
-    for reason in history.damage {
-        recovered.quarantined.push(Quarantined {
-            destination: None,
-            sequence: None,
-            message_id: None,
-            reason,
-        });
-    }
+    let unnamed = |reason| Quarantined { destination: None, sequence: None, message_id: None, reason };
+    recovered.quarantined.extend(history.damage.into_iter().map(unnamed));
     let shared = Arc::new(Shared::new(disk, journal, index));
     let reader = JournalReader::new(shared.clone());
     let backend = JournalBackend::new(shared, writer, claim, clock, options, epoch, first, checkpoints)?;
     Ok(Claimed { backend: Box::new(backend), reader: Box::new(reader), recovered })
 }
 
+/// A stale master may still unlink what nobody needs: what was listed and is gone is no fault, one looks again.
+pub(crate) fn again<T>(mut look: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let mut attempt = 1;
+    loop {
+        match look() {
+            Err(StoreError::Io { source, .. })
+                if attempt < ATTEMPTS && source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// What a claimant found, all of it safe.
+struct Found {
+    history: History,
+    /// The name that keeps the old epoch from another segment; it stays until the next claim.
+    closing: PathBuf,
+    candidate: Candidate,
+    pages: BTreeSet<PageFileId>,
+    checkpoints: Checkpoints,
+    index: Index,
+    quarantined: Vec<Quarantined>,
+}
+
+fn find(
+    disk: &Arc<dyn Disk>,
+    folder: &Path,
+    claims: &Claims,
+    epoch: Epoch,
+    prepared: &mut Prepared,
+) -> Result<Found, StoreError> {
+    let (surveyed, closing) = close(&**disk, folder, claims, &mut prepared.known)?;
+    let warm = prepared.warm.take().filter(|warm| warm.is_of(&surveyed));
+    let from = warm.as_ref().map_or_else(Position::default, Warm::safe);
+    let history = make_safe(&**disk, &surveyed, from)?;
+    let checkpoints = Checkpoints::new(disk.clone(), folder, epoch);
+    let ready = match warm {
+        Some(warm) => warm.finish(disk, &history, &checkpoints)?,
+        None => None,
+    };
+    let Rebuilt { candidate, pages, index, quarantined } = match ready {
+        Some(ready) => ready,
+        None => restore(disk, &history, &checkpoints)?,
+    };
+    Ok(Found { history, closing, candidate, pages, checkpoints, index, quarantined })
+}
+
+/// Makes sure that the last epoch writes no further segment, and looks at all there are, past the caches. The names
+/// come from a listing after the closing one was made here, which no cache answers with an older state.
+fn close(
+    disk: &dyn Disk,
+    folder: &Path,
+    claims: &Claims,
+    known: &mut Known,
+) -> Result<(History, PathBuf), StoreError> {
+    let journal = folder.join("journal");
+    // The two newest may have been read before they were safe.
+    known.forget_newest(2);
+    let mut survey = || {
+        let survey = Survey { claim_id: &|number| claims.id_of(number), past_cache: true, known };
+        History::survey_by(disk, &journal, survey).map_err(failure::journal)
+    };
+    let mut before = survey()?;
+    for _ in 0..ATTEMPTS {
+        let closing = before.close_chain(disk, &journal).map_err(failure::journal)?;
+        let after = survey()?;
+        if let Some(closing) = closing
+            && after.epoch == before.epoch
+        {
+            return Ok((after, closing));
+        }
+        before = after;
+    }
+    Err(StoreError::Io {
+        action: "close the journal in",
+        path: journal.display().to_string(),
+        source: std::io::Error::other("somebody goes on making segments"),
+    })
+}
+
+/// Finds the end, and makes everything before it safe: what was found may be in a system's memory only, and a sync
+/// that failed for somebody else may have left pages that look written. So it is synced here, and read once more
+/// past the caches; what a stale master appends meanwhile does not count.
+fn make_safe(disk: &dyn Disk, surveyed: &History, from: Position) -> Result<History, StoreError> {
+    let settle = || {
+        let mut history = surveyed.clone();
+        history.settle_from(disk, from).map_err(failure::journal)?;
+        Ok(history)
+    };
+    let mut history: History = settle()?;
+    for _ in 0..ATTEMPTS {
+        for segment in history.segments.iter().rev().take(2) {
+            let file =
+                disk.open(&segment.path, OpenMode::Write).map_err(failure::io("open", &segment.path))?;
+            file.sync().map_err(failure::io("sync", &segment.path))?;
+        }
+        let again = settle()?;
+        if again.end() >= history.end() {
+            return Ok(history);
+        }
+        history = again;
+    }
+    Err(StoreError::Bug(String::from("the end of the journal goes back and back")))
+}
+
+/// Begins the epoch: its first segment with its seal, safe, and only then the look whether it is still the highest.
+/// Nothing is delivered, loaded or removed before that.
+fn seal(
+    disk: &Arc<dyn Disk>,
+    journal: &Path,
+    found: &Found,
+    claim: &Claim,
+    segment_bytes: u32,
+) -> Result<Writer, StoreError> {
+    let options = WriterOptions { segment_bytes, ..WriterOptions::default() };
+    let Found { history, closing, .. } = found;
+    let writer = Writer::create(
+        disk.clone(),
+        journal.to_path_buf(),
+        claim.epoch(),
+        history.next_id,
+        &history.seal(),
+        options,
+    )
+    .map_err(failure::journal)?;
+    claim.check()?;
+    claim.tidy()?;
+    for path in history.abandoned.iter().filter(|path| *path != closing) {
+        failure::removed(disk.remove(path), path)?;
+    }
+    Ok(writer)
+}
+
 /// The index, and what it was made from.
 pub(crate) struct Rebuilt {
     pub(crate) candidate: Candidate,
+    /// Page files that the checkpoint it was made from needs.
+    pub(crate) pages: BTreeSet<PageFileId>,
     pub(crate) index: Index,
     pub(crate) quarantined: Vec<Quarantined>,
 }
@@ -103,9 +229,10 @@ pub(crate) fn restore(
     for candidate in checkpoints.candidates(history)? {
         let Some(restored) = checkpoints.restore(candidate)? else { continue };
         let whole = restored.whole;
+        let pages = restored.pages.clone();
         match replay(disk, history, restored) {
             Ok((index, quarantined)) if whole || refers_only_to(history, &index) => {
-                return Ok(Rebuilt { candidate, index, quarantined });
+                return Ok(Rebuilt { candidate, pages, index, quarantined });
             }
             Ok(_) => tracing::warn!("a checkpoint names segments that are missing; trying the one before"),
             Err(error @ StoreError::Damaged { .. }) if !whole => {
@@ -117,7 +244,8 @@ pub(crate) fn restore(
     Err(StoreError::Bug(String::from("the whole journal is always a candidate")))
 }
 
-fn refers_only_to(history: &History, index: &Index) -> bool {
+/// Whether everything that lives does so in a segment that exists.
+pub(crate) fn refers_only_to(history: &History, index: &Index) -> bool {
     let exists = |id: u32| history.segments.iter().any(|segment| segment.id == id);
     index.usage.segments().all(|(id, segment)| segment.live == 0 || exists(id))
 }
@@ -127,26 +255,19 @@ fn replay(
     history: &History,
     restored: Restored,
 ) -> Result<(Index, Vec<Quarantined>), StoreError> {
-    let Restored { mut index, from, metadata_from, destinations_from, .. } = restored;
-    for segment in &history.segments {
-        if index.usage.segment(segment.id).is_none() {
-            let usage = SegmentUse::new(segment.epoch, segment.file_bytes, segment.end());
-            index.usage.add_segment(segment.id, usage);
-        }
-        index.usage.end_segment(segment.id, segment.end());
-    }
-    forget_missing(&mut index, history);
-    let mut replay = Replay {
-        index,
-        batch: Vec::new(),
-        quarantined: Vec::new(),
-        metadata_from,
-        destinations_from,
-        dropped: BTreeSet::new(),
-    };
+    let from = restored.from;
+    let mut replay = Replay::new(restored);
+    add_segments(&mut replay.index, history);
+    forget_missing(&mut replay.index, history);
     for segment in history.segments.iter().filter(|segment| segment.id >= from.segment) {
         let offset = if segment.id == from.segment { from.offset } else { 0 };
-        replay.segment(disk, segment, offset)?;
+        let mut scan = segment.scan(&**disk, offset).map_err(failure::journal)?;
+        loop {
+            match scan.next().map_err(failure::journal)? {
+                Item::End { .. } => break,
+                item => replay.take(segment, item)?,
+            }
+        }
     }
     // Only damage can have swallowed the end of a batch: the history ends at a whole one.
     replay.finish_batch()?;
@@ -155,8 +276,19 @@ fn replay(
     Ok((replay.index, replay.quarantined))
 }
 
+/// Tells the index about all segments there are, and where they end.
+pub(crate) fn add_segments(index: &mut Index, history: &History) {
+    for segment in &history.segments {
+        if index.usage.segment(segment.id).is_none() {
+            let usage = SegmentUse::new(segment.epoch, segment.file_bytes, segment.end());
+            index.usage.add_segment(segment.id, usage);
+        }
+        index.usage.end_segment(segment.id, segment.end());
+    }
+}
+
 /// A segment that nothing lives in may be gone: it was unlinked after the checkpoint that still names it.
-fn forget_missing(index: &mut Index, history: &History) {
+pub(crate) fn forget_missing(index: &mut Index, history: &History) {
     let gone: Vec<u32> = index
         .usage
         .segments()
@@ -164,157 +296,4 @@ fn forget_missing(index: &mut Index, history: &History) {
         .map(|(id, _)| id)
         .collect();
     gone.into_iter().for_each(|id| index.usage.drop_segment(id));
-}
-
-struct Replay {
-    index: Index,
-    /// The batch that is being read; applied when its last record came.
-    batch: Vec<(Change, Placed, bool)>,
-    quarantined: Vec<Quarantined>,
-    /// Metadata of records before this is in the snapshot already, and newer there.
-    metadata_from: Position,
-    /// Destinations below this are known, or were dropped, by the snapshot.
-    destinations_from: DestinationId,
-    /// Destinations that were dropped since.
-    dropped: BTreeSet<DestinationId>,
-}
-
-impl Replay {
-    fn segment(
-        &mut self,
-        disk: &Arc<dyn Disk>,
-        segment: &SegmentEntry,
-        offset: u32,
-    ) -> Result<(), StoreError> {
-        let mut scan = segment.scan(&**disk, offset).map_err(failure::journal)?;
-        loop {
-            match scan.next().map_err(failure::journal)? {
-                Item::Record { header, .. } if header.kind.is_internal() => {}
-                Item::Record { position, header, payload, .. } => {
-                    self.record(segment, position, &header, payload)?
-                }
-                Item::Damage(damage) => {
-                    self.quarantined.push(describe(segment, &damage));
-                    if damage.remains.is_none_or(|(header, _)| header.is_last()) {
-                        self.finish_batch()?;
-                    }
-                }
-                Item::End { .. } => return Ok(()),
-            }
-        }
-    }
-
-    fn record(
-        &mut self,
-        segment: &SegmentEntry,
-        position: Position,
-        header: &RecordHeader,
-        payload: &[u8],
-    ) -> Result<(), StoreError> {
-        if header.is_first() {
-            self.finish_batch()?;
-        }
-        #[allow(clippy::cast_possible_truncation, reason = "a record is shorter than 4 GiB")]
-        let placed = Placed { position, size: header.size() as u32 };
-        match change::decode(header.kind, payload) {
-            Some(mut change) => {
-                if position >= self.metadata_from || is_content(&mut change) {
-                    self.find_destination(&change, placed, payload);
-                    self.batch.push((change, placed, header.is_copy()));
-                }
-            }
-            None => {
-                let Kind(kind) = header.kind;
-                let reason = format!(
-                    "{} at {}: a record of unknown kind {kind}",
-                    segment.path.display(),
-                    position.offset
-                );
-                self.quarantined.push(Quarantined {
-                    destination: None,
-                    sequence: None,
-                    message_id: None,
-                    reason,
-                });
-            }
-        }
-        if header.is_last() {
-            self.finish_batch()?;
-        }
-        Ok(())
-    }
-
-    /// A message whose destination was never told (that record was damaged) says itself where it belongs.
-    fn find_destination(&mut self, change: &Change, placed: Placed, payload: &[u8]) {
-        match change {
-            Change::DropDestination { id } => {
-                self.dropped.insert(*id);
-            }
-            Change::PutMessage(head) => {
-                let id = head.destination;
-                let told = id < self.destinations_from
-                    || self.index.destinations.contains_key(&id)
-                    || self.dropped.contains(&id)
-                    || self.batch.iter().any(|(change, _, _)| {
-                        matches!(change, Change::PutDestination { id: told, .. } if *told == id)
-                    });
-                if !told
-                    && let Some((_, at)) = change::decode_head(payload)
-                    && let (_, Some(destination)) =
-                        message::decode_names(payload.get(at..).unwrap_or_default())
-                {
-                    self.batch.push((Change::PutDestination { id, destination }, placed, false));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn finish_batch(&mut self) -> Result<(), StoreError> {
-        for (change, placed, copy) in self.batch.drain(..) {
-            self.index.apply(&change, placed, copy)?;
-        }
-        Ok(())
-    }
-}
-
-/// Whether the record is about messages; what it says about windows and marks is dropped.
-fn is_content(change: &mut Change) -> bool {
-    match change {
-        Change::PutMessage(head) => {
-            head.dedup = None;
-            head.exposed = false;
-            true
-        }
-        Change::RemoveMessage { .. } | Change::AckDurable { .. } => true,
-        _ => false,
-    }
-}
-
-/// Says what was lost, as far as the remains tell.
-pub(crate) fn describe(segment: &SegmentEntry, damage: &Damage) -> Quarantined {
-    let place = format!("{} at {} to {}", segment.path.display(), damage.from.offset, damage.to);
-    let unknown = |reason| Quarantined { destination: None, sequence: None, message_id: None, reason };
-    match &damage.remains {
-        Some((header, payload)) if header.kind == PUT_MESSAGE => {
-            let Some((head, at)) = change::decode_head(payload) else {
-                return unknown(format!("{place}: a damaged message"));
-            };
-            let (id, destination) = message::decode_names(payload.get(at..).unwrap_or_default());
-            Quarantined {
-                destination,
-                sequence: Some(head.sequence),
-                message_id: id.map(|id| id.to_string()),
-                reason: format!("{place}: a message does not match its checksum"),
-            }
-        }
-        Some((header, _)) => {
-            let Kind(kind) = header.kind;
-            let bytes = RECORD_HEADER_BYTES + header.length as usize;
-            unknown(format!(
-                "{place}: a record of kind {kind} with {bytes} bytes does not match its checksum"
-            ))
-        }
-        None => unknown(format!("{place}: bytes that are no record")),
-    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ferromq_model::{DestinationId, Epoch, Message, Sequence, SubscriptionId, Ticket};
 
-use crate::{Recovered, StoreError, WriteBatch};
+use crate::{Recovered, StoreError, StoreMetrics, WriteBatch};
 
 /// How much work a call may do before it returns.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +13,8 @@ pub struct Budget {
     pub bytes: u64,
 }
 
-/// How far a follower has read.
+/// How far a follower has read. It rises with what was written; a follower that had to start over from a checkpoint
+/// may be further back than before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub u64);
 
@@ -34,6 +35,12 @@ pub trait Follower: Send {
 
     /// The highest epoch that the store has seen, as far as it was followed.
     fn seen_epoch(&self) -> Epoch;
+
+    /// Bytes that are known to be written and were not read yet; `None` if that can't be told. There may be more: the
+    /// end of what is being written shows only when it is read.
+    fn lag(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A store under one writer.
@@ -101,6 +108,11 @@ pub trait StoreBackend: Send {
     /// # Errors
     /// Final, as for `commit`.
     fn maintain(&mut self, budget: Budget) -> Result<Maintenance, StoreError>;
+
+    /// What it counts while it works, for whoever shows it; `None` if it counts nothing.
+    fn metrics(&self) -> Option<Arc<StoreMetrics>> {
+        None
+    }
 
     /// Syncs, writes a checkpoint and lets go of the store.
     ///

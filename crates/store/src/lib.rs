@@ -9,6 +9,7 @@
 //! * [`StoreBackend`], [`StoreReader`]: writing and reading.
 //! * [`MemoryStore`]: no durability, for `--store memory` and as the reference; `conformance` (a feature): what every store
 //!   must pass; [`driver`]: the threads that gather, commit, complete and load.
+//! * [`StoreMetrics`]: how long syncs and fence checks take.
 //! * [`Recovered`]: what a new master finds: counts and positions, never the messages themselves.
 //!
 //! Invariants: a batch is never half visible after a crash; batches become durable in the order of their
@@ -20,6 +21,7 @@ pub mod conformance;
 pub mod driver;
 mod error;
 pub mod memory;
+mod metrics;
 mod op;
 mod recovered;
 mod window;
@@ -30,6 +32,7 @@ pub use backend::{
 };
 pub use error::{ErrorKind, StoreError};
 pub use memory::MemoryStore;
+pub use metrics::{BUCKETS, Histogram, StoreMetrics};
 pub use op::{StoreOp, SubscriptionRecord, Sync, WriteBatch};
 pub use recovered::{DestinationState, ProducerWindow, Quarantined, Recovered, SubscriptionState};
 pub use window::ProducerWindows;
