@@ -36,6 +36,8 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
     ("client", true, &["openwire", "uri", "model"]),
     ("net", false, &["gateway", "engine", "model", "env", "uri"]),
     ("config", true, &["model", "uri"]),
+    ("proto", false, &["model"]),
+    ("admin", false, &["model", "proto"]),
     (
         "broker",
         false,
@@ -54,6 +56,7 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
             "gateway",
             "net",
             "config",
+            "admin",
         ],
     ),
     (
@@ -76,6 +79,8 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
             "config",
             "broker",
             "client",
+            "proto",
+            "admin",
         ],
     ),
     (

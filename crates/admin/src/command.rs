@@ -1,0 +1,90 @@
+//! [`Command`]: what an operator may ask of a node, with the way back for the answer.
+
+use std::time::Duration;
+
+use ferromq_model::Epoch;
+use tokio::sync::oneshot;
+
+/// The way back.
+pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// Something to do for the role machine. Who asked was entitled to.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Command {
+    /// Drain, sync, release the lease and become a standby; answered when the lease is released.
+    Switchover {
+        /// The longest that connections may drain; `None` for the node's own bound.
+        drain: Option<Duration>,
+        /// The epoch that was given up.
+        reply: Reply<Switched>,
+    },
+    /// Claim the next epoch although the present claim looks held; answered when the epoch is won.
+    ForceClaim {
+        /// What the operator was shown: another epoch since then is a reason to refuse.
+        seen: Epoch,
+        /// The epoch that was won.
+        reply: Reply<Epoch>,
+    },
+    /// What each destination holds; a busy engine may leave it unanswered.
+    Destinations {
+        /// One for each destination.
+        reply: oneshot::Sender<Vec<DestinationCount>>,
+    },
+}
+
+/// A switchover that was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switched {
+    /// The epoch that was given up.
+    pub epoch: Epoch,
+}
+
+/// Why a command was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The node is in a role that has no use for it.
+    #[error("{0}")]
+    Role(String),
+    /// It was begun and failed; the text says what holds now.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What is wrong with whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The wrong node was asked, or at the wrong time.
+    Caller,
+    /// Store or lock service.
+    Storage,
+}
+
+impl Refusal {
+    /// The kind of the refusal.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Role(_) => ErrorKind::Caller,
+            Self::Failed(_) => ErrorKind::Storage,
+        }
+    }
+}
+
+/// The counts of one destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DestinationCount {
+    /// `queue://orders`
+    pub name: String,
+    /// Messages held now.
+    pub held: u64,
+    /// Of those, with consumers.
+    pub in_flight: u64,
+    /// Accepted since the engine began.
+    pub enqueued: u64,
+    /// Consumed since the engine began.
+    pub acknowledged: u64,
+    /// Consumers now.
+    pub consumers: u64,
+}

@@ -1,0 +1,181 @@
+//! The text of `/metrics`, in Prometheus' format.
+
+use std::fmt::{Display, Write};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::command::DestinationCount;
+use crate::meters::{Histogram, Meters};
+use crate::view::{Role, RoleView};
+
+/// Destinations beyond so many are left out, and counted in `ferromq_destinations_left_out`.
+pub const MAX_DESTINATIONS: usize = 10_000;
+
+/// All metrics of a node; `destinations` is `None` when the engine did not answer in time or there is none.
+pub fn render(view: &RoleView, meters: &Meters, destinations: Option<&[DestinationCount]>) -> String {
+    let mut page = Page { text: String::with_capacity(8 * 1024) };
+    page.head("ferromq_info", "gauge", "Version and name of the node.");
+    page.line("ferromq_info", &[("version", env!("CARGO_PKG_VERSION")), ("node", &view.node)], 1);
+    page.head("ferromq_role", "gauge", "1 for the role that the node has.");
+    for role in Role::ALL {
+        page.line("ferromq_role", &[("role", role.name())], u8::from(role == view.role));
+    }
+    page.single("ferromq_epoch", "gauge", "The highest epoch that the node knows.", view.epoch.number);
+    page.single(
+        "ferromq_master_suspected",
+        "gauge",
+        "1 for a standby whose master looks dead.",
+        u8::from(view.suspects),
+    );
+    if let Some(lag) = view.lag_bytes {
+        page.single("ferromq_lag_bytes", "gauge", "Bytes of the store not followed yet.", lag);
+    }
+    if let Some(expected) = view.expected_takeover {
+        let help = "How long a takeover would last from the death of the master.";
+        page.single("ferromq_expected_takeover_seconds", "gauge", help, expected.as_secs_f64());
+    }
+    page.takeover(view);
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    page.single("ferromq_takeovers_total", "counter", "Takeovers of this process.", count(&meters.takeovers));
+    page.single(
+        "ferromq_step_downs_total",
+        "counter",
+        "Times the mastership was lost unasked.",
+        count(&meters.step_downs),
+    );
+    let help = "Batches refused since a higher epoch existed.";
+    page.single("ferromq_fence_failures_total", "counter", help, count(&meters.fence_failures));
+    page.single("ferromq_connections", "gauge", "Connections of clients.", count(&meters.connections));
+    page.histogram("ferromq_sync_seconds", "Syncs of the store.", &meters.sync);
+    page.histogram("ferromq_fence_seconds", "Questions for a higher epoch, after the sync.", &meters.fence);
+    page.histogram("ferromq_lease_renewal_seconds", "Renewals of the lease.", &meters.renewal);
+    if let Some(destinations) = destinations {
+        page.destinations(destinations);
+    }
+    page.text
+}
+
+struct Page {
+    text: String,
+}
+
+// Writing into a string does not fail.
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.text.push_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            let _ = write!(self.text, "{}{label}=\"", if index == 0 { '{' } else { ',' });
+            for c in text.chars() {
+                match c {
+                    '\\' => self.text.push_str("\\\\"),
+                    '"' => self.text.push_str("\\\""),
+                    '\n' => self.text.push_str("\\n"),
+                    c => self.text.push(c),
+                }
+            }
+            self.text.push('"');
+        }
+        let close = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.text, "{close} {value}");
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.head(name, kind, help);
+        self.line(name, &[], value);
+    }
+
+    fn takeover(&mut self, view: &RoleView) {
+        let Some(last) = view.last_takeover else { return };
+        let name = "ferromq_last_takeover_seconds";
+        self.head(name, "gauge", "Moments of the last takeover, from the first suspicion.");
+        let moments: [(&str, Option<Duration>); 5] = [
+            ("claimed", last.claimed),
+            ("recovered", last.recovered),
+            ("listening", last.listening),
+            ("first_connection", last.first_connection),
+            ("first_reply", last.first_reply),
+        ];
+        for (moment, at) in moments {
+            if let Some(at) = at {
+                self.line(name, &[("moment", moment)], at.as_secs_f64());
+            }
+        }
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+        self.head(name, "histogram", help);
+        let bucket = format!("{name}_bucket");
+        // Read first: buckets may only grow above it meanwhile, and none may be above the whole.
+        let mut all = histogram.count();
+        for (bound, count) in histogram.cumulated() {
+            all = all.max(count);
+            self.line(&bucket, &[("le", &bound.as_secs_f64().to_string())], count);
+        }
+        self.line(&bucket, &[("le", "+Inf")], all);
+        self.line(&format!("{name}_sum"), &[], histogram.sum().as_secs_f64());
+        self.line(&format!("{name}_count"), &[], all);
+    }
+
+    fn destinations(&mut self, destinations: &[DestinationCount]) {
+        let shown = destinations.get(..MAX_DESTINATIONS).unwrap_or(destinations);
+        type Part = fn(&DestinationCount) -> u64;
+        let parts: [(&str, &str, &str, Part); 5] = [
+            ("ferromq_destination_messages", "gauge", "Messages held.", |count| count.held),
+            ("ferromq_destination_in_flight", "gauge", "Messages with consumers.", |count| count.in_flight),
+            ("ferromq_destination_enqueued_total", "counter", "Messages accepted.", |count| count.enqueued),
+            ("ferromq_destination_acknowledged_total", "counter", "Messages consumed.", |count| {
+                count.acknowledged
+            }),
+            ("ferromq_destination_consumers", "gauge", "Consumers.", |count| count.consumers),
+        ];
+        for (name, kind, help, part) in parts {
+            self.head(name, kind, help);
+            for count in shown {
+                self.line(name, &[("destination", &count.name)], part(count));
+            }
+        }
+        let left_out = destinations.len() - shown.len();
+        let help = "Destinations without metrics, since there are too many.";
+        self.single("ferromq_destinations_left_out", "gauge", help, left_out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_every_metric_once_and_escapes_names() {
+        let mut view = RoleView::new("a\"b");
+        view.role = Role::Active;
+        view.epoch.number = 7;
+        let meters = Meters::default();
+        meters.sync.record(Duration::from_micros(1_500));
+        let orders =
+            DestinationCount { name: "queue://a\\b\n".into(), held: 3, ..DestinationCount::default() };
+        let page = render(&view, &meters, Some(&[orders]));
+        for line in [
+            "ferromq_info{version=\"0.1.0\",node=\"a\\\"b\"} 1",
+            "ferromq_role{role=\"active\"} 1",
+            "ferromq_role{role=\"standby\"} 0",
+            "ferromq_epoch 7",
+            "ferromq_sync_seconds_bucket{le=\"0.001\"} 0",
+            "ferromq_sync_seconds_bucket{le=\"0.002\"} 1",
+            "ferromq_sync_seconds_bucket{le=\"+Inf\"} 1",
+            "ferromq_sync_seconds_sum 0.0015",
+            "ferromq_sync_seconds_count 1",
+            "ferromq_destination_messages{destination=\"queue://a\\\\b\\n\"} 3",
+        ] {
+            assert!(page.lines().any(|found| found == line), "{line} in\n{page}");
+        }
+        let mut heads: Vec<&str> = page.lines().filter(|line| line.starts_with("# TYPE")).collect();
+        let all = heads.len();
+        heads.sort_unstable();
+        heads.dedup();
+        assert_eq!(heads.len(), all);
+    }
+}
