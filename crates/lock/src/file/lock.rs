@@ -1,0 +1,316 @@
+//! [`FileLock`]: the provider on a shared folder.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ferromq_env::{Disk, DiskFile, Entropy, OpenMode};
+use ferromq_model::{ClaimId, Epoch};
+
+use super::{Claim, Claims};
+use crate::{Acquired, Contention, Grant, LockError, LockProvider, Sighting, Timings};
+
+/// A heartbeat: the number that moves, and whether its writer let go; both little endian. As long as a block, so
+/// that it can be read past the cache.
+const BEAT_BYTES: usize = 512;
+
+/// Claims in a folder that all share.
+pub struct FileLock {
+    disk: Arc<dyn Disk>,
+    entropy: Box<dyn Entropy>,
+    claims: Claims,
+    heartbeats: PathBuf,
+    owner: String,
+    timings: Timings,
+    held: Option<Held>,
+}
+
+/// What the holder has open.
+struct Held {
+    claim: Claim,
+    heartbeat: Arc<dyn DiskFile>,
+    path: PathBuf,
+    beat: u64,
+}
+
+impl FileLock {
+    /// A provider on the folder `shared`; `owner` is what others will read about the holder.
+    pub fn new(
+        disk: Arc<dyn Disk>,
+        entropy: Box<dyn Entropy>,
+        shared: &Path,
+        owner: &str,
+        timings: Timings,
+    ) -> Self {
+        Self {
+            claims: Claims::new(Arc::clone(&disk), shared),
+            disk,
+            entropy,
+            heartbeats: shared.join("heartbeats"),
+            owner: owner.to_owned(),
+            timings,
+            held: None,
+        }
+    }
+
+    fn heartbeat_path(&self, number: u64) -> PathBuf {
+        self.heartbeats.join(format!("{number:010}"))
+    }
+
+    /// The number and the last word of a holder; a heartbeat that is not there yet stands still at zero.
+    fn read_beat(&self, number: u64) -> Result<(u64, bool), LockError> {
+        let path = self.heartbeat_path(number);
+        let io = |action, source| LockError::Io { action, path: path.display().to_string(), source };
+        let file = match self.disk.open(&path, OpenMode::Read) {
+            Ok(file) => file,
+            Err(missing) if missing.kind() == ErrorKind::NotFound => return Ok((0, false)),
+            Err(error) => return Err(io("open", error)),
+        };
+        let mut bytes = [0; BEAT_BYTES];
+        let read = if self.disk.is_coherent(&path) {
+            file.read_at(&mut bytes, 0)
+        } else {
+            file.read_past_cache(&mut bytes, 0)
+        };
+        read.map_err(|error| io("read", error))?;
+        let word = |at: usize| {
+            let mut word = [0; 8];
+            word.iter_mut().zip(bytes.iter().skip(at)).for_each(|(to, from)| *to = *from);
+            u64::from_le_bytes(word)
+        };
+        Ok((word(0), word(8) == 1))
+    }
+
+    fn write_beat(&self, held: &Held, released: bool) -> Result<(), LockError> {
+        let io = |action, source| LockError::Io { action, path: held.path.display().to_string(), source };
+        let mut bytes = [0; BEAT_BYTES];
+        let words = held.beat.to_le_bytes().into_iter().chain(u64::from(released).to_le_bytes());
+        bytes.iter_mut().zip(words).for_each(|(to, from)| *to = from);
+        held.heartbeat.write_at(&bytes, 0).map_err(|error| io("write", error))?;
+        // Other machines see what reached the storage; processes of this one see the page as it is.
+        if self.disk.is_coherent(&held.path) {
+            return Ok(());
+        }
+        held.heartbeat.sync().map_err(|error| io("sync", error))
+    }
+
+    fn sighting(&self) -> Result<Option<Sighting>, LockError> {
+        let (epoch, owner) = self.claims.highest()?;
+        if epoch.number == 0 {
+            return Ok(None);
+        }
+        let (beat, released) = self.read_beat(epoch.number)?;
+        let ours = self.held.as_ref().is_some_and(|held| held.claim.epoch() == epoch);
+        let died = !ours && self.claims.has_died(epoch.number)?;
+        Ok(Some(Sighting { epoch, owner, beat, released, died }))
+    }
+
+    /// Removes heartbeats whose claims are gone; they decide nothing.
+    fn tidy(&self, number: u64) {
+        const KEPT: u64 = 64;
+        for path in self.disk.list(&self.heartbeats).unwrap_or_default() {
+            let old =
+                path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u64>().ok());
+            if old.is_some_and(|old| old + KEPT < number) {
+                let _ = self.disk.remove(&path);
+            }
+        }
+    }
+}
+
+impl LockProvider for FileLock {
+    fn look(&mut self) -> Result<Option<Sighting>, LockError> {
+        self.sighting()
+    }
+
+    fn try_acquire(&mut self, at_least: Epoch, why: Contention) -> Result<Acquired, LockError> {
+        self.held = None;
+        let (highest, _) = self.claims.highest()?;
+        let number = at_least.number.max(highest.number) + 1;
+        let epoch = Epoch { number, claim: ClaimId(self.entropy.next_u64()) };
+        let claim = match self.claims.claim(epoch, &self.owner, why == Contention::OverSilence) {
+            Ok(claim) => claim,
+            Err(late @ (LockError::Held { .. } | LockError::Superseded { .. })) => {
+                return match self.sighting()? {
+                    Some(sighting) => Ok(Acquired::Held(sighting)),
+                    None => Err(late),
+                };
+            }
+            Err(error) => return Err(error),
+        };
+        let path = self.heartbeat_path(number);
+        let io = |action, source| LockError::Io { action, path: path.display().to_string(), source };
+        self.disk.create_dir_all(&self.heartbeats).map_err(|error| io("make the folder of", error))?;
+        let heartbeat = self.disk.open(&path, OpenMode::CreateOrKeep).map_err(|error| io("create", error))?;
+        let held = Held { claim, heartbeat, path, beat: 1 };
+        self.write_beat(&held, false)?;
+        self.held = Some(held);
+        self.tidy(number);
+        Ok(Acquired::Granted(Grant { epoch, lasts: self.timings.lease }))
+    }
+
+    fn renew(&mut self, grant: &Grant) -> Result<Grant, LockError> {
+        let Some(mut held) = self.held.take() else {
+            return Err(LockError::Bug(format!("epoch {} is not held here", grant.epoch)));
+        };
+        // Superseded or not, the claim stays open: giving up the lock is for `release`.
+        let renewed = held.claim.check().and_then(|()| {
+            held.beat += 1;
+            self.write_beat(&held, false)
+        });
+        self.held = Some(held);
+        renewed.map(|()| Grant { epoch: grant.epoch, lasts: self.timings.lease })
+    }
+
+    fn release(&mut self, grant: Grant) -> Result<(), LockError> {
+        match self.held.take() {
+            Some(mut held) if held.claim.epoch() == grant.epoch => {
+                held.beat += 1;
+                self.write_beat(&held, true)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferromq_env::SystemDisk;
+    use ferromq_env::simulated::SeededEntropy;
+
+    use super::*;
+
+    fn node(folder: &Path, name: &str, seed: u64) -> FileLock {
+        let entropy = Box::new(SeededEntropy::new(seed));
+        FileLock::new(Arc::new(SystemDisk), entropy, folder, name, Timings::default())
+    }
+
+    fn granted(outcome: Acquired) -> Grant {
+        match outcome {
+            Acquired::Granted(grant) => grant,
+            Acquired::Held(sighting) => panic!("held by {sighting:?}"),
+        }
+    }
+
+    #[test]
+    fn one_holds_it_and_the_others_see_who() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut a, mut b) = (node(folder.path(), "a", 1), node(folder.path(), "b", 2));
+        let grant = granted(a.try_acquire(Epoch::default(), Contention::Vacant).unwrap());
+        assert_eq!(grant.epoch.number, 1);
+
+        let held = b.try_acquire(Epoch::default(), Contention::Vacant).unwrap();
+        let Acquired::Held(sighting) = held else { panic!("two holders") };
+        assert_eq!((sighting.epoch, sighting.owner.as_deref()), (grant.epoch, Some("a")));
+        assert!(!sighting.died && !sighting.released);
+
+        a.renew(&grant).unwrap();
+        assert!(b.look().unwrap().unwrap().beat > sighting.beat, "a sign of life");
+    }
+
+    #[test]
+    fn a_holder_that_lets_go_is_followed_at_once_by_a_higher_epoch() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut a, mut b) = (node(folder.path(), "a", 1), node(folder.path(), "b", 2));
+        let first = granted(a.try_acquire(Epoch::default(), Contention::Vacant).unwrap());
+        a.release(first).unwrap();
+        assert!(b.look().unwrap().unwrap().released);
+        let second = granted(b.try_acquire(Epoch::default(), Contention::Vacant).unwrap());
+        assert!(second.epoch > first.epoch);
+    }
+
+    #[test]
+    fn the_death_of_a_holder_is_seen_without_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut a, mut b) = (node(folder.path(), "a", 1), node(folder.path(), "b", 2));
+        granted(a.try_acquire(Epoch::default(), Contention::Vacant).unwrap());
+        assert!(!b.look().unwrap().unwrap().died);
+        drop(a);
+        assert!(b.look().unwrap().unwrap().died);
+    }
+
+    #[test]
+    fn a_silent_holder_is_superseded_and_finds_out_when_it_renews() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut a, mut b) = (node(folder.path(), "a", 1), node(folder.path(), "b", 2));
+        let old = granted(a.try_acquire(Epoch::default(), Contention::Vacant).unwrap());
+        let new = granted(b.try_acquire(Epoch::default(), Contention::OverSilence).unwrap());
+        assert_eq!(new.epoch.number, old.epoch.number + 1);
+        assert!(matches!(a.renew(&old), Err(LockError::Superseded { theirs, .. }) if theirs == new.epoch));
+        b.renew(&new).unwrap();
+    }
+
+    #[test]
+    fn an_epoch_is_above_everything_that_the_store_has_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut a = node(folder.path(), "a", 1);
+        let at_least = Epoch { number: 41, claim: ClaimId(0) };
+        let grant = granted(a.try_acquire(at_least, Contention::Vacant).unwrap());
+        assert_eq!(grant.epoch.number, 42);
+    }
+
+    #[test]
+    fn standby_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut a = node(folder.path(), "a", 1);
+        granted(a.try_acquire(Epoch::default(), Contention::Vacant).unwrap());
+        let before = snapshot(folder.path());
+        for seed in 0..200 {
+            let mut standby = node(folder.path(), "standby", seed);
+            for _ in 0..3 {
+                standby.look().unwrap();
+            }
+            assert!(matches!(
+                standby.try_acquire(Epoch::default(), Contention::Vacant).unwrap(),
+                Acquired::Held(_)
+            ));
+        }
+        assert_eq!(snapshot(folder.path()), before);
+    }
+
+    /// Names and contents of all files.
+    fn snapshot(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut found = Vec::new();
+        let mut folders = vec![folder.to_owned()];
+        while let Some(next) = folders.pop() {
+            for entry in std::fs::read_dir(next).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.push((path.clone(), std::fs::read(path).unwrap()));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn of_many_who_contend_one_wins_each_epoch() {
+        let folder = tempfile::tempdir().unwrap();
+        let threads: Vec<_> = (0..4)
+            .map(|seed| {
+                let path = folder.path().to_owned();
+                std::thread::spawn(move || {
+                    let mut won = Vec::new();
+                    let mut lock = node(&path, "x", seed);
+                    while won.len() < 50 {
+                        if let Ok(Acquired::Granted(grant)) =
+                            lock.try_acquire(Epoch::default(), Contention::Vacant)
+                        {
+                            won.push(grant.epoch.number);
+                            lock.release(grant).unwrap();
+                        }
+                    }
+                    won
+                })
+            })
+            .collect();
+        let mut all: Vec<u64> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        all.sort_unstable();
+        let count = all.len();
+        all.dedup();
+        assert_eq!(all.len(), count, "no epoch was won twice");
+    }
+}
