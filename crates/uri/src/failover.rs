@@ -19,7 +19,8 @@ pub struct FailoverOptions {
     pub max_reconnect_delay_ms: Option<u64>,
     /// `useExponentialBackOff` (true).
     pub use_exponential_back_off: Option<bool>,
-    /// `reconnectDelayExponent`: the factor from wait to wait (2.0).
+    /// `reconnectDelayExponent`: the factor from wait to wait (2.0). The name of ActiveMQ 4 and of its documents,
+    /// `backOffMultiplier`, is taken as well.
     pub reconnect_delay_exponent: Option<f64>,
     /// `maxReconnectAttempts`: rounds over all URIs; -1 for no limit, 0 for none after a loss (-1).
     pub max_reconnect_attempts: Option<i64>,
@@ -55,6 +56,8 @@ pub struct FailoverOptions {
     pub reconnect_supported: Option<bool>,
     /// `nested.*`: options of each URI inside, without the prefix. They win over its own.
     pub nested: Options,
+    /// Names of options that were accepted and have no effect.
+    pub ignored: Vec<String>,
     /// `jms.*` and `connection.*`, without the prefix: settings of the connection above the transport.
     pub connection: Options,
 }
@@ -92,12 +95,14 @@ impl FailoverOptions {
         for (name, value) in reader.under("connection.").iter() {
             connection.set(name, value);
         }
+        const FACTOR: &str = "a factor such as 2.0";
+        let old_name = reader.number("backOffMultiplier", FACTOR);
         Self {
             initial_reconnect_delay_ms: reader.millis("initialReconnectDelay"),
             reconnect_delay_ms: reader.millis("reconnectDelay"),
             max_reconnect_delay_ms: reader.millis("maxReconnectDelay"),
             use_exponential_back_off: reader.bool("useExponentialBackOff"),
-            reconnect_delay_exponent: reader.number("reconnectDelayExponent", "a factor such as 2.0"),
+            reconnect_delay_exponent: reader.number("reconnectDelayExponent", FACTOR).or(old_name),
             max_reconnect_attempts: reader.number("maxReconnectAttempts", ATTEMPTS),
             startup_max_reconnect_attempts: reader.number("startupMaxReconnectAttempts", ATTEMPTS),
             randomize: reader.bool("randomize"),
@@ -116,6 +121,7 @@ impl FailoverOptions {
             rebalance_update_uris: reader.bool("rebalanceUpdateURIs"),
             reconnect_supported: reader.bool("reconnectSupported"),
             nested: reader.under("nested."),
+            ignored: reader.ignored("", &["useLocalHost"]),
             connection,
         }
     }

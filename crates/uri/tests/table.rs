@@ -98,12 +98,12 @@ fn failover_options_are_typed() {
     assert_eq!(options.backup, None);
 
     let wrong =
-        Uri::parse("failover:(tcp://a:1)?randomise=no&backup=maybe&backOffMultiplier=2").expect("a URI");
+        Uri::parse("failover:(tcp://a:1)?randomise=no&backup=maybe&backOffMultiplier=two").expect("a URI");
     let errors = joined(FailoverOptions::from_uri(&wrong).expect_err("three mistakes"));
     assert_eq!(
         errors,
         "URI, column 22: unknown option 'randomise'; did you mean randomize? // \
          URI, column 35: option backup is 'maybe', expected true or false // \
-         URI, column 48: unknown option 'backOffMultiplier'"
+         URI, column 48: option backOffMultiplier is 'two', expected a factor such as 2.0"
     );
 }
