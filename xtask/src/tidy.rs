@@ -34,7 +34,7 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
     ("engine", true, &["model", "store", "selector"]),
     ("auth", true, &["model"]),
     ("gateway", true, &["model", "engine", "auth", "openwire"]),
-    ("client", true, &["openwire", "uri", "model"]),
+    ("client", true, &["openwire", "uri", "model", "env"]),
     ("net", false, &["gateway", "engine", "model", "env", "uri"]),
     ("config", true, &["model", "uri"]),
     ("proto", false, &["model"]),

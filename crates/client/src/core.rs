@@ -15,6 +15,7 @@ mod consumer;
 mod inbound;
 mod orders;
 mod pending;
+mod recovery;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -25,11 +26,14 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use ferromq_model::{Instant, Now};
-use ferromq_openwire::{Command, ConnectionId, ConnectionInfo, Destination, Error as WireError, WireStr};
+use ferromq_openwire::{
+    Command, ConnectionControl, ConnectionId, ConnectionInfo, Destination, Error as WireError, WireStr,
+};
 
 use self::consumer::Consumer;
 pub use self::consumer::ConsumerSpec;
 use self::pending::{Pending, What};
+use self::recovery::Recovery;
 use self::session::{Producer, Session};
 use crate::error::{Error, Result};
 use crate::link::{Link, Vital};
@@ -118,16 +122,25 @@ pub enum Event<T> {
     },
     /// A failure that belongs to no request.
     Failed(Error),
+    /// The transport is lost and another is wanted: [`Core::attach`]. Before that, say with [`Core::consumed`] what
+    /// the application took; what it did not take will come again.
+    Suspended(Error),
+    /// The broker says which other brokers there are, or where to go.
+    Advised(Box<ConnectionControl>),
     /// The connection is over; nothing happens any more.
     Closed(Error),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
+    /// Without a transport, and waiting for one.
+    Away,
     /// Waiting for the broker's greeting.
     Greeting,
     /// Waiting for the answer to `ConnectionInfo`.
     Login,
+    /// Everything of before is told to another broker.
+    Restoring,
     Open,
     Closing,
     Closed,
@@ -143,7 +156,6 @@ pub struct Core<T> {
     name: Arc<str>,
     connection_id: WireStr,
     client_id: WireStr,
-    broker_name: Option<WireStr>,
     phase: Phase,
     login_deadline: Option<Instant>,
     last_command: i32,
@@ -155,10 +167,13 @@ pub struct Core<T> {
     producers: BTreeMap<i64, Producer>,
     consumers: BTreeMap<i64, Consumer>,
     events: VecDeque<Event<T>>,
+    /// What another broker will need to know; nothing without a failover policy.
+    recovery: Option<Recovery<T>>,
 }
 
 impl<T> Core<T> {
-    /// A connection whose greeting waits to be written. The connection id has to be unique in the world, such as
+    /// A connection whose greeting waits to be written; with a failover policy, one that waits for a transport
+    /// ([`Core::attach`]). The connection id has to be unique in the world, such as
     /// `ID:host-4711-1795460772787-1:1`.
     ///
     /// # Errors
@@ -167,17 +182,21 @@ impl<T> Core<T> {
         let name: Arc<str> = Arc::from(options.uri.as_str());
         let connection_id = connection_id.into();
         let client_id = options.client_id.as_ref().map_or_else(|| connection_id.clone(), WireStr::from);
-        let link = Link::new(options.wire_format.clone(), options.limits.clone())
-            .map_err(|source| Error::Encode { destination: name.to_string(), source })?;
+        let recovery = options.failover.as_ref().map(Recovery::new);
+        let link = match recovery {
+            Some(_) => Link::severed(),
+            None => Link::new(options.wire_format.clone(), options.limits.clone())
+                .map_err(|source| Error::Encode { destination: name.to_string(), source })?,
+        };
+        let away = recovery.is_some();
         Ok(Self {
             link,
-            login_deadline: Some(now.mono + options.connect_timeout),
+            login_deadline: (!away).then(|| now.mono + options.connect_timeout),
             options,
             name,
             connection_id,
             client_id,
-            broker_name: None,
-            phase: Phase::Greeting,
+            phase: if away { Phase::Away } else { Phase::Greeting },
             last_command: 0,
             last_key: 0,
             last_transaction: 0,
@@ -187,6 +206,7 @@ impl<T> Core<T> {
             producers: BTreeMap::new(),
             consumers: BTreeMap::new(),
             events: VecDeque::new(),
+            recovery,
         })
     }
 
@@ -198,7 +218,7 @@ impl<T> Core<T> {
     /// Handles what the transport has read.
     pub fn received(&mut self, now: Now) {
         self.link.heard();
-        while self.phase != Phase::Closed {
+        while !matches!(self.phase, Phase::Closed | Phase::Away) {
             match self.link.next_command(now.mono) {
                 Ok(Some(command)) => self.handle(command, now),
                 Ok(None) => return,
@@ -222,6 +242,17 @@ impl<T> Core<T> {
         self.output().len() >= HIGH_WATER || self.pending.len() >= self.options.max_in_flight
     }
 
+    /// Whether orders have to wait because there is no broker to give them to.
+    pub fn is_away(&self) -> bool {
+        self.recovery.is_some()
+            && matches!(self.phase, Phase::Away | Phase::Greeting | Phase::Login | Phase::Restoring)
+    }
+
+    /// Whether a transport is wanted: [`Core::attach`].
+    pub fn is_detached(&self) -> bool {
+        self.phase == Phase::Away
+    }
+
     /// Whether the connection is over.
     pub fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
@@ -234,7 +265,7 @@ impl<T> Core<T> {
 
     /// The name under which the broker introduced itself.
     pub fn broker_name(&self) -> Option<&WireStr> {
-        self.broker_name.as_ref()
+        self.link.broker_name()
     }
 
     /// The options in force.
@@ -250,7 +281,7 @@ impl<T> Core<T> {
 
     /// Looks at the clock.
     pub fn tick(&mut self, now: Now) {
-        if self.phase == Phase::Closed {
+        if matches!(self.phase, Phase::Closed | Phase::Away) {
             return;
         }
         if self.login_deadline.is_some_and(|deadline| now.mono >= deadline) {
@@ -265,7 +296,7 @@ impl<T> Core<T> {
 
     /// The transport ended.
     pub fn lost(&mut self, reason: &str) {
-        if self.phase != Phase::Closed {
+        if !matches!(self.phase, Phase::Closed | Phase::Away) {
             self.end(self.closed(reason));
         }
     }
@@ -278,9 +309,21 @@ impl<T> Core<T> {
         self.end(Error::Protocol { uri: Arc::clone(&self.name), reason });
     }
 
-    /// Nothing comes after this: everybody who waits is told.
+    /// The transport is of no use any more: another one is wanted, or nothing comes after this.
     fn end(&mut self, error: Error) {
+        if self.recovery.is_some() && !matches!(self.phase, Phase::Closing | Phase::Closed) {
+            return self.suspend(error);
+        }
+        self.finish(error);
+    }
+
+    /// Nothing comes after this: everybody who waits is told.
+    fn finish(&mut self, error: Error) {
         self.phase = Phase::Closed;
+        let limbo = self.recovery.take().map(Recovery::waiting).unwrap_or_default();
+        for token in limbo {
+            self.events.push_back(Event::Answered { token, result: Err(error.clone()) });
+        }
         self.login_deadline = None;
         for token in self.pending.drain() {
             self.events.push_back(Event::Answered { token, result: Err(error.clone()) });
@@ -302,9 +345,14 @@ impl<T> Core<T> {
             password: text(&self.options.password),
             manageable: true,
             client_master: true,
+            fault_tolerant: self.recovery.is_some(),
+            failover_reconnect: self.recovery.as_ref().is_some_and(|recovery| recovery.was_open),
             ..ConnectionInfo::default()
         };
         self.phase = Phase::Login;
+        if self.recovery.is_some() {
+            self.tell(ConnectionControl { fault_tolerant: true, ..ConnectionControl::default() });
+        }
         self.request(info, What::Login, None);
     }
 
@@ -390,6 +438,8 @@ macro_rules! numbered {
 }
 
 numbered!(
+    ConnectionControl,
+    ConsumerControl,
     ConnectionInfo,
     ConsumerInfo,
     DestinationInfo,

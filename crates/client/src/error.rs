@@ -70,6 +70,32 @@ pub enum Error {
         /// Why.
         reason: Arc<str>,
     },
+    /// None of several brokers could be used; the texts say which were tried, and why each failed.
+    #[error("no broker for: {what}; gave up after {after:?}. Tried {tried}")]
+    NoBroker {
+        /// What was wanted.
+        what: Arc<str>,
+        /// How long it waited.
+        after: Duration,
+        /// Each URI and its failure.
+        tried: Arc<str>,
+    },
+    /// A transaction was lost together with its broker: none of it took effect.
+    #[error("{uri} has rolled back the transaction: {reason}")]
+    RolledBack {
+        /// The broker that was asked.
+        uri: Arc<str>,
+        /// Why.
+        reason: String,
+    },
+    /// The connection was lost while a commit was under way, and the next broker cannot tell how it ended.
+    #[error(
+        "the transaction is in doubt: the connection was lost during its commit, and {uri} does not know how it ended"
+    )]
+    InDoubt {
+        /// The broker that was asked.
+        uri: Arc<str>,
+    },
     /// The broker sent what is no OpenWire, or what makes no sense at that moment.
     #[error("{uri} broke the protocol: {reason}")]
     Protocol {
@@ -110,7 +136,12 @@ impl Error {
             Self::Uri(_) | Self::Unsupported { .. } | Self::Encode { .. } | Self::Usage(_) => {
                 ErrorKind::Caller
             }
-            Self::Connect { .. } | Self::Timeout { .. } | Self::Closed { .. } => ErrorKind::Resource,
+            Self::Connect { .. }
+            | Self::Timeout { .. }
+            | Self::Closed { .. }
+            | Self::NoBroker { .. }
+            | Self::RolledBack { .. }
+            | Self::InDoubt { .. } => ErrorKind::Resource,
             Self::Refused { class, .. } | Self::Asynchronous { class, .. } => match known(class) {
                 Some(ExceptionClass::ResourceAllocation) => ErrorKind::Resource,
                 _ => ErrorKind::Peer,
@@ -119,10 +150,25 @@ impl Error {
         }
     }
 
+    /// Whether a broker said no to who we are, so that asking again is of no use.
+    #[cfg(feature = "net")]
+    pub(crate) fn is_final(&self) -> bool {
+        let class = match self {
+            Self::Refused { class, .. } => known(class),
+            _ => None,
+        };
+        use ExceptionClass::{InvalidClientId, JmsSecurity, Security};
+        matches!(class, Some(InvalidClientId | JmsSecurity | Security))
+    }
+
     /// The Java class behind a refusal.
     pub fn class(&self) -> Option<&str> {
         match self {
             Self::Refused { class, .. } | Self::Asynchronous { class, .. } => Some(class),
+            // What Java's clients raise.
+            Self::RolledBack { .. } | Self::InDoubt { .. } => {
+                Some(ExceptionClass::TransactionRolledBack.name())
+            }
             _ => None,
         }
     }

@@ -1,10 +1,12 @@
 //! An OpenWire client for FerroMQ and any ActiveMQ.
 //!
-//! It comes in two layers. [`Core`] is the planner: orders of the application and bytes of the broker go in, bytes
-//! and events come out; it does no IO and reads no clock. The feature `net` adds the asynchronous client on tokio:
+//! It comes in layers. [`Core`] is the connection: orders of the application and bytes of the broker go in, bytes
+//! and events come out; [`Planner`] decides which of several brokers to try, and when (`failover:(uri,uri,…)`). Both do
+//! no IO and read no clock. The feature `net` adds the asynchronous client on tokio:
 //! a `Connection` with producers, consumers, transactions, browsers and requests.
 //!
-//! It is not a broker, and it does not reconnect yet: a lost connection is an error to everybody who uses it.
+//! It is not a broker. With a plain `tcp://` a lost connection is an error to everybody who uses it; with `failover:`
+//! another broker takes its place, and nobody notices but by the time it takes.
 //!
 //! Invariant: without `net` no runtime is pulled in.
 //! Invariant: everything is bounded: requests under way, bytes to be written, messages of a consumer.
@@ -21,6 +23,7 @@
 
 mod core;
 mod error;
+mod failover;
 mod link;
 mod message;
 #[cfg(feature = "net")]
@@ -29,6 +32,7 @@ mod settings;
 
 pub use self::core::{AckMode, ConsumerKey, ConsumerSpec, Core, Event, ProducerKey, SessionKey};
 pub use error::{Error, ErrorKind, Result};
+pub use failover::{Action, Address, Attempt, FailoverPolicy, Planner};
 pub use ferromq_model::{Instant, Now, WallTime};
 pub use ferromq_openwire::{Body, Destination, Message, MessageId, PrimitiveMap, Value, WireStr};
 pub use message::{Delivery, IntoValue, Outgoing};

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use ferromq_model::Instant;
 use ferromq_openwire::{
     Command, Error as WireError, Framer, KeepAlive, KeepAliveInfo, Limits, WireFormat, WireFormatOptions,
+    WireStr,
 };
 
 /// The state of one transport.
@@ -21,6 +22,12 @@ pub(crate) struct Link {
     /// Bytes of `out` that the transport has taken already.
     taken: usize,
     monitor: Option<Monitor>,
+    /// No transport: what is pushed goes nowhere.
+    severed: bool,
+    /// What the peer calls its make.
+    provider: Option<WireStr>,
+    /// What the peer calls itself.
+    broker: Option<WireStr>,
 }
 
 /// When to say, and expect, a sign of life (OpenWire keep-alive).
@@ -48,7 +55,40 @@ impl Link {
         let mut out = Vec::with_capacity(1024);
         format.encode(&Command::from(options.to_info()?), &mut out)?;
         let framer = Framer::new(limits.greeting_bytes);
-        Ok(Self { options, format, framer, greeted: false, out, taken: 0, monitor: None })
+        Ok(Self {
+            options,
+            format,
+            framer,
+            greeted: false,
+            out,
+            taken: 0,
+            monitor: None,
+            severed: false,
+            provider: None,
+            broker: None,
+        })
+    }
+
+    /// Stands where a lost link was, until another takes its place.
+    pub fn severed() -> Self {
+        let format = WireFormat::new(Limits::default());
+        Self {
+            options: WireFormatOptions::default(),
+            framer: format.framer(),
+            format,
+            greeted: false,
+            out: Vec::new(),
+            taken: 0,
+            monitor: None,
+            severed: true,
+            provider: None,
+            broker: None,
+        }
+    }
+
+    /// Whether the peer introduced itself by that name (`ProviderName`).
+    pub fn is_provided_by(&self, name: &str) -> bool {
+        self.provider.as_ref().is_some_and(|provider| provider.to_str() == name)
     }
 
     /// Where the transport appends what it reads.
@@ -71,15 +111,24 @@ impl Link {
             Command::WireFormatInfo(info) if !self.greeted => {
                 let agreed = self.format.renegotiate(&self.options, info)?;
                 let periods = agreed.keep_alive;
+                let theirs = WireFormatOptions::from_info(info, &Limits::default());
+                self.provider = theirs.ok().and_then(|theirs| theirs.provider_name);
                 let limit = self.format.max_frame_size();
                 self.framer.set_limit(limit);
                 self.greeted = true;
                 self.monitor = periods.is_enabled().then(|| Monitor::new(periods, now));
             }
+            // It may come before anybody logs in.
+            Command::BrokerInfo(info) if self.greeted => self.broker.clone_from(&info.broker_name),
             _ if !self.greeted => return Err(WireError::BadMagic),
             _ => {}
         }
         Ok(Some(command))
+    }
+
+    /// The name under which the broker introduced itself.
+    pub fn broker_name(&self) -> Option<&WireStr> {
+        self.broker.as_ref()
     }
 
     /// Whether commands may be sent.
@@ -89,6 +138,9 @@ impl Link {
 
     /// Puts a command behind what waits to be written. After an error nothing has changed.
     pub fn push(&mut self, command: &Command) -> Result<(), WireError> {
+        if self.severed {
+            return Ok(());
+        }
         self.format.encode(command, &mut self.out)
     }
 

@@ -4,9 +4,11 @@
 mod clock;
 mod connection;
 mod consumer;
+mod dial;
 mod driver;
 mod mailbox;
 mod order;
+mod outage;
 mod producer;
 mod requester;
 mod session;

@@ -1,11 +1,13 @@
 //! How to connect: the options of ActiveMQ's URIs, and what the application adds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ferromq_openwire::{Limits, WireFormatOptions, WireStr};
 use ferromq_uri::{ConnectUri, Endpoint, Options, Protocol, Target, Uri};
 
 use crate::error::{Error, Result};
+use crate::failover::{Address, FailoverPolicy};
 
 /// How many messages a broker may send ahead of their acknowledgement, by kind of consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,28 +94,52 @@ pub struct ConnectOptions {
     pub max_in_flight: usize,
     /// Whether the socket sends small packets at once.
     pub tcp_no_delay: bool,
+    /// How to go on when a broker is lost; without it a lost connection is an error to everybody who uses it.
+    pub failover: Option<FailoverPolicy>,
 }
 
 impl ConnectOptions {
-    /// Reads the URI of one broker with its options.
+    /// Reads the URI of a broker, or of several as `failover:(uri,uri,…)`, with its options.
     ///
     /// # Errors
     /// The first mistake in the URI, or a scheme that this client does not speak.
     pub fn parse(text: &str) -> Result<Self> {
         let uri = Uri::parse(text)?;
-        if matches!(uri.target, Target::Group(_)) {
+        match uri.target {
+            Target::Group(_) => Self::of_many(&uri),
+            _ => Self::of_one(&uri),
+        }
+    }
+
+    /// `failover:(…)`: the policy, and in place of an address the first broker's.
+    fn of_many(uri: &Uri) -> Result<Self> {
+        if uri.scheme.name() != "failover" {
             return Err(Error::Unsupported {
-                uri: text.to_owned(),
-                what: "reconnecting is not supported yet; write one address, such as tcp://host:61616",
+                uri: uri.to_string(),
+                what: "of the URIs of several brokers only failover:(uri,uri,…) is supported",
             });
         }
+        let (policy, connection) = FailoverPolicy::read(uri)?;
+        let first_broker = policy.brokers.first().cloned();
+        let names: Vec<&str> = policy.brokers.iter().map(|broker| &*broker.uri).collect();
+        let name = format!("failover:({})", names.join(","));
+        let Some(broker) = first_broker else { return Err(Error::Usage("a failover URI needs a broker")) };
+        let mut options = Self::new(name, broker.endpoint);
+        options.connect_timeout = broker.connect_timeout;
+        options.set_connection(&connection).map_err(first)?;
+        options.failover = Some(policy);
+        Ok(options)
+    }
+
+    /// One broker with its options.
+    pub(crate) fn of_one(uri: &Uri) -> Result<Self> {
         if uri.scheme.is_tls() || uri.scheme.protocol() != Some(Protocol::OpenWire) {
             return Err(Error::Unsupported {
-                uri: text.to_owned(),
+                uri: uri.to_string(),
                 what: "only tcp:// and nio:// are supported",
             });
         }
-        let parsed = ConnectUri::from_uri(&uri).map_err(first)?;
+        let parsed = ConnectUri::from_uri(uri).map_err(first)?;
         let mut options = Self::new(format!("{}://{}", uri.scheme, parsed.endpoint), parsed.endpoint);
         let given = parsed.options;
         options.set_wire_format(&given.wire_format);
@@ -151,6 +177,19 @@ impl ConnectOptions {
             compress: false,
             max_in_flight: 4096,
             tcp_no_delay: true,
+            failover: None,
+        }
+    }
+
+    /// Where and how to connect, without what belongs to the connection above.
+    pub(crate) fn address(&self) -> Address {
+        Address {
+            uri: Arc::from(self.uri.as_str()),
+            endpoint: self.endpoint.clone(),
+            wire_format: self.wire_format.clone(),
+            limits: self.limits.clone(),
+            connect_timeout: self.connect_timeout,
+            tcp_no_delay: self.tcp_no_delay,
         }
     }
 
@@ -268,7 +307,7 @@ const JAVA_ONLY: &[&str] = &[
     "xaAckMode",
 ];
 
-fn first(errors: Vec<ferromq_uri::UriError>) -> Error {
+pub(crate) fn first(errors: Vec<ferromq_uri::UriError>) -> Error {
     match errors.into_iter().next() {
         Some(error) => Error::Uri(error),
         None => Error::Usage("the URI of the broker is wrong"),
@@ -310,7 +349,10 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_said() {
         for (uri, part) in [
-            ("failover:(tcp://a:1,tcp://b:2)", "reconnecting is not supported"),
+            ("static:(tcp://a:1,tcp://b:2)", "only failover:"),
+            ("failover:(tcp://a:1,ssl://b:2)", "only tcp://"),
+            ("failover:(tcp://a:1?jms.useAsyncSend=true)", "behind the brackets"),
+            ("failover:(tcp://a:1)?randomise=true", "randomize"),
             ("ssl://a:1", "only tcp://"),
             ("tcp://a:1?jms.useAsyncSendd=true", "useAsyncSend"),
             ("tcp://a:1?jms.producerWindowSize=many", "a number"),

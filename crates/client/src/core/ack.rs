@@ -49,7 +49,10 @@ impl<T> Core<T> {
                 let ack = state
                     .ack(AckType::Individual, at, at)
                     .map(|ack| MessageAck { first_message_id: None, ..ack });
-                state.entries.remove(at);
+                let topic = state.is_topic().then_some(consumer.0);
+                if let (Some(entry), Some(recovery)) = (state.entries.remove(at), &mut self.recovery) {
+                    recovery.acknowledged(topic, &entry);
+                }
                 state.handed -= 1;
                 if at < state.extended {
                     state.extended -= 1;
@@ -92,18 +95,25 @@ impl<T> Core<T> {
 
     fn acknowledge_first(&mut self, key: i64, count: usize, transaction: Option<&TransactionId>, keep: bool) {
         let Some(state) = self.consumers.get_mut(&key) else { return };
-        let ack = count.checked_sub(1).and_then(|last| state.ack(AckType::Standard, 0, last));
-        let Some(ack) = ack else { return };
+        let Some(last) = count.checked_sub(1) else { return };
+        // Others may lie between those that were brought again.
+        let (each, all) = match std::mem::take(&mut state.scattered) {
+            true => ((0..count).filter_map(|at| state.ack(AckType::Individual, at, at)).collect(), None),
+            false => (Vec::new(), state.ack(AckType::Standard, 0, last)),
+        };
+        let topic = state.is_topic().then_some(key);
         let taken = state.entries.drain(..count);
-        if keep {
-            state.committing.extend(taken);
-        } else {
-            drop(taken);
+        match (&mut self.recovery, keep) {
+            (_, true) => state.committing.extend(taken),
+            (Some(recovery), false) => taken.for_each(|entry| recovery.acknowledged(topic, &entry)),
+            (None, false) => drop(taken),
         }
         state.handed -= count;
         state.extended = state.extended.saturating_sub(count);
         state.ack_due = None;
-        self.tell(MessageAck { transaction_id: transaction.cloned(), ..ack });
+        for ack in each.into_iter().chain(all) {
+            self.tell(MessageAck { transaction_id: transaction.cloned(), ..ack });
+        }
     }
 
     /// Tells the broker that messages were delivered, so that it sends more while they wait to be acknowledged.

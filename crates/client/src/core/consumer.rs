@@ -147,8 +147,15 @@ pub(super) struct Consumer {
     pub session: i64,
     pub mode: AckMode,
     pub destination: Destination,
+    pub spec: ConsumerSpec,
     pub window: u32,
     pub browser: bool,
+    /// A message was asked for, with that much time, and none came yet.
+    pub pulling: Option<i64>,
+    /// Taken by the application in an open transaction, and not yet brought again by another broker.
+    pub expected: Vec<MessageId>,
+    /// Messages that were brought again may lie between others.
+    pub scattered: bool,
     /// In the order in which they came; the first `handed` of them the application has.
     pub entries: VecDeque<Entry>,
     pub handed: usize,
@@ -170,6 +177,10 @@ pub(super) struct Consumer {
 pub(super) const LAZY_ACK: Duration = Duration::from_millis(300);
 
 impl Consumer {
+    pub fn is_topic(&self) -> bool {
+        matches!(self.destination.kind, DestinationKind::Topic | DestinationKind::TempTopic)
+    }
+
     pub fn deadline(&self) -> Option<Instant> {
         [self.paused_until, self.ack_due].into_iter().flatten().min()
     }

@@ -34,15 +34,19 @@ impl<T> Core<T> {
                 // It has no text that could be too long.
                 let _ = self.link.push(&answer.into());
             }
-            Command::BrokerInfo(info) => self.broker_name = info.broker_name,
             Command::ConnectionError(error) => {
                 let (class, message) = words(error.exception.as_deref());
+                if self.is_away() {
+                    // A broker that does not serve says so before it closes.
+                    return self.lost(&format!("{message} ({class})"));
+                }
                 let uri = Arc::clone(&self.name);
                 self.events.push_back(Event::Failed(Error::Asynchronous { uri, class, message }));
             }
             Command::ConsumerControl(control) => self.controlled(control),
+            Command::ConnectionControl(control) => self.events.push_back(Event::Advised(Box::new(control))),
             Command::ShutdownInfo(_) => self.lost("the broker is stopping"),
-            // News of other brokers are for a client that reconnects; the rest is for brokers.
+            // The rest is for brokers.
             _ => {}
         }
     }
@@ -59,16 +63,16 @@ impl<T> Core<T> {
         };
         match &what {
             What::Login => match result {
-                Ok(()) => {
-                    self.phase = Phase::Open;
-                    self.login_deadline = None;
-                    self.events.push_back(Event::Opened);
-                }
+                Ok(()) => self.logged_in(),
                 Err(error) => self.end(error),
             },
             What::Consumer { key, .. } => {
-                if result.is_err() {
+                if let Err(error) = &result {
                     self.consumers.remove(key);
+                    if token.is_none() {
+                        let (consumer, error) = (ConsumerKey(*key), error.clone());
+                        self.events.push_back(Event::ConsumerClosed { consumer, error });
+                    }
                 }
                 self.answer(token, result);
             }
@@ -78,7 +82,10 @@ impl<T> Core<T> {
                 }
                 self.answer(token, result);
             }
-            What::Commit { session } => {
+            What::Commit { session, redo: Some(redo) } if redo.repeated => {
+                self.answered_again(*session, redo, token, result);
+            }
+            What::Commit { session, .. } => {
                 self.committed(*session, &result, now);
                 self.answer(token, result);
             }
@@ -93,12 +100,14 @@ impl<T> Core<T> {
                 (None, Ok(())) => {}
             },
         }
+        self.restored_if_all_is_answered();
     }
 
     fn dispatched(&mut self, dispatch: MessageDispatch, now: Now) {
         let key = dispatch.consumer_id.as_ref().map_or(0, |id| id.value);
         // What was on its way to a consumer that is closed stays with the broker.
         let Some(consumer) = self.consumers.get_mut(&key) else { return };
+        consumer.pulling = None;
         let Some(message) = dispatch.message else {
             self.events.push_back(Event::Drained { consumer: ConsumerKey(key) });
             return;
@@ -131,6 +140,8 @@ impl<T> Core<T> {
             };
             return self.tell(ack);
         }
+        let Some(entry) = self.screen(key, entry, now) else { return };
+        let Some(consumer) = self.consumers.get_mut(&key) else { return };
         let delivery = entry.delivery();
         consumer.entries.push_back(entry);
         self.events.push_back(Event::Delivered { consumer: ConsumerKey(key), delivery });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ferromq_model::Now;
 use ferromq_openwire::{
     ConsumerId, Destination, DestinationInfo, DestinationKind, Message, MessageId, MessagePull, ObjectId,
-    ProducerId, ProducerInfo, RemoveInfo, RemoveSubscriptionInfo, SessionId, SessionInfo, WireStr,
+    ProducerId, RemoveInfo, RemoveSubscriptionInfo, SessionId, SessionInfo, WireStr,
 };
 
 use super::consumer::{Consumer, ConsumerSpec};
@@ -27,13 +27,15 @@ impl<T> Core<T> {
         let key = self.next_key();
         let id = SessionId::new(self.connection_id.clone(), key);
         self.tell(SessionInfo { session_id: Some(id.clone()), ..SessionInfo::default() });
-        self.sessions.insert(key, Session { id, mode, transaction: None, broken: None });
+        self.sessions.insert(key, Session::new(id, mode));
         Some(SessionKey(key))
     }
 
     /// Closes a session with its producers and consumers; an open transaction is rolled back.
     pub fn close_session(&mut self, session: SessionKey, now: Now) {
         if self.phase != Phase::Open {
+            // Nothing is told to anybody, and nothing will be restored.
+            self.forget_session(session.0);
             return;
         }
         for key in self.consumers_of(session.0) {
@@ -72,12 +74,6 @@ impl<T> Core<T> {
             return ProducerKey(key);
         };
         let id = ProducerId::new(&owner.id, key);
-        let info = ProducerInfo {
-            producer_id: Some(id.clone()),
-            destination: destination.clone(),
-            window_size: i32::try_from(window).unwrap_or(i32::MAX),
-            ..ProducerInfo::default()
-        };
         let producer = Producer {
             id,
             session: session.0,
@@ -86,6 +82,7 @@ impl<T> Core<T> {
             window,
             charged: VecDeque::new(),
         };
+        let info = producer.info();
         self.producers.insert(key, producer);
         self.request(info, What::Producer { key, destination }, token);
         ProducerKey(key)
@@ -122,6 +119,7 @@ impl<T> Core<T> {
             return self.refuse(token, Error::Usage("an anonymous producer needs a destination"));
         };
         let charge = (!respond && state.window > 0).then(|| Self::charge(&message));
+        let kept = self.recovery.is_some().then(|| Arc::clone(&message));
         match self.link.push(&message.into()) {
             Err(source) => {
                 let error = Error::Encode { destination: destination.to_string(), source };
@@ -140,8 +138,11 @@ impl<T> Core<T> {
                     state.charged.push_back(bytes);
                 }
                 match respond {
-                    true => self.pending.insert(number, What::Send(destination), token),
-                    false => self.answer(token, Ok(())),
+                    true => self.pending.insert(number, What::Send(destination, kept), token),
+                    false => {
+                        self.remember_one_way(session, kept);
+                        self.answer(token, Ok(()));
+                    }
                 }
             }
         }
@@ -176,8 +177,12 @@ impl<T> Core<T> {
             session: session.0,
             mode,
             destination: spec.destination.clone(),
+            spec: spec.clone(),
             window,
             browser: spec.browser,
+            pulling: None,
+            expected: Vec::new(),
+            scattered: false,
             entries: VecDeque::new(),
             handed: 0,
             extended: 0,
@@ -200,7 +205,8 @@ impl<T> Core<T> {
 
     /// Asks for one message: waits so many ms, 0 for ever, -1 not at all (OpenWire `MessagePull`).
     pub fn pull(&mut self, consumer: ConsumerKey, timeout_ms: i64) {
-        let Some(state) = self.consumers.get(&consumer.0) else { return };
+        let Some(state) = self.consumers.get_mut(&consumer.0) else { return };
+        state.pulling = Some(timeout_ms);
         let pull = MessagePull {
             consumer_id: Some(state.id.clone()),
             destination: Some(state.destination.clone()),
@@ -244,6 +250,9 @@ impl<T> Core<T> {
         let destination = Destination::new(kind, format!("{}:{}", self.connection_id, self.last_temporary));
         if let Some(token) = self.ready(token) {
             let info = self.destination_info(&destination, 0);
+            if let Some(recovery) = &mut self.recovery {
+                recovery.temporaries.push(destination.clone());
+            }
             self.request(info, What::AddTemporary(destination.clone()), token);
         }
         destination
@@ -253,10 +262,13 @@ impl<T> Core<T> {
     pub fn remove_temporary(&mut self, destination: &Destination, token: Option<T>) {
         let Some(token) = self.ready(token) else { return };
         let info = self.destination_info(destination, 1);
+        if let Some(recovery) = &mut self.recovery {
+            recovery.temporaries.retain(|known| known != destination);
+        }
         self.request(info, What::RemoveTemporary(destination.clone()), token);
     }
 
-    fn destination_info(&self, destination: &Destination, operation_type: i8) -> DestinationInfo {
+    pub(super) fn destination_info(&self, destination: &Destination, operation_type: i8) -> DestinationInfo {
         DestinationInfo {
             connection_id: Some(self.id()),
             destination: Some(destination.clone()),
@@ -268,13 +280,17 @@ impl<T> Core<T> {
     /// Ends a durable subscription that has no consumer now.
     pub fn unsubscribe(&mut self, name: &str, token: Option<T>) {
         let Some(token) = self.ready(token) else { return };
-        let info = RemoveSubscriptionInfo {
+        let info = self.unsubscription(name);
+        self.request(info, What::Unsubscribe(name.to_owned()), token);
+    }
+
+    pub(super) fn unsubscription(&self, name: &str) -> RemoveSubscriptionInfo {
+        RemoveSubscriptionInfo {
             connection_id: Some(self.id()),
             subscription_name: Some(WireStr::from(name)),
             client_id: Some(self.client_id.clone()),
             ..RemoveSubscriptionInfo::default()
-        };
-        self.request(info, What::Unsubscribe(name.to_owned()), token);
+        }
     }
 
     /// Closes the connection: the broker forgets everything of it, then the transport may end.
@@ -296,9 +312,9 @@ impl<T> Core<T> {
                 self.request(RemoveInfo { last_delivered_sequence_id: -2, ..info }, What::Close, token);
             }
             Phase::Closed | Phase::Closing => self.answer(token, Ok(())),
-            Phase::Greeting | Phase::Login => {
+            Phase::Away | Phase::Greeting | Phase::Login | Phase::Restoring => {
                 self.answer(token, Ok(()));
-                self.end(self.closed("the application closed it"));
+                self.finish(self.closed("the application closed it"));
             }
         }
     }

@@ -1,23 +1,46 @@
 //! Requests that wait for their answers.
 
 use std::fmt;
+use std::sync::Arc;
 
-use ferromq_openwire::Destination;
+use ferromq_openwire::{Destination, Message, TransactionId};
 use rustc_hash::FxHashMap;
 
 /// What was asked, for errors, and for what is to be done with the answer.
 #[derive(Clone, Debug)]
 pub(super) enum What {
     Login,
-    Producer { key: i64, destination: Option<Destination> },
-    Consumer { key: i64, destination: Destination },
-    Send(Destination),
-    Commit { session: i64 },
+    Producer {
+        key: i64,
+        destination: Option<Destination>,
+    },
+    Consumer {
+        key: i64,
+        destination: Destination,
+    },
+    /// With the message, if it may have to be sent again.
+    Send(Destination, Option<Arc<Message>>),
+    Commit {
+        session: i64,
+        redo: Option<Redo>,
+    },
     Rollback,
     AddTemporary(Destination),
     RemoveTemporary(Destination),
     Unsubscribe(String),
     Close,
+}
+
+/// A commit as it has to be repeated when its answer was lost.
+#[derive(Clone, Debug)]
+pub(super) struct Redo {
+    pub id: TransactionId,
+    /// What was sent in it; nothing if that was too much to be kept.
+    pub sends: Option<Vec<Arc<Message>>>,
+    /// Whether something was acknowledged in it.
+    pub acks: bool,
+    /// Asked again of another broker.
+    pub repeated: bool,
 }
 
 impl fmt::Display for What {
@@ -28,7 +51,7 @@ impl fmt::Display for What {
                 write!(f, "open a producer for {}", super::shown(destination.as_ref()))
             }
             Self::Consumer { destination, .. } => write!(f, "open a consumer of {destination}"),
-            Self::Send(destination) => write!(f, "take a message for {destination}"),
+            Self::Send(destination, _) => write!(f, "take a message for {destination}"),
             Self::Commit { .. } => f.write_str("commit a transaction"),
             Self::Rollback => f.write_str("roll a transaction back"),
             Self::AddTemporary(destination) => write!(f, "create {destination}"),
@@ -65,8 +88,14 @@ impl<T> Pending<T> {
 
     /// Everybody who waits, oldest first.
     pub fn drain(&mut self) -> Vec<T> {
-        let mut all: Vec<_> = self.waiting.drain().collect();
-        all.sort_unstable_by_key(|(number, _)| *number);
-        all.into_iter().filter_map(|(_, (_, token))| token).collect()
+        self.drain_all().into_iter().filter_map(|(_, _, token)| token).collect()
+    }
+
+    /// Everything that waits, oldest first.
+    pub fn drain_all(&mut self) -> Vec<(i32, What, Option<T>)> {
+        let mut all: Vec<_> =
+            self.waiting.drain().map(|(number, (what, token))| (number, what, token)).collect();
+        all.sort_unstable_by_key(|(number, ..)| *number);
+        all
     }
 }

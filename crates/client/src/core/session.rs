@@ -1,13 +1,15 @@
 //! Sessions and producers as the planner keeps them, and local transactions (OpenWire `TransactionInfo`).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use ferromq_model::Now;
 use ferromq_openwire::{
-    Destination, LocalTransactionId, ProducerId, SessionId, TransactionId, TransactionInfo, TransactionType,
+    Destination, LocalTransactionId, Message, ProducerId, ProducerInfo, SessionId, TransactionId,
+    TransactionInfo, TransactionType,
 };
 
-use super::pending::What;
+use super::pending::{Redo, What};
 use super::{AckMode, Core, SessionKey};
 use crate::error::{Error, Result};
 
@@ -18,6 +20,15 @@ pub(super) struct Session {
     pub transaction: Option<TransactionId>,
     /// A message of the transaction could not be sent: it must not commit.
     pub broken: Option<Error>,
+    /// What was sent in the transaction, to be sent again to another broker; nothing if it is too much to be kept.
+    pub sends: Option<Vec<Arc<Message>>>,
+    pub send_bytes: usize,
+}
+
+impl Session {
+    pub fn new(id: SessionId, mode: AckMode) -> Self {
+        Self { id, mode, transaction: None, broken: None, sends: Some(Vec::new()), send_bytes: 0 }
+    }
 }
 
 pub(super) struct Producer {
@@ -28,6 +39,17 @@ pub(super) struct Producer {
     pub window: u32,
     /// What each one-way message took of the window, oldest first.
     pub charged: VecDeque<u32>,
+}
+
+impl Producer {
+    pub fn info(&self) -> ProducerInfo {
+        ProducerInfo {
+            producer_id: Some(self.id.clone()),
+            destination: self.destination.clone(),
+            window_size: i32::try_from(self.window).unwrap_or(i32::MAX),
+            ..ProducerInfo::default()
+        }
+    }
 }
 
 impl<T> Core<T> {
@@ -46,7 +68,7 @@ impl<T> Core<T> {
         Some(id)
     }
 
-    fn transaction_info(&self, id: &TransactionId, kind: TransactionType) -> TransactionInfo {
+    pub(super) fn transaction_info(&self, id: &TransactionId, kind: TransactionType) -> TransactionInfo {
         TransactionInfo {
             connection_id: Some(self.id()),
             transaction_id: Some(id.clone()),
@@ -66,12 +88,24 @@ impl<T> Core<T> {
             self.undo(session, None, now);
             return self.refuse(token, error);
         }
+        if let Some(error) = self.not_brought_again(session.0) {
+            self.undo(session, None, now);
+            return self.refuse(token, error);
+        }
+        let Some(state) = self.sessions.get_mut(&session.0) else { return };
         let Some(id) = state.transaction.take() else { return self.answer(token, Ok(())) };
+        let sends = state.sends.replace(Vec::new());
+        state.send_bytes = 0;
         for key in self.consumers_of(session.0) {
             self.acknowledge_handed(key, Some(&id), true);
         }
         let info = self.transaction_info(&id, TransactionType::CommitOnePhase);
-        self.request(info, What::Commit { session: session.0 }, token);
+        let acks = self
+            .consumers_of(session.0)
+            .iter()
+            .any(|key| self.consumers.get(key).is_some_and(|consumer| !consumer.committing.is_empty()));
+        let redo = self.recovery.is_some().then(|| Redo { id, sends, acks, repeated: false });
+        self.request(info, What::Commit { session: session.0, redo }, token);
         self.finish_closing(session.0);
     }
 
@@ -79,14 +113,22 @@ impl<T> Core<T> {
     pub fn rollback(&mut self, session: SessionKey, token: Option<T>, now: Now) {
         let Some(token) = self.ready(token) else { return };
         match self.sessions.get_mut(&session.0) {
-            Some(state) => state.broken = None,
+            Some(state) => {
+                state.broken = None;
+                state.sends = Some(Vec::new());
+                state.send_bytes = 0;
+            }
             None => return self.refuse(token, Error::Usage("the session is closed")),
         }
         self.undo(session, token, now);
     }
 
     fn undo(&mut self, session: SessionKey, token: Option<T>, now: Now) {
-        let transaction = self.sessions.get_mut(&session.0).and_then(|state| state.transaction.take());
+        let transaction = self.sessions.get_mut(&session.0).and_then(|state| {
+            state.sends = Some(Vec::new());
+            state.send_bytes = 0;
+            state.transaction.take()
+        });
         let consumers = self.consumers_of(session.0);
         match transaction {
             None => self.answer(token, Ok(())),
@@ -99,6 +141,10 @@ impl<T> Core<T> {
             }
         }
         for key in consumers {
+            if let Some(consumer) = self.consumers.get_mut(&key) {
+                consumer.expected.clear();
+                consumer.scattered = false;
+            }
             self.give_back(key, now);
         }
         self.finish_closing(session.0);

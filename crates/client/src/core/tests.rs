@@ -14,6 +14,7 @@ use super::*;
 use crate::message::Outgoing;
 
 mod acks;
+mod recovery;
 mod transactions;
 
 /// A broker that does what the test says.
@@ -49,7 +50,11 @@ impl Broker {
     }
 
     pub fn greet(&mut self) {
-        let ours = WireFormatOptions::default();
+        self.greet_as("ActiveMQ");
+    }
+
+    pub fn greet_as(&mut self, provider: &str) {
+        let ours = WireFormatOptions { provider_name: Some(provider.into()), ..WireFormatOptions::default() };
         let greeting = self.heard();
         let [Command::WireFormatInfo(theirs)] = &greeting[..] else { panic!("{greeting:?}") };
         let mut bytes = Vec::new();
@@ -57,6 +62,59 @@ impl Broker {
         self.format.renegotiate(&ours, theirs).unwrap();
         self.core.read_buffer().extend_from_slice(&bytes);
         self.core.received(self.now);
+    }
+
+    /// A connection over `failover:`, open for the first time.
+    pub fn failing_over(options: &str) -> Self {
+        let options =
+            ConnectOptions::parse(&format!("failover:(tcp://broker:1,tcp://other:2)?{options}")).unwrap();
+        let mut broker = Self::silent("");
+        broker.core = Core::new(options, "ID:test-1:1", broker.now).unwrap();
+        assert!(broker.core.is_away() && broker.core.is_detached());
+        broker.attach("ActiveMQ");
+        let login = broker.login();
+        assert!(!login.failover_reconnect && login.fault_tolerant);
+        broker.respond(login.command_id);
+        assert!(matches!(&broker.events()[..], [Event::Opened]));
+        broker
+    }
+
+    /// A fresh transport, greeted.
+    pub fn attach(&mut self, provider: &str) {
+        self.format = WireFormat::new(Limits::default());
+        self.framer = self.format.framer();
+        let address = self.core.options().failover.as_ref().unwrap().brokers[1].clone();
+        self.core.reattach(&address, self.now).unwrap();
+        self.greet_as(provider);
+    }
+
+    /// The two commands that begin a connection.
+    pub fn login(&mut self) -> ConnectionInfo {
+        let heard = self.heard();
+        let [Command::ConnectionControl(control), Command::ConnectionInfo(info)] = &heard[..] else {
+            panic!("{heard:?}")
+        };
+        assert!(control.fault_tolerant);
+        info.clone()
+    }
+
+    /// Another broker is there: what it hears before it has answered, after its login.
+    pub fn take_over(&mut self, provider: &str) -> Vec<Command> {
+        self.attach(provider);
+        let login = self.login();
+        assert!(login.failover_reconnect);
+        self.respond(login.command_id);
+        self.heard()
+    }
+
+    /// Answers everything that wants an answer; what is heard then.
+    pub fn answer_all(&mut self, commands: &[Command]) -> Vec<Command> {
+        for command in commands {
+            if let Some(number) = wants_answer(command) {
+                self.respond(number);
+            }
+        }
+        self.heard()
     }
 
     /// What the client has sent since.
@@ -139,6 +197,18 @@ impl Broker {
         assert!(matches!(&self.events()[..], [Event::Answered { token: 8, result: Ok(()) }]));
         producer
     }
+}
+
+fn wants_answer(command: &Command) -> Option<i32> {
+    let (number, wanted) = match command {
+        Command::ConsumerInfo(info) => (info.command_id, info.response_required),
+        Command::ProducerInfo(info) => (info.command_id, info.response_required),
+        Command::TransactionInfo(info) => (info.command_id, info.response_required),
+        Command::DestinationInfo(info) => (info.command_id, info.response_required),
+        Command::Message(message) => (message.command_id, message.response_required),
+        _ => return None,
+    };
+    wanted.then_some(number)
 }
 
 pub(super) fn number_of(command: &Command) -> i32 {

@@ -6,19 +6,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ferromq_openwire::Destination;
-use ferromq_uri::Host;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 use super::clock::{Clock, wall};
 use super::consumer::Consumer;
+use super::dial::dial;
 use super::driver::Driver;
 use super::order::{Line, Order, SessionGuard, Shared};
+use super::outage::Failover;
 use super::producer::Producer;
 use super::requester::Requester;
 use super::session::Session;
 use crate::core::{AckMode, ConsumerSpec, Core};
 use crate::error::{Error, Result};
+use crate::failover::Address;
 use crate::settings::ConnectOptions;
 
 /// Orders that may wait for the driver.
@@ -27,17 +29,18 @@ const ORDERS: usize = 128;
 /// Failures that a slow listener may leave unread.
 const FAILURES: usize = 64;
 
-/// A connection to one broker. Clones share it; it closes itself when the last handle is gone.
+/// A connection to a broker, or to one after the other. Clones share it; it closes itself when the last handle is gone.
 #[derive(Clone)]
 pub struct Connection {
     line: Line,
 }
 
 impl Connection {
-    /// Connects to the broker behind a URI such as `tcp://localhost:61616?jms.prefetchPolicy.all=10`.
+    /// Connects to the broker behind a URI such as `tcp://localhost:61616?jms.prefetchPolicy.all=10`, or to one of
+    /// those behind `failover:(tcp://a:61616,tcp://b:61616)?randomize=false`.
     ///
     /// # Errors
-    /// The URI is wrong, the broker cannot be reached or refuses, or it takes too long.
+    /// The URI is wrong, no broker can be reached or it refuses, or it takes too long.
     pub async fn connect(uri: &str) -> Result<Self> {
         Self::connect_with(ConnectOptions::parse(uri)?).await
     }
@@ -49,15 +52,11 @@ impl Connection {
     pub async fn connect_with(options: ConnectOptions) -> Result<Self> {
         let clock = Clock::new();
         let name: Arc<str> = Arc::from(options.uri.as_str());
-        let stream = tokio::time::timeout(options.connect_timeout, dial(&options)).await;
-        let stream = stream
-            .map_err(|_| Error::Timeout {
-                uri: Arc::clone(&name),
-                what: "connect".into(),
-                after: options.connect_timeout,
-            })?
-            .and_then(|stream| stream.set_nodelay(options.tcp_no_delay).map(|()| stream))
-            .map_err(|source| Error::Connect { uri: Arc::clone(&name), source: Arc::new(source) })?;
+        // Of several brokers the driver finds one.
+        let stream = match &options.failover {
+            Some(_) => None,
+            None => Some(reach(&options.address()).await?),
+        };
         let core = Core::new(options.clone(), connection_id(), clock.now())?;
         let (orders, order_queue) = mpsc::unbounded_channel();
         let (nudges, nudge_queue) = mpsc::unbounded_channel();
@@ -69,6 +68,7 @@ impl Connection {
             broker_name: OnceLock::new(),
             ended: OnceLock::new(),
             failures: broadcast::Sender::new(FAILURES),
+            outage: watch::Sender::new(None),
         });
         let driver = Driver {
             core,
@@ -82,10 +82,12 @@ impl Connection {
             wakers: Vec::new(),
             freed: 0,
             close_by: None,
+            failover: shared.options.failover.clone().map(Failover::new),
         };
         tokio::spawn(driver.run(stream));
         let line = Line { orders, nudges, shared };
-        answer.await.unwrap_or_else(|_| Err(line.shared.closed()))?;
+        let opened = async { answer.await.unwrap_or_else(|_| Err(line.shared.closed())) };
+        line.shared.bounded("a connection", opened).await?;
         Ok(Self { line })
     }
 
@@ -219,7 +221,7 @@ impl Connection {
     /// # Errors
     /// The connection was lost before.
     pub async fn close(&self) -> Result<()> {
-        self.line.ask(|reply| Order::Close { reply }).await
+        self.line.close().await
     }
 }
 
@@ -248,13 +250,14 @@ impl Failures {
     }
 }
 
-async fn dial(options: &ConnectOptions) -> std::io::Result<TcpStream> {
-    let port = options.endpoint.port_or_default();
-    match &options.endpoint.host {
-        Host::Address(address) => TcpStream::connect((*address, port)).await,
-        Host::Name(name) => TcpStream::connect((name.as_str(), port)).await,
-        _ => Err(std::io::ErrorKind::Unsupported.into()),
-    }
+async fn reach(address: &Address) -> Result<TcpStream> {
+    tokio::time::timeout(address.connect_timeout, dial(address)).await.unwrap_or_else(|_| {
+        Err(Error::Timeout {
+            uri: Arc::clone(&address.uri),
+            what: "connect".into(),
+            after: address.connect_timeout,
+        })
+    })
 }
 
 /// Unique in the world: host, process, time and chance, and a counter within the process.

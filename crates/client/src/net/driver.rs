@@ -13,7 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use super::clock::Clock;
+use super::dial::{Report, Transport, reason};
 use super::order::{ConsumerState, Nudge, Order, ProducerState, Reply, Shared};
+use super::outage::Failover;
 use crate::core::{ConsumerKey, Core, Event, ProducerKey};
 use crate::error::{Error, Result};
 
@@ -24,7 +26,7 @@ const READ_BYTES: usize = 128 << 10;
 const ORDERS_A_TURN: usize = 128;
 
 /// A driver that has nothing to wait for looks at the clock this often.
-const IDLE: Duration = Duration::from_secs(3600);
+pub(super) const IDLE: Duration = Duration::from_secs(3600);
 
 /// How long the last bytes may take at the end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -43,6 +45,8 @@ pub(super) struct Driver {
     pub freed: usize,
     /// When closing gives up.
     pub close_by: Option<TokioInstant>,
+    /// How to find another broker.
+    pub failover: Option<Failover>,
 }
 
 /// What was ready.
@@ -50,23 +54,54 @@ enum Ready {
     Read(io::Result<usize>),
     Order(Option<Order>),
     Nudge(Nudge),
+    Report(Report),
     Writable,
     Time,
 }
 
 impl Driver {
-    /// Runs until the connection is over.
-    pub async fn run(mut self, mut stream: TcpStream) {
+    /// Runs until the connection is over: with one transport, or with one after the other.
+    pub async fn run(mut self, stream: Option<TcpStream>) {
+        if let Some(stream) = stream {
+            return self.serve(stream).await;
+        }
+        self.begin_search();
+        while let Some(transport) = self.find_transport().await {
+            let Transport { address, stream, link } = *transport;
+            self.core.attach(link, &address, self.clock.now());
+            if let Some(failover) = &mut self.failover {
+                failover.current = Some(Arc::clone(&address.uri));
+            }
+            self.serve(stream).await;
+        }
+    }
+
+    fn begin_search(&mut self) {
+        let now = self.clock.now().mono;
+        if let Some(failover) = &mut self.failover {
+            failover.planner.start(now);
+            failover.went_away(&self.shared);
+        }
+    }
+
+    /// Runs until the transport is of no use any more.
+    async fn serve(&mut self, mut stream: TcpStream) {
         let (mut reader, mut writer) = stream.split();
         let sleep = sleep_until(TokioInstant::now());
         tokio::pin!(sleep);
-        while !self.core.is_closed() {
+        while !self.core.is_closed() && !self.core.is_detached() {
             let wake_at = self.wake_at();
             if sleep.deadline() != wake_at {
                 sleep.as_mut().reset(wake_at);
             }
-            let takes_orders = self.close_by.is_none() && !self.core.is_congested();
+            let takes_orders = self.takes_orders();
             let unwritten = !self.core.output().is_empty();
+            let reports = async {
+                match &mut self.failover {
+                    Some(failover) => failover.report_queue.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             let buffer = self.core.read_buffer();
             buffer.reserve(READ_BYTES);
             let ready = tokio::select! {
@@ -74,6 +109,7 @@ impl Driver {
                 read = reader.read_buf(buffer) => Ready::Read(read),
                 Some(nudge) = self.nudges.recv() => Ready::Nudge(nudge),
                 order = self.orders.recv(), if takes_orders => Ready::Order(order),
+                Some(report) = reports => Ready::Report(report),
                 _ = writer.writable(), if unwritten => Ready::Writable,
                 () = &mut sleep => Ready::Time,
             };
@@ -81,6 +117,7 @@ impl Driver {
             if let Err(error) = self.write(&writer) {
                 self.core.lost(&error.to_string());
             }
+            self.plan();
             if self.settle() {
                 // Who was woken runs first: its acknowledgements then go out together.
                 tokio::task::yield_now().await;
@@ -92,8 +129,25 @@ impl Driver {
     }
 
     fn wake_at(&self) -> TokioInstant {
-        let core = self.core.next_deadline().map(|at| self.clock.deadline(at));
-        [core, self.close_by].into_iter().flatten().min().unwrap_or_else(|| TokioInstant::now() + IDLE)
+        let mut next = self.core.next_deadline();
+        if let Some(failover) = &self.failover {
+            if failover.holds_orders() && self.takes_orders() {
+                return TokioInstant::now();
+            }
+            next = [next, failover.planner.next_deadline()].into_iter().flatten().min();
+        }
+        let next = next.map(|at| self.clock.deadline(at));
+        [next, self.close_by].into_iter().flatten().min().unwrap_or_else(|| TokioInstant::now() + IDLE)
+    }
+
+    fn takes_orders(&self) -> bool {
+        self.close_by.is_none() && !self.core.is_away() && !self.core.is_congested()
+    }
+
+    /// What was ordered first, without waiting.
+    fn next_order(&mut self) -> Option<Order> {
+        let held = self.failover.as_mut().and_then(Failover::next_held);
+        held.or_else(|| self.orders.try_recv().ok())
     }
 
     fn apply(&mut self, ready: Ready) {
@@ -109,6 +163,7 @@ impl Driver {
                 self.close(None);
             }
             Ready::Nudge(nudge) => self.nudge(nudge, now),
+            Ready::Report(report) => self.reported(report),
             Ready::Writable => {}
             Ready::Time => {
                 if self.close_by.is_some_and(|by| by <= TokioInstant::now()) {
@@ -118,10 +173,10 @@ impl Driver {
         }
         self.take_nudges(now);
         for _ in 0..ORDERS_A_TURN {
-            if self.close_by.is_some() || self.core.is_congested() {
+            if !self.takes_orders() {
                 break;
             }
-            let Ok(order) = self.orders.try_recv() else { break };
+            let Some(order) = self.next_order() else { break };
             self.order(order, now);
         }
         self.shared.room.add_permits(std::mem::take(&mut self.freed));
@@ -130,7 +185,7 @@ impl Driver {
         }
     }
 
-    fn take_nudges(&mut self, now: Now) {
+    pub(super) fn take_nudges(&mut self, now: Now) {
         while let Ok(nudge) = self.nudges.try_recv() {
             self.nudge(nudge, now);
         }
@@ -217,20 +272,14 @@ impl Driver {
 
     /// Writes as much as the socket takes, without waiting.
     fn write(&mut self, writer: &tokio::net::tcp::WriteHalf<'_>) -> io::Result<()> {
-        while !self.core.output().is_empty() {
-            match writer.try_write(self.core.output()) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(bytes) => self.core.written(bytes),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        let mut taken = 0;
+        let result = write(writer.as_ref(), self.core.output(), &mut taken);
+        self.core.written(taken);
+        result
     }
 
     /// Hands out what the planner found; true if somebody was woken.
-    fn settle(&mut self) -> bool {
+    pub(super) fn settle(&mut self) -> bool {
         while let Some(event) = self.core.next_event() {
             self.event(event);
         }
@@ -280,7 +329,7 @@ impl Driver {
                 if let Some(name) = self.core.broker_name() {
                     let _ = self.shared.broker_name.set(name.to_string());
                 }
-                tracing::info!(uri = %self.shared.name, "Successfully connected to {}", self.shared.name);
+                self.opened();
                 if let Some(opened) = self.opened.take() {
                     let _ = opened.send(Ok(()));
                 }
@@ -289,8 +338,48 @@ impl Driver {
                 tracing::warn!(uri = %self.shared.name, %error, "the broker reported a failure");
                 let _ = self.shared.failures.send(error);
             }
+            Event::Suspended(error) => self.suspended(&error),
+            Event::Advised(control) => {
+                if let Some(failover) = &mut self.failover {
+                    failover.planner.advised(&control);
+                }
+            }
             Event::Closed(error) => self.ended(error),
         }
+    }
+
+    fn opened(&mut self) {
+        let Some(failover) = &mut self.failover else {
+            return tracing::info!(uri = %self.shared.name, "Successfully connected to {}", self.shared.name);
+        };
+        let uri = failover.current.clone().unwrap_or_else(|| Arc::clone(&self.shared.name));
+        match std::mem::replace(&mut failover.was_open, true) {
+            false => tracing::info!(%uri, "Successfully connected to {uri}"),
+            true => tracing::info!(%uri, "Successfully reconnected to {uri}"),
+        }
+        failover.planner.established(self.clock.now().mono);
+        failover.is_back(&self.shared);
+        failover.is_up = true;
+    }
+
+    /// What the application took counts before the rest is forgotten.
+    fn suspended(&mut self, error: &Error) {
+        let now = self.clock.now();
+        for (key, consumer) in &self.consumers {
+            self.core.consumed(*key, consumer.mailbox.interrupt(), now);
+        }
+        let Some(failover) = &mut self.failover else { return };
+        let uri = failover.current.take().unwrap_or_else(|| Arc::clone(&self.shared.name));
+        if std::mem::take(&mut failover.is_up) {
+            if !std::mem::take(&mut failover.leaves) {
+                tracing::warn!(%uri, %error, "Transport ({uri}) failed, attempting to automatically reconnect");
+            }
+            failover.went_away(&self.shared);
+        } else if !failover.was_open && error.is_final() {
+            // Another try would be refused as well.
+            return self.core.give_up(error.clone());
+        }
+        failover.planner.lost(&reason(error), now.mono);
     }
 
     fn ended(&mut self, error: Error) {
@@ -310,4 +399,21 @@ impl Driver {
             let _ = opened.send(Err(error));
         }
     }
+}
+
+/// Writes as much as the socket takes, without waiting; `taken` says how much that was.
+pub(super) fn write(stream: &TcpStream, mut bytes: &[u8], taken: &mut usize) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match stream.try_write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                *taken += count;
+                bytes = bytes.get(count..).unwrap_or_default();
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

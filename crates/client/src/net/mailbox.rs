@@ -98,6 +98,15 @@ impl Mailbox {
         std::mem::take(&mut state.taken)
     }
 
+    /// The messages that wait will come again; how many were taken since the last [`Mailbox::settle`].
+    pub fn interrupt(&self) -> usize {
+        let mut state = self.lock();
+        state.waiting.clear();
+        state.paused = false;
+        state.told = false;
+        std::mem::take(&mut state.taken)
+    }
+
     /// Marks a pull as under way, unless one is or a message waits; true if it is to be sent.
     pub fn begin_pull(&self) -> bool {
         let mut state = self.lock();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use ferromq_openwire::{Destination, Message};
-use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 use super::mailbox::Mailbox;
 use crate::core::{AckMode, ConsumerKey, ConsumerSpec, ProducerKey, SessionKey};
@@ -39,8 +39,40 @@ impl Order {
     pub fn needs_room(&self) -> bool {
         !matches!(
             self,
-            Self::CloseConsumer(_) | Self::CloseProducer(_) | Self::CloseSession(_) | Self::DropTemporary(_)
+            Self::CloseConsumer(_)
+                | Self::CloseProducer(_)
+                | Self::CloseSession(_)
+                | Self::DropTemporary(_)
+                | Self::Close { .. }
         )
+    }
+
+    /// Whether it may be answered with an error when there was no broker for too long. Whatever ends or
+    /// acknowledges something waits for as long as it takes.
+    pub fn may_expire(&self) -> bool {
+        matches!(
+            self,
+            Self::Send { .. }
+                | Self::OpenProducer { .. }
+                | Self::OpenConsumer { .. }
+                | Self::AddTemporary { .. }
+                | Self::Unsubscribe { .. }
+        )
+    }
+
+    /// Answers it.
+    pub fn refuse(self, error: &Error) {
+        let reply = match self {
+            Self::Send { reply, .. } => reply,
+            Self::OpenProducer { reply, .. }
+            | Self::OpenConsumer { reply, .. }
+            | Self::AddTemporary { reply, .. }
+            | Self::Unsubscribe { reply, .. } => Some(reply),
+            _ => None,
+        };
+        if let Some(reply) = reply {
+            let _ = reply.send(Err(error.clone()));
+        }
     }
 }
 
@@ -85,6 +117,8 @@ pub(super) struct Shared {
     /// Why the connection ended.
     pub ended: OnceLock<Error>,
     pub failures: broadcast::Sender<Error>,
+    /// While there is no broker: which were tried, and why each failed.
+    pub outage: watch::Sender<Option<Arc<str>>>,
 }
 
 impl Line {
@@ -93,7 +127,10 @@ impl Line {
         // Room is the rule: then there is no future to be set up.
         let place = match self.shared.room.try_acquire() {
             Ok(place) => place,
-            Err(_) => self.shared.room.acquire().await.map_err(|_| self.shared.closed())?,
+            Err(_) => {
+                let place = async { self.shared.room.acquire().await.map_err(|_| self.shared.closed()) };
+                self.shared.bounded("an order that waits for one", place).await?
+            }
         };
         place.forget();
         self.orders.send(order).map_err(|_| self.shared.closed())
@@ -108,6 +145,13 @@ impl Line {
     pub async fn ask(&self, make: impl FnOnce(Reply) -> Order) -> Result<()> {
         let (reply, answer) = oneshot::channel();
         self.order(make(reply)).await?;
+        answer.await.unwrap_or_else(|_| Err(self.shared.closed()))
+    }
+
+    /// Closes the connection, with a broker or without.
+    pub async fn close(&self) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Close { reply }).map_err(|_| self.shared.closed())?;
         answer.await.unwrap_or_else(|_| Err(self.shared.closed()))
     }
 
