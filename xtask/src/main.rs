@@ -30,6 +30,9 @@ enum Verb {
     Test(test::Args),
     /// FerroMQ beside the real ActiveMQ in one run: throughput, latency, CPU per message, memory, start; as ratios
     Bench(bench::Args),
+    /// The peer that does nothing, beside which `bench` finds the bound of a client
+    #[command(hide = true)]
+    BenchSink,
     /// The released Java clients against FerroMQ and against the real ActiveMQ
     Interop(interop::Options),
     /// Every fuzz target for a bounded time
@@ -52,6 +55,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Ci(args) => ci::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Bench(args) => bench::run(&args),
+        Verb::BenchSink => bench::sink::run(),
         Verb::Interop(options) => interop::run(&options),
         Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Sim(args) => sim::run(&args),

@@ -10,7 +10,7 @@
 mod broker;
 mod java;
 
-pub(crate) use broker::{Broker, FerroBroker, FerroOptions, RealBroker, RealOptions};
+pub(crate) use broker::{Broker, FerroBroker, FerroOptions, RealBroker, RealOptions, start_program};
 #[allow(unused_imports, reason = "the bench names them")]
 pub(crate) use java::{BrokerLine, Java, Line, Programs};
 

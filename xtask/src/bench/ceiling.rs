@@ -5,37 +5,28 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
-use super::load::{Client, Outcome};
 use super::rows::{Bound, Row};
 use super::target::Tools;
 
 /// The machine's own limits.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Ceilings {
     /// `fdatasync` after overwriting 4 KiB, median, microseconds.
     pub sync_us: f64,
     /// One byte there and back over loopback, median, microseconds.
     pub round_trip_us: f64,
-    /// Cores.
-    pub cores: f64,
 }
 
 impl Ceilings {
     pub fn measure(tools: &Tools) -> anyhow::Result<Self> {
-        Ok(Self {
-            sync_us: sync_us(&tools.scratch().join("sync-probe"))?,
-            round_trip_us: round_trip_us()?,
-            cores: std::thread::available_parallelism()?.get() as f64,
-        })
+        Ok(Self { sync_us: sync_us(&tools.scratch().join("sync-probe"))?, round_trip_us: round_trip_us()? })
     }
 
-    /// Messages a second that a broker which costs nothing could reach with this client in this row.
-    pub fn bound(&self, row: &Row, client: Client, seen: &Outcome) -> Option<f64> {
-        let _ = client;
-        let by_client = self.cores * 1e6 / seen.client_cpu_us;
+    /// Messages a second that the disk allows, if the row waits for it.
+    pub fn by_disk(&self, row: &Row) -> Option<f64> {
         match row.bound {
-            Bound::Client => by_client.is_finite().then_some(by_client),
-            Bound::Flush(shared) => Some((shared * 1e6 / (self.sync_us + self.round_trip_us)).min(by_client)),
+            Bound::Client => None,
+            Bound::Flush(shared) => Some(shared * 1e6 / (self.sync_us + self.round_trip_us)),
         }
     }
 }
@@ -44,9 +35,8 @@ impl fmt::Display for Ceilings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "bounds: fdatasync of 4 KiB p50 {:.0} µs, empty round trip over loopback p50 {:.0} µs; client: its own CPU per \
-             message in the row on {} cores that do nothing else",
-            self.sync_us, self.round_trip_us, self.cores
+            "fdatasync of 4 KiB p50 {:.0} µs, empty round trip over loopback p50 {:.0} µs",
+            self.sync_us, self.round_trip_us
         )
     }
 }

@@ -1,7 +1,8 @@
 //! Running a load program and reading the broker's counters at the moments it names.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -27,10 +28,10 @@ impl Client {
         }
     }
 
-    pub fn command(self, tools: &Tools) -> anyhow::Result<Command> {
+    fn command(self, tools: &Tools) -> Command {
         match self {
-            Self::Java => Ok(tools.java_load()),
-            Self::Rust => Ok(tools.rust_load()),
+            Self::Java => tools.java_load(),
+            Self::Rust => tools.rust_load(),
         }
     }
 }
@@ -42,6 +43,8 @@ pub struct Outcome {
     pub per_second: f64,
     /// Of the workload before it (filling a backlog).
     pub first_per_second: Option<f64>,
+    /// Of the broker, in that workload.
+    pub first_broker_cpu_us: Option<f64>,
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
     pub client_cpu_us: f64,
@@ -74,35 +77,71 @@ impl Outcome {
     }
 }
 
-/// A load program that has said nothing for so long is stuck.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// How much longer than its measurement a flow may take: to connect, to drain what is under way, to close.
+const FLOW_SPARE: Duration = Duration::from_secs(75);
+/// The longest that filling or draining a backlog, or opening many connections, may take.
+const OTHERS_LIMIT: Duration = Duration::from_secs(180);
 
-pub fn run(
-    tools: &Tools,
-    client: Client,
-    target: &Target,
-    workload: &str,
-    options: &[(&str, u32)],
-    outcome: &mut Outcome,
-) -> anyhow::Result<()> {
-    let mut command = client.command(tools)?;
-    command.args(["--url", &target.url(), "--workload", workload]);
-    for (name, value) in options {
+/// One run of a load program.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    pub client: Client,
+    pub workload: &'a str,
+    pub seconds: u32,
+    pub warmup: u32,
+    pub messages: u32,
+    pub connections: u32,
+}
+
+impl Job<'_> {
+    fn limit(&self) -> Duration {
+        match self.workload {
+            "backlog-fill" | "backlog-drain" | "conns" => OTHERS_LIMIT,
+            _ => Duration::from_secs(u64::from(self.seconds + self.warmup)) + FLOW_SPARE,
+        }
+    }
+}
+
+/// Runs it against a broker; one that does not end in time is killed, and is an error.
+pub fn run(tools: &Tools, target: &Target, job: Job<'_>, outcome: &mut Outcome) -> anyhow::Result<()> {
+    let mut command = job.client.command(tools);
+    command.args(["--url", &target.url(), "--workload", job.workload]);
+    for (name, value) in [
+        ("seconds", job.seconds),
+        ("warmup", job.warmup),
+        ("messages", job.messages),
+        ("connections", job.connections),
+    ] {
         command.args([format!("--{name}"), value.to_string()]);
     }
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("the load program")?;
+    let outcome = follow(&mut child, target, job, outcome);
+    // It has ended, or has to.
+    let _ = child.kill();
+    let _ = child.wait();
+    outcome
+}
+
+fn follow(child: &mut Child, target: &Target, job: Job<'_>, outcome: &mut Outcome) -> anyhow::Result<()> {
     let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
-    let began = Instant::now();
+    let (said, heard) = mpsc::channel();
+    // A line is told with the moment's delay of a channel; without the thread nobody could stop waiting for it.
+    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| said.send(line)));
+    let deadline = Instant::now() + job.limit();
     let mut cpu = (process::cpu_us(target.pid())?, 0);
     let mut answer = None;
-    for line in lines {
-        let line = line?;
+    loop {
+        let line = match heard.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => bail!("{} did not end within {:?}", job.workload, job.limit()),
+        };
         match line.trim() {
             "measuring" => cpu.0 = process::cpu_us(target.pid())?,
             "measured" => {
                 cpu.1 = process::cpu_us(target.pid())?;
-                if workload == "conns" {
+                if job.workload == "conns" {
                     outcome.loaded_rss_kib = Some(process::memory_kib(target.pid(), "VmRSS")?);
                     child.stdin.take().context("its input")?.write_all(b"\n")?;
                 }
@@ -110,13 +149,8 @@ pub fn run(
             text if text.starts_with('{') => answer = Some(serde_json::from_str::<Value>(text)?),
             _ => {}
         }
-        if began.elapsed() > PATIENCE {
-            child.kill()?;
-            bail!("the load program took more than {PATIENCE:?}");
-        }
     }
-    let status = child.wait()?;
-    let Some(answer) = answer else { bail!("the load program ended ({status}) without an answer") };
+    let answer = answer.with_context(|| format!("{} ended without an answer", job.workload))?;
     take(&answer, cpu.1.saturating_sub(cpu.0), outcome)
 }
 
@@ -125,6 +159,7 @@ fn take(answer: &Value, broker_us: u64, outcome: &mut Outcome) -> anyhow::Result
     let messages = number("messages").context("messages")?.max(1.0);
     if outcome.per_second > 0.0 {
         outcome.first_per_second = Some(outcome.per_second);
+        outcome.first_broker_cpu_us = Some(outcome.broker_cpu_us);
     }
     outcome.per_second = number("per_second").context("per_second")?;
     outcome.client_cpu_us = number("client_cpu_us").context("client_cpu_us")?;

@@ -1,12 +1,13 @@
 //! `cargo xtask bench`: FerroMQ beside the real ActiveMQ, in turn, in one run, on one machine, with the same
-//! durability and the same clients; ratios, never a verdict by absolute numbers.
+//! durability and the same clients; ratios, never a verdict by absolute numbers. Whatever goes wrong in a row is
+//! that row's result: the run goes on, and each row is bounded in time.
 
 use std::fmt::Write as _;
 
 use anyhow::Context;
 
 use self::ceiling::Ceilings;
-use self::load::{Client, Outcome};
+use self::load::{Client, Job, Outcome};
 use self::rows::{ROWS, Row};
 use self::target::{Flavour, Target};
 
@@ -14,15 +15,17 @@ mod ceiling;
 mod load;
 mod process;
 mod rows;
+pub mod sink;
 mod table;
 mod target;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Rows to run, by name or part of a name; all if none is given
+    /// Rows to run, by name or part of a name, separated by commas; all if none is given
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     rows: Vec<String>,
     /// Seconds that each row is measured
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 6)]
     seconds: u32,
     /// Seconds of load before that
     #[arg(long, default_value_t = 3)]
@@ -33,6 +36,9 @@ pub struct Args {
     /// Connections of the idle row
     #[arg(long, default_value_t = 2_000)]
     connections: u32,
+    /// A quarter of the time, and of the backlog: for a look, not for claims
+    #[arg(long)]
+    quick: bool,
     /// Only FerroMQ: for profiling, not for claims
     #[arg(long)]
     alone: bool,
@@ -50,6 +56,23 @@ pub struct Measured {
     pub outcome: Outcome,
 }
 
+/// What kept a row from having a result.
+#[derive(Debug)]
+pub struct Failed {
+    pub row: &'static str,
+    pub flavour: Flavour,
+    pub client: Client,
+    pub reason: String,
+}
+
+/// Everything of a run.
+#[derive(Debug)]
+pub struct Report {
+    pub all: Vec<Measured>,
+    pub failed: Vec<Failed>,
+    pub ceilings: Ceilings,
+}
+
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let rows: Vec<&'static Row> = ROWS
         .iter()
@@ -59,39 +82,46 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .collect();
     anyhow::ensure!(!rows.is_empty(), "no row is called like {:?}; there are: {}", args.rows, rows::names());
     let tools = target::Tools::prepare(!args.alone)?;
-    println!("{}", machine()?);
-    let ceilings = Ceilings::measure(&tools)?;
-    println!("{ceilings}");
-    let mut all = Vec::new();
+    let mut report = Report { all: Vec::new(), failed: Vec::new(), ceilings: Ceilings::measure(&tools)? };
+    println!("{}; {}", machine()?, report.ceilings);
     for row in rows {
-        for flavour in row.flavours(args.alone) {
-            for client in [Client::Java, Client::Rust] {
-                if client == Client::Rust && (args.java_only || !row.rust_client) {
-                    continue;
-                }
-                let outcome = measure(args, &tools, row, flavour, client).with_context(|| {
-                    format!("row {} on {} with the {} client", row.name, flavour.name(), client.name())
-                })?;
-                println!(
-                    "  {:<18} {:<16} {:<5} {}",
-                    row.name,
-                    flavour.name(),
-                    client.name(),
-                    outcome.brief()
-                );
-                all.push(Measured { row, flavour, client, outcome });
+        for client in [Client::Java, Client::Rust] {
+            if client == Client::Java || !args.java_only {
+                measure_row(args, &tools, row, client, &mut report);
             }
         }
     }
-    let mut report = String::new();
-    writeln!(report, "{}\n{ceilings}", machine()?)?;
-    report.push_str(&table::render(&all, &ceilings));
-    println!("\n{report}");
-    let path = crate::workspace::root().join("target/bench/report.md");
-    std::fs::create_dir_all(path.parent().context("a folder")?)?;
-    std::fs::write(&path, &report)?;
-    println!("kept in target/bench/report.md");
+    let text = format!("{}{}", heading(&report, &tools)?, table::render(&report));
+    println!("\n{text}");
+    let root = crate::workspace::root();
+    let kept = if is_whole(args) { root.join("docs/BENCHMARKS.md") } else { root.join("target/bench.md") };
+    std::fs::write(&kept, &text).with_context(|| format!("cannot write {}", kept.display()))?;
+    println!("kept in {}", kept.display());
+    println!("{} measured, {} failed", report.all.len(), report.failed.len());
+    anyhow::ensure!(report.failed.is_empty(), "some rows have no result; the table names them");
     Ok(())
+}
+
+/// Whether this run is one to be quoted.
+fn is_whole(args: &Args) -> bool {
+    args.rows.is_empty() && !args.quick && !args.alone && !args.java_only
+}
+
+fn measure_row(args: &Args, tools: &target::Tools, row: &'static Row, client: Client, report: &mut Report) {
+    for flavour in row.flavours(args.alone) {
+        let what = format!("  {:<13} {:<5} {:<22}", row.name, client.name(), flavour.name());
+        match measure(args, tools, row, flavour, client) {
+            Ok(outcome) => {
+                println!("{what} {}", outcome.brief());
+                report.all.push(Measured { row, flavour, client, outcome });
+            }
+            Err(error) => {
+                let reason = format!("{error:#}");
+                println!("{what} FAILED: {reason}");
+                report.failed.push(Failed { row: row.name, flavour, client, reason });
+            }
+        }
+    }
 }
 
 /// A fresh broker on a fresh folder for each measurement, so that no row pays for another's garbage.
@@ -102,25 +132,42 @@ fn measure(
     flavour: Flavour,
     client: Client,
 ) -> anyhow::Result<Outcome> {
+    let part = if args.quick { 4 } else { 1 };
     let mut target = Target::start(tools, flavour)?;
     let mut outcome =
         Outcome { start_ms: target.start_ms(), rest_rss_kib: target.rest_rss_kib()?, ..Outcome::default() };
     for workload in row.workloads {
-        let options = [
-            ("seconds", args.seconds),
-            ("warmup", args.warmup),
-            ("messages", args.messages),
-            ("connections", args.connections),
-        ];
-        load::run(tools, client, &target, workload, &options, &mut outcome)?;
-        if *workload == "backlog-fill" {
+        let job = Job {
+            client,
+            workload,
+            seconds: (args.seconds / part).max(2),
+            warmup: (args.warmup / part).max(1),
+            messages: args.messages / part,
+            connections: args.connections / part,
+        };
+        load::run(tools, &target, job, &mut outcome)?;
+        if *workload == "backlog-fill" && flavour != Flavour::Sink {
             outcome.disk_bytes = target.disk_bytes()?;
+            outcome.peak_rss_kib = target.peak_rss_kib()?;
             outcome.restart_ms = target.restart(tools)?;
         }
     }
-    outcome.peak_rss_kib = target.peak_rss_kib()?;
-    target.stop()?;
+    outcome.peak_rss_kib = outcome.peak_rss_kib.max(target.peak_rss_kib()?);
+    target.stop();
     Ok(outcome)
+}
+
+/// What was compared, on what, and how to do it again.
+fn heading(report: &Report, tools: &target::Tools) -> anyhow::Result<String> {
+    let mut text = String::from("# FerroMQ beside ActiveMQ\n\n");
+    writeln!(
+        text,
+        "Made by `cargo xtask bench`, which writes this page. {}; {}.\n\n{}",
+        machine()?,
+        report.ceilings,
+        tools.versions()?
+    )?;
+    Ok(text)
 }
 
 fn machine() -> anyhow::Result<String> {
@@ -129,10 +176,6 @@ fn machine() -> anyhow::Result<String> {
         .lines()
         .find_map(|l| l.strip_prefix("model name"))
         .map_or("unknown", |l| l.trim_start_matches([' ', '\t', ':']));
-    let load = std::fs::read_to_string("/proc/loadavg")?;
-    Ok(format!(
-        "machine: {} × {model}; load average at start {}",
-        std::thread::available_parallelism()?,
-        load.split(' ').next().unwrap_or("?")
-    ))
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    Ok(format!("Machine: {} × {model}, Linux {}", std::thread::available_parallelism()?, kernel.trim()))
 }

@@ -18,6 +18,8 @@ pub enum Flavour {
     ActiveMq,
     /// The same with `concurrentStoreAndDispatchQueues=false`.
     ActiveMqStoreFirst,
+    /// The peer that does nothing: the client's own bound.
+    Sink,
 }
 
 impl Flavour {
@@ -26,6 +28,7 @@ impl Flavour {
             Self::FerroMq => "FerroMQ",
             Self::ActiveMq => "ActiveMQ",
             Self::ActiveMqStoreFirst => "ActiveMQ (store first)",
+            Self::Sink => "sink",
         }
     }
 }
@@ -39,7 +42,8 @@ pub struct Tools {
 
 impl Tools {
     pub fn prepare(with_activemq: bool) -> anyhow::Result<Self> {
-        run(cargo().args(["build", "--release", "--package", "ferromq"]))?;
+        // The sink is a part of this program; in a debug build it would be the bound itself.
+        run(cargo().args(["build", "--release", "--package", "ferromq", "--package", "xtask"]))?;
         let java = Java::find()?;
         let programs = java.programs(Line::V5_19)?;
         if with_activemq {
@@ -52,6 +56,24 @@ impl Tools {
 
     pub fn scratch(&self) -> &Path {
         &self.scratch
+    }
+
+    /// Which programs were compared, and how they were started.
+    pub fn versions(&self) -> anyhow::Result<String> {
+        let jvm = Command::new(&self.java.java).arg("-version").output()?;
+        let jvm = String::from_utf8_lossy(&jvm.stderr);
+        let rustc = crate::workspace::output(Command::new("rustc").arg("--version"))?;
+        Ok(format!(
+            "FerroMQ {} ({}), release build, journal with `fsync = \"always\"`. ActiveMQ Classic {} on {}, `-Xms64M -Xmx1G` \
+             and the JVM's own choice of a collector, KahaDB with `journalDiskSyncStrategy=always`; \"store first\" is \
+             `concurrentStoreAndDispatchQueues=false`: as it comes, a message that is acknowledged in time never reaches \
+             its disk. Java client: `activemq-client` {} as it comes. Rust client: `ferromq bench`, one thread.",
+            env!("CARGO_PKG_VERSION"),
+            rustc.trim(),
+            self.java.version_of(RealOptions::default().line.name(), "activemq-broker"),
+            jvm.lines().next().unwrap_or("a JVM").replace('"', ""),
+            self.java.version_of(Line::V5_19.name(), "activemq-client"),
+        ))
     }
 
     pub fn java_load(&self) -> Command {
@@ -84,7 +106,11 @@ impl Target {
     }
 
     pub fn url(&self) -> String {
-        self.broker.url().to_owned()
+        match self.flavour {
+            // Its reports of temporary destinations would be missed: a client that waits for them sends no reply.
+            Flavour::Sink => format!("{}?jms.watchTopicAdvisories=false", self.broker.url()),
+            _ => self.broker.url().to_owned(),
+        }
     }
 
     pub fn pid(&self) -> u32 {
@@ -110,14 +136,23 @@ impl Target {
 
     /// Stops and starts again on the same folder; milliseconds until the port was open.
     pub fn restart(&mut self, tools: &Tools) -> anyhow::Result<f64> {
-        self.broker.stop()?;
+        if let Err(error) = self.broker.stop() {
+            println!("    {}: {error}", self.flavour.name());
+        }
         let again = launch(tools, self.flavour, Some(self.broker.data().to_path_buf()), self.broker.port())?;
         self.first = Some(std::mem::replace(&mut self.broker, again));
         Ok(self.start_ms())
     }
 
-    pub fn stop(mut self) -> anyhow::Result<()> {
-        self.broker.stop()
+    /// An orderly stop; one that takes too long ends by force and is none of the row's business.
+    pub fn stop(mut self) {
+        if self.flavour == Flavour::Sink {
+            // It has nothing to put in order, and ends with this.
+            return;
+        }
+        if let Err(error) = self.broker.stop() {
+            println!("    {}: {error}", self.flavour.name());
+        }
     }
 }
 
@@ -133,5 +168,10 @@ fn launch(tools: &Tools, flavour: Flavour, data: Option<PathBuf>, port: u16) -> 
                 ..RealOptions::default()
             },
         ),
+        Flavour::Sink => {
+            let mut command = Command::new(FerroBroker::binary().with_file_name("xtask"));
+            command.arg("bench-sink");
+            peers::start_program("the sink", command)
+        }
     }
 }

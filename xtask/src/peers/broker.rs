@@ -59,8 +59,11 @@ impl RealBroker {
     pub(crate) fn start(java: &Java, options: &RealOptions) -> Result<Broker> {
         let programs = java.broker_programs(options.line)?;
         let data = Data::new(options.data.clone())?;
-        let mut command = java.command(&programs);
+        // As `bin/env` of its distribution starts it: this heap, and the collector that the JVM chooses.
+        let mut command = Command::new(&java.java);
         command
+            .arg("-cp")
+            .arg(&programs.classpath)
             .arg("-Xms64M")
             .arg(format!("-Xmx{}M", options.heap_mb))
             .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
@@ -125,6 +128,11 @@ impl FerroBroker {
             .args(&options.arguments);
         Broker::launch("ferromq", command, data)
     }
+}
+
+/// Starts another program that says where it listens as brokers do.
+pub(crate) fn start_program(kind: &str, command: Command) -> Result<Broker> {
+    Broker::launch(kind, command, Data::new(None)?)
 }
 
 /// A running broker process; killed when dropped.

@@ -131,6 +131,16 @@ impl Java {
         Ok(jars)
     }
 
+    /// The release of an artefact that a line uses, from the name of its jar.
+    pub(crate) fn version_of(&self, line: &str, artefact: &str) -> String {
+        let jars = self.libraries(line).unwrap_or_default();
+        let version = |jar: &PathBuf| {
+            let name = jar.file_stem()?.to_str()?;
+            Some(name.strip_prefix(artefact)?.strip_prefix('-')?.to_owned())
+        };
+        jars.iter().find_map(version).unwrap_or_else(|| line.to_owned())
+    }
+
     fn compile(&self, line: &str, jakarta: bool, tree: &str, libraries: &[PathBuf]) -> Result<Programs> {
         let folder = work_dir().join(line);
         let classes = folder.join("classes");
