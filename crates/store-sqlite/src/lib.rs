@@ -25,7 +25,6 @@
 mod backend;
 mod error;
 mod follower;
-mod header;
 mod reader;
 mod schema;
 mod state;

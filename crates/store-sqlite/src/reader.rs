@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use ferromq_model::{DestinationId, Sequence};
-use ferromq_store::{IndexEntry, Loaded, MessageRef, PageRequest, StoreError, StoreReader};
+use ferromq_store::{IndexEntry, Loaded, MessageRef, PageRequest, StoreError, StoreReader, header};
 use rusqlite::{Connection, Row, params};
 
 use crate::error::{database, int, uint};
-use crate::header;
 
 pub(crate) struct Reader {
     pub(crate) connection: Connection,

@@ -10,7 +10,7 @@ use ferromq_store::{
 use rusqlite::{Connection, Row, params};
 
 use crate::error::{int, uint};
-use crate::header::{kind_number, kind_of};
+use ferromq_store::header::{kind_number, kind_of};
 
 #[derive(Debug)]
 pub(crate) struct State {

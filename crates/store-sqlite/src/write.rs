@@ -1,11 +1,10 @@
 //! The operations as SQL, within one transaction.
 
 use ferromq_model::{DestinationId, Message, Sequence, SubscriptionId};
-use ferromq_store::StoreOp;
+use ferromq_store::{StoreOp, header};
 use rusqlite::{Connection, params};
 
 use crate::error::{int, uint};
-use crate::header;
 use crate::state::{State, execute};
 
 /// Applies an operation that was checked.

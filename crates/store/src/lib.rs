@@ -10,6 +10,7 @@
 //! * [`MemoryStore`]: no durability, for `--store memory` and as the reference; `conformance` (a feature): what every store
 //!   must pass; [`driver`]: the threads that gather, commit, complete and load.
 //! * [`StoreMetrics`]: how long syncs and fence checks take.
+//! * [`header`]: a message as bytes, for stores that keep rows in a database.
 //! * [`Recovered`]: what a new master finds: counts and positions, never the messages themselves.
 //!
 //! Invariants: a batch is never half visible after a crash; batches become durable in the order of their
@@ -20,6 +21,7 @@ mod backend;
 pub mod conformance;
 pub mod driver;
 mod error;
+pub mod header;
 pub mod memory;
 mod metrics;
 mod op;

@@ -1,4 +1,4 @@
-//! The header of a message as bytes; properties and body have columns of their own.
+//! The header of a message as bytes, for stores that keep rows; properties and body have columns of their own.
 //!
 //! Little endian, first byte the version. Strings and bytes have their length in 32 bits before them, what may be
 //! missing a byte that says whether it is there. Advisories and their targets are never stored.
@@ -24,17 +24,17 @@ const BODIES: [BodyKind; 7] = [
 ];
 
 /// The number of a kind of destination, in the file for ever.
-pub(crate) fn kind_number(kind: DestinationKind) -> u8 {
+pub fn kind_number(kind: DestinationKind) -> u8 {
     KINDS.iter().position(|known| *known == kind).unwrap_or(0) as u8
 }
 
 /// The kind of destination that a number stands for.
-pub(crate) fn kind_of(number: i64) -> Option<DestinationKind> {
+pub fn kind_of(number: i64) -> Option<DestinationKind> {
     KINDS.get(usize::try_from(number).ok()?).copied()
 }
 
 /// Everything of a message but properties and body.
-pub(crate) fn encode(message: &Message) -> Vec<u8> {
+pub fn encode(message: &Message) -> Vec<u8> {
     let mut out = Writer(Vec::with_capacity(160));
     out.byte(VERSION);
     out.long(message.id.sequence);
@@ -65,7 +65,7 @@ pub(crate) fn encode(message: &Message) -> Vec<u8> {
 }
 
 /// Joins header, properties and body; `None` if the header can't be read.
-pub(crate) fn decode(header: &[u8], properties: Option<Bytes>, body: Option<Bytes>) -> Option<Message> {
+pub fn decode(header: &[u8], properties: Option<Bytes>, body: Option<Bytes>) -> Option<Message> {
     let mut from = Reader(header);
     if from.byte()? != VERSION {
         return None;
@@ -254,7 +254,7 @@ impl Reader<'_> {
 }
 
 /// A checksum over all three parts, their borders included.
-pub(crate) fn checksum(header: &[u8], properties: Option<&[u8]>, body: Option<&[u8]>) -> u32 {
+pub fn checksum(header: &[u8], properties: Option<&[u8]>, body: Option<&[u8]>) -> u32 {
     let mut crc = crc32c::crc32c(header);
     for part in [properties, body] {
         let border = part.map_or(u64::MAX, |part| part.len() as u64);
