@@ -44,7 +44,7 @@ mod value;
 pub use diagnostic::{Diagnostic, Diagnostics, ErrorKind, Severity};
 pub use load::{Input, Loaded, MAX_FILE_BYTES, load};
 pub use sections::{
-    Auth, Broker, Config, DeadLetter, DeadLetterStrategy, Limits, Listener, Log, LogFormat, LogLevel,
+    Admin, Auth, Broker, Config, DeadLetter, DeadLetterStrategy, Limits, Listener, Log, LogFormat, LogLevel,
     NoSpace, PendingLimit, Policy, PolicyAdvisories, Prefetch, Secret, Store, StoreKind, SyncPolicy, User,
     UserSecret,
 };

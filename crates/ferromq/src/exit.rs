@@ -5,6 +5,8 @@ use std::process::ExitCode;
 /// Why the program could not do what it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
+    /// Nobody that was asked is active.
+    NotActive = 3,
     /// Wrong command line or configuration.
     Usage = 64,
     /// A broker can't be reached, or a port is taken.
@@ -15,6 +17,8 @@ pub(crate) enum Exit {
     CantCreate = 73,
     /// Reading or writing failed.
     Io = 74,
+    /// A node does not take commands from here.
+    NoPermission = 77,
 }
 
 /// An error with the exit code that it deserves.
@@ -41,7 +45,9 @@ pub(crate) fn report(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { exit, text }) => {
-            eprintln!("ferromq: {text}");
+            if !text.is_empty() {
+                eprintln!("ferromq: {text}");
+            }
             ExitCode::from(exit as u8)
         }
     }

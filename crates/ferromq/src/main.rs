@@ -8,14 +8,20 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod check;
+mod door;
 mod exit;
+mod force_claim;
 mod layers;
 mod link;
 mod logs;
+mod operator;
 mod receive;
 mod run;
 mod send;
+mod status;
 mod store;
+mod switchover;
+mod whereabouts;
 
 /// A message broker that ActiveMQ clients can use unchanged.
 #[derive(Debug, Parser)]
@@ -41,6 +47,12 @@ enum Verb {
     Receive(receive::Args),
     /// Look at the messages of a queue without taking them.
     Browse(receive::BrowseArgs),
+    /// Say who is master, and how a takeover would go.
+    Status(status::Args),
+    /// Hand the mastership over to a standby, in order.
+    Switchover(switchover::Args),
+    /// Make a standby the master although another's claim looks held.
+    ForceClaim(force_claim::Args),
     /// Look into a journal without touching it.
     #[command(subcommand)]
     Store(store::Verb),
@@ -57,7 +69,7 @@ Examples:
   ferromq receive queue://orders --count 1
 
 Exit codes: 0 fine, 64 wrong usage or configuration, 69 not reachable or port in use, 70 bug,
-73 folder can't be made or used, 74 reading or writing failed.";
+73 folder can't be made or used, 74 reading or writing failed, 77 command not taken from here, 3 nobody asked is active.";
 
 fn main() -> std::process::ExitCode {
     let cli = match Cli::try_parse() {
@@ -71,6 +83,9 @@ fn main() -> std::process::ExitCode {
         Verb::Send(args) => send::run(args),
         Verb::Receive(args) => receive::run(args),
         Verb::Browse(args) => receive::browse(args),
+        Verb::Status(args) => status::run(args),
+        Verb::Switchover(args) => switchover::run(args),
+        Verb::ForceClaim(args) => force_claim::run(args),
         Verb::Store(verb) => store::run(verb),
     };
     exit::report(outcome)

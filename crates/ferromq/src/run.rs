@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use ferromq_broker::{Broker, ErrorKind, Settings, StartError, StoreChoice};
-use ferromq_config::load;
+use ferromq_config::{Config, load};
+use ferromq_model::Epoch;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::door::OperatorDoor;
 use crate::exit::{Exit, Failure, Outcome};
 pub(crate) use crate::layers::Args;
 use crate::logs;
@@ -21,7 +23,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     }
     let settings = Settings::from_config(&loaded.config).map_err(refused)?;
     let runtime = runtime().map_err(|error| Failure::new(Exit::Unavailable, error))?;
-    let outcome = runtime.block_on(serve(settings));
+    let outcome = runtime.block_on(serve(&loaded.config, settings));
     runtime.shutdown_background();
     outcome
 }
@@ -31,17 +33,29 @@ fn runtime() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(2).thread_name("net").enable_all().build()
 }
 
-async fn serve(settings: Settings) -> Outcome {
+async fn serve(config: &Config, settings: Settings) -> Outcome {
     let orders = signals().map_err(|error| Failure::new(Exit::Software, error))?;
     let in_memory = settings.store == StoreChoice::Memory;
     let data = settings.data.clone();
+    let mut door = OperatorDoor::open(config, kept(&settings)).await?;
     let broker = Broker::start(settings).map_err(refused)?;
     for url in broker.urls() {
         println!("listening on {url}");
     }
+    door.serves(broker.urls(), (!in_memory).then_some(data.as_path()), Epoch::default());
     hint(broker.urls(), (!in_memory).then_some(&data));
 
     broker.serve(orders).await.map_err(|error| Failure::new(Exit::Io, error))
+}
+
+/// What keeps the messages, for operators.
+fn kept(settings: &Settings) -> String {
+    let folder = settings.data.display();
+    match settings.store {
+        StoreChoice::Memory => "memory".to_owned(),
+        StoreChoice::Sqlite => format!("SQLite in {folder}"),
+        _ => format!("journal in {folder}"),
+    }
 }
 
 /// Each SIGTERM or SIGINT is an order to stop.

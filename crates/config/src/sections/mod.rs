@@ -1,5 +1,6 @@
 //! The sections of a configuration, one file each: their values and how they are read.
 
+mod admin;
 mod broker;
 mod limits;
 mod listener;
@@ -8,6 +9,7 @@ mod policy;
 mod store;
 mod user;
 
+pub use admin::Admin;
 pub use broker::{Auth, Broker};
 pub use limits::{Limits, NoSpace};
 pub use listener::Listener;
@@ -28,6 +30,8 @@ pub struct Config {
     pub broker: Broker,
     /// `[auth]`.
     pub auth: Auth,
+    /// `[admin]`.
+    pub admin: Admin,
     /// `[store]`.
     pub store: Store,
     /// `[limits]`.
@@ -47,6 +51,7 @@ impl Config {
             listeners,
             broker: Broker::read(reader),
             auth: Auth::read(reader),
+            admin: Admin::read(reader),
             store: Store::read(reader),
             limits: Limits::read(reader),
             log: Log::read(reader),

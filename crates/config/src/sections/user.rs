@@ -33,6 +33,10 @@ pub enum UserSecret {
 pub struct Secret(String);
 
 impl Secret {
+    pub(super) const fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text. Whoever takes it sees to it that nobody reads it.
     #[must_use]
     pub fn expose(&self) -> &str {

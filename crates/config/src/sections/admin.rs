@@ -1,0 +1,51 @@
+//! `[admin]`: the operator's port, for status, health, metrics and commands.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::Secret;
+use crate::reader::Reader;
+
+/// The operator's port.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Admin {
+    /// `listen`: an address and a port, 0 for a free one; `None` for no such port.
+    pub listen: Option<SocketAddr>,
+    /// `token`: what commands must show. Without it they are taken from loopback only.
+    pub token: Option<Secret>,
+}
+
+/// Nobody waits for it, so any free port will do; it is told on standard output, and found by `ferromq status`.
+const DEFAULT: &str = "127.0.0.1:0";
+
+/// What is too short to be a secret.
+const LEAST_TOKEN_BYTES: usize = 16;
+
+impl Admin {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let mut section = reader.section("admin");
+        let expected = "an address and a port such as \"127.0.0.1:8161\", or \"none\"";
+        let fits = |text: &str| text == "none" || address(text).is_some();
+        let listen = section.text("listen", DEFAULT, expected, fits);
+        let token = section.secret("token");
+        let place = section.place("token");
+        section.finish();
+        let token = token.filter(|token| {
+            let fits = (LEAST_TOKEN_BYTES..=256).contains(&token.len())
+                && token.bytes().all(|byte| byte.is_ascii_graphic());
+            if !fits {
+                let problem = "'token' is no token of 16 to 256 visible ASCII characters";
+                reader.error(&place, problem, "write what `openssl rand -hex 24` prints");
+            }
+            fits
+        });
+        Self { listen: address(&listen), token: token.map(Secret::new) }
+    }
+}
+
+fn address(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix("localhost:") {
+        Some(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),
+        None => text.parse().ok(),
+    }
+}

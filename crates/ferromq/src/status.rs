@@ -1,0 +1,211 @@
+//! `ferromq status`: who is master, and how a takeover would go.
+
+use std::fmt::Write;
+use std::io::Write as _;
+
+use ferromq_proto::admin::{GetStatusRequest, Role, Status, Takeover, WatchStatusRequest};
+use serde_json::{Value, json};
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::operator::{self, Target};
+
+/// Whom to ask, and how to tell.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  ferromq status                              every node of this machine and user
+  ferromq status http://10.0.0.7:8161 --json  one object a line, for scripts
+  ferromq status tcp://127.0.0.1:61616        by the address that clients use
+  ferromq status --follow                     again with every change
+
+Exit codes: 0 one of them is active, 3 none is, 69 not reachable.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    target: Target,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Tell it again whenever it changes; one node only
+    #[arg(long)]
+    follow: bool,
+}
+
+/// Asks and tells.
+pub(crate) fn run(args: Args) -> Outcome {
+    let runtime = operator::runtime()?;
+    runtime.block_on(async {
+        if args.follow {
+            return follow(&args.target.address()?, args.json).await;
+        }
+        let mut active = false;
+        let mut unreachable = None;
+        for address in args.target.addresses()? {
+            match ask(&address).await {
+                Ok(status) => {
+                    active |= status.role() == Role::Active;
+                    tell(&address, &status, args.json)?;
+                }
+                Err(failure) => unreachable = Some(failure),
+            }
+        }
+        match unreachable {
+            Some(failure) if !active => Err(failure),
+            _ if active => Ok(()),
+            _ => Err(Failure::new(Exit::NotActive, "")),
+        }
+    })
+}
+
+async fn ask(address: &str) -> Result<Status, Failure> {
+    let mut admin = operator::connect(address).await?;
+    let answer = admin.get_status(operator::question(GetStatusRequest {})).await;
+    answer.map(tonic::Response::into_inner).map_err(|status| operator::refused(address, &status))
+}
+
+async fn follow(address: &str, json: bool) -> Outcome {
+    let mut admin = operator::connect(address).await?;
+    let refused = |status| operator::refused(address, &status);
+    let mut changes = admin.watch_status(WatchStatusRequest {}).await.map_err(refused)?.into_inner();
+    while let Some(status) = changes.message().await.map_err(refused)? {
+        tell(address, &status, json)?;
+    }
+    Err(Failure::new(Exit::Unavailable, format!("{address}: the node ended")))
+}
+
+fn tell(address: &str, status: &Status, json: bool) -> Outcome {
+    let text = if json { format!("{}\n", object(address, status)) } else { human(address, status) };
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::new(Exit::Io, error))
+}
+
+const fn name(role: Role) -> &'static str {
+    match role {
+        Role::Standby => "standby",
+        Role::Claiming => "claiming",
+        Role::Active => "active",
+        Role::Stopping => "stopping",
+        Role::Unspecified => "unknown",
+    }
+}
+
+/// For scripts; names are kept.
+fn object(address: &str, status: &Status) -> Value {
+    json!({
+        "node": status.node,
+        "role": name(status.role()),
+        "master": status.master,
+        "epoch": status.epoch,
+        "claim": status.claim,
+        "suspects": status.suspects,
+        "in_role_ms": status.in_role_ms,
+        "lag_bytes": status.lag_bytes,
+        "expected_takeover_ms": status.expected_takeover_ms,
+        "last_takeover": status.last_takeover.as_ref().map(|takeover| json!({
+            "epoch": takeover.epoch,
+            "claimed_ms": takeover.claimed_ms,
+            "recovered_ms": takeover.recovered_ms,
+            "listening_ms": takeover.listening_ms,
+            "first_connection_ms": takeover.first_connection_ms,
+            "first_reply_ms": takeover.first_reply_ms,
+        })),
+        "takeovers": status.takeovers,
+        "step_downs": status.step_downs,
+        "fence_failures": status.fence_failures,
+        "connections": status.connections,
+        "listeners": status.listeners,
+        "store": status.store,
+        "version": status.version,
+        "admin": address,
+    })
+}
+
+/// For people. Writing into a string does not fail.
+fn human(address: &str, status: &Status) -> String {
+    let mut text = format!("{}: {} for {}", status.node, name(status.role()), lasted(status.in_role_ms));
+    match (status.role(), &status.master) {
+        (Role::Active, _) => {
+            let _ = write!(text, ", epoch {}", status.epoch);
+        }
+        (_, Some(master)) => {
+            let doubt = if status.suspects { ", which looks dead or stalled" } else { "" };
+            let _ = write!(text, ", the master is {master} (epoch {}){doubt}", status.epoch);
+        }
+        (_, None) => text.push_str(", nobody is master"),
+    }
+    text.push('\n');
+    let mut line = |name: &str, value: String| {
+        if !value.is_empty() {
+            let _ = writeln!(text, "  {name:<20}{value}");
+        }
+    };
+    line("clients", status.listeners.join(" "));
+    line("operators", address.to_owned());
+    line("store", status.store.clone());
+    line("connections", status.connections.to_string());
+    let optional = |value: Option<u64>, unit: &str| value.map(|value| format!("{value} {unit}"));
+    line("lag", optional(status.lag_bytes, "bytes").unwrap_or_default());
+    line("expected takeover", optional(status.expected_takeover_ms, "ms").unwrap_or_default());
+    line("last takeover", status.last_takeover.as_ref().map(moments).unwrap_or_default());
+    let (takeovers, downs, fenced) = (status.takeovers, status.step_downs, status.fence_failures);
+    line("since the start", format!("{takeovers} takeovers, {downs} step-downs, {fenced} fence failures"));
+    line("version", status.version.clone());
+    text
+}
+
+fn moments(takeover: &Takeover) -> String {
+    let moments = [
+        ("claimed", takeover.claimed_ms),
+        ("recovered", takeover.recovered_ms),
+        ("listening", takeover.listening_ms),
+        ("first connection", takeover.first_connection_ms),
+        ("first reply", takeover.first_reply_ms),
+    ];
+    let known: Vec<String> =
+        moments.iter().filter_map(|(name, at)| at.map(|at| format!("{name} {at} ms"))).collect();
+    format!("epoch {}: {}", takeover.epoch, known.join(", "))
+}
+
+fn lasted(ms: u64) -> String {
+    match ms / 1_000 {
+        0 => format!("{ms} ms"),
+        seconds @ 1..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3_600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(role: Role) -> Status {
+        Status {
+            node: "b".to_owned(),
+            role: role.into(),
+            master: Some("a".to_owned()),
+            epoch: 7,
+            in_role_ms: 61_000,
+            expected_takeover_ms: Some(380),
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn people_read_who_is_master_first() {
+        let text = human("http://127.0.0.1:1", &status(Role::Standby));
+        assert!(text.starts_with("b: standby for 61 s, the master is a (epoch 7)\n"), "{text}");
+        assert!(text.contains("\n  expected takeover   380 ms\n"), "{text}");
+        let mut active = status(Role::Active);
+        active.last_takeover =
+            Some(Takeover { epoch: 7, claimed_ms: Some(90), listening_ms: Some(143), ..Takeover::default() });
+        let text = human("http://127.0.0.1:1", &active);
+        assert!(text.starts_with("b: active for 61 s, epoch 7\n"), "{text}");
+        assert!(text.contains("epoch 7: claimed 90 ms, listening 143 ms\n"), "{text}");
+    }
+
+    #[test]
+    fn scripts_read_the_same() {
+        let object = object("http://127.0.0.1:1", &status(Role::Standby));
+        assert_eq!((&object["role"], &object["epoch"]), (&json!("standby"), &json!(7)));
+        assert_eq!((&object["last_takeover"], &object["lag_bytes"]), (&Value::Null, &Value::Null));
+    }
+}
