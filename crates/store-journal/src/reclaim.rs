@@ -180,7 +180,14 @@ impl JournalBackend {
             self.reclaim.cursor = None;
             return Ok(());
         };
-        let mut scan = open_segment(&*self.shared.disk, &self.shared.journal, id, &segment, offset)?;
+        let mut scan = match open_segment(&*self.shared.disk, &self.shared.journal, id, &segment, offset) {
+            Err(StoreError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound && segment.live == 0 =>
+            {
+                return self.forget_segment(id);
+            }
+            opened => opened?,
+        };
         let mut copied = 0;
         let mut done = false;
         let shared = self.shared.clone();
@@ -214,6 +221,15 @@ impl JournalBackend {
                 self.reclaim.stuck.insert(id);
             }
         }
+        Ok(())
+    }
+
+    /// The master before had copied what this one knows of the segment, and has unlinked it after the claim.
+    fn forget_segment(&mut self, id: u32) -> Result<(), StoreError> {
+        let folder = &self.shared.journal;
+        self.shared.disk.sync_dir(folder).map_err(failure::io("sync", folder))?;
+        self.shared.index().usage.drop_segment(id);
+        self.reclaim.cursor = None;
         Ok(())
     }
 

@@ -104,6 +104,9 @@ enum Plan {
     Short,
 }
 
+/// The claimant, and what it was shown.
+type Takeover = (Broker, BTreeSet<u64>);
+
 /// Runs the script; before operation `at` another claims. Returns how many operations there were.
 fn run(script: &[Step], plan: Plan, at: u64) -> u64 {
     let disk = SimDisk::new();
@@ -114,7 +117,7 @@ fn run(script: &[Step], plan: Plan, at: u64) -> u64 {
 
     let other = disk.another_process();
     let mut standby = (plan != Plan::Cold).then(|| follower(Arc::new(other.clone()), "standby"));
-    let second: Arc<Mutex<Option<(Broker, BTreeSet<u64>)>>> = Arc::default();
+    let second: Arc<Mutex<Option<Takeover>>> = Arc::default();
     let slot = second.clone();
     let world = disk.clone();
     let mut following = other.clone();
@@ -244,7 +247,9 @@ fn at_random(seeds: std::ops::Range<u64>) {
         let plan = [Plan::Warm, Plan::Cold, Plan::Short][dice.below(3) as usize];
         let operations = run(&script, plan, u64::MAX);
         for _ in 0..4 {
-            run(&script, plan, 1 + dice.below(operations));
+            let at = 1 + dice.below(operations);
+            println!("seed {seed}, {plan:?} at {at}");
+            run(&script, plan, at);
         }
     }
 }

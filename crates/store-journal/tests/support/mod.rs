@@ -160,13 +160,22 @@ type Hook = Box<dyn FnMut(u64) + Send>;
 /// A disk on which somebody looks in before each operation, and may take all the time of the world.
 #[derive(Clone)]
 pub struct Paused {
-    inner: Arc<dyn Disk>,
+    inner: Arc<Mutex<Arc<dyn Disk>>>,
     hook: Arc<Mutex<(u64, Option<Hook>)>>,
 }
 
 impl Paused {
     pub fn new(inner: Arc<dyn Disk>) -> Self {
-        Self { inner, hook: Arc::default() }
+        Self { inner: Arc::new(Mutex::new(inner)), hook: Arc::default() }
+    }
+
+    /// Goes on with another disk, which a power failure of the storage may have left; open files are gone.
+    pub fn switch(&self, to: Arc<dyn Disk>) {
+        *self.inner.lock().unwrap() = to;
+    }
+
+    fn inner(&self) -> Arc<dyn Disk> {
+        self.inner.lock().unwrap().clone()
     }
 
     /// From now on `hook` is told the number of the operation that is about to happen, from 1.
@@ -198,37 +207,37 @@ struct PausedFile {
 impl Disk for Paused {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         self.pass();
-        let inner = self.inner.open(path, mode)?;
+        let inner = self.inner().open(path, mode)?;
         Ok(Arc::new(PausedFile { disk: self.clone(), inner }))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
         self.pass();
-        self.inner.list(folder)
+        self.inner().list(folder)
     }
 
     fn create_dir_all(&self, folder: &Path) -> io::Result<()> {
         self.pass();
-        self.inner.create_dir_all(folder)
+        self.inner().create_dir_all(folder)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.pass();
-        self.inner.remove(path)
+        self.inner().remove(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.pass();
-        self.inner.rename(from, to)
+        self.inner().rename(from, to)
     }
 
     fn sync_dir(&self, folder: &Path) -> io::Result<()> {
         self.pass();
-        self.inner.sync_dir(folder)
+        self.inner().sync_dir(folder)
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
-        self.inner.free_bytes(path)
+        self.inner().free_bytes(path)
     }
 }
 
