@@ -1,6 +1,6 @@
 //! [`History`]: which segments count, and up to where, as found in a folder.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,6 +44,9 @@ pub struct History {
     pub damage: Vec<String>,
     /// Whether the end of the last segment was found torn by [`History::settle`].
     pub torn: bool,
+    /// The beginning of a batch in the last segment before which its writer had synced everything, as marks that were
+    /// read by [`History::settle`] prove.
+    pub proven: Position,
     /// The highest id in the chain of the last sealed epoch, files that hold nothing counted.
     chain_end: u32,
     past_cache: bool,
@@ -255,6 +258,7 @@ impl History {
         }
         let (mut end, torn) = self.end_of_batches(disk, at, from)?;
         self.torn = torn || end.batches < end.whole;
+        self.proven = Position { segment: self.segments[at].id, offset: end.proven };
         // A segment in which no batch begins or ends may hold the unfinished rest of one that began before.
         while end.began_before {
             self.segments[at].extent = Extent::Known(HEADER_BYTES);
@@ -272,6 +276,24 @@ impl History {
         Ok(())
     }
 
+    /// Reads what stands between [`History::proven`] and the end once more; `false` if it is not all there.
+    ///
+    /// # Errors
+    /// The medium failed.
+    pub fn is_still_there(&self, disk: &dyn Disk) -> Result<bool, JournalError> {
+        let Some(last) = self.segments.last() else { return Ok(true) };
+        let from = if self.proven.segment == last.id { self.proven.offset } else { 0 };
+        let file = last.open(disk)?;
+        let scan = Scan::new(file, &last.path, last.epoch, last.id, from, Extent::Growing)?;
+        let mut scan = scan.past_cache(self.past_cache);
+        while scan.position().offset < last.end() {
+            if let Item::End { .. } = scan.next()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn end_of_batches(
         &self,
         disk: &dyn Disk,
@@ -282,10 +304,18 @@ impl History {
         let inside = from.segment == segment.id && from.offset > HEADER_BYTES;
         let start = if inside { from.offset } else { HEADER_BYTES };
         let mut scan = segment.scan(disk, start)?.past_cache(self.past_cache);
-        let mut end = BatchEnd { batches: start, whole: start, began_before: !inside };
+        let mut end = BatchEnd { batches: start, whole: start, began_before: !inside, proven: start };
+        let mut starts = VecDeque::new();
         loop {
             match scan.next()? {
-                Item::Record { position, header, .. } => {
+                Item::Record { position, header, batch, .. } => {
+                    if let Some(batch) = batch {
+                        starts.push_back(position.offset);
+                        let synced = if batch.synced.segment == segment.id { batch.synced.offset } else { 0 };
+                        while let Some(start) = starts.pop_front_if(|start| *start <= synced) {
+                            end.proven = start;
+                        }
+                    }
                     if header.is_first() {
                         // A new batch begins only when the one before is complete; if its last record is
                         // missing here, it was damaged.
@@ -338,6 +368,8 @@ struct BatchEnd {
     whole: u32,
     /// No batch begins or ends here, so whatever there is belongs to one that began in an earlier segment.
     began_before: bool,
+    /// A batch begins here, or the search did, and all before was synced by the writer.
+    proven: u32,
 }
 
 impl SegmentEntry {

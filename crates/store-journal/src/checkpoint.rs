@@ -48,6 +48,16 @@ pub(crate) enum Candidate {
     Journal,
 }
 
+impl Candidate {
+    /// What lies before this is in it.
+    pub(crate) fn from(&self) -> Position {
+        match self {
+            Self::Checkpoint(generation) => generation.position,
+            Self::Snapshot(_) | Self::Journal => Position::default(),
+        }
+    }
+}
+
 /// A checkpoint that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation {

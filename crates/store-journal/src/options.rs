@@ -47,7 +47,7 @@ impl Default for Options {
             segment_bytes: 32 << 20,
             max_bytes: None,
             reserve_bytes: 96 << 20,
-            checkpoint_bytes: 64 << 20,
+            checkpoint_bytes: 32 << 20,
             cache_bytes: 64 << 20,
             slack_bytes: 96 << 20,
         }

@@ -110,9 +110,13 @@ fn find(
 ) -> Result<Found, StoreError> {
     let (surveyed, closing) = close(&**disk, folder, claims, &mut prepared.known)?;
     let warm = prepared.warm.take().filter(|warm| warm.is_of(&surveyed));
-    let from = warm.as_ref().map_or_else(Position::default, Warm::safe);
-    let history = make_safe(&**disk, &surveyed, from)?;
     let checkpoints = Checkpoints::new(disk.clone(), folder, epoch);
+    // Whoever wrote a checkpoint had synced everything before it.
+    let from = match &warm {
+        Some(warm) => warm.safe(),
+        None => checkpoints.candidates(&surveyed)?.first().map_or_else(Position::default, Candidate::from),
+    };
+    let history = make_safe(&**disk, &surveyed, from)?;
     let ready = match warm {
         Some(warm) => warm.finish(disk, &history, &checkpoints)?,
         None => None,
@@ -172,6 +176,9 @@ fn make_safe(disk: &dyn Disk, surveyed: &History, from: Position) -> Result<Hist
             let file =
                 disk.open(&segment.path, OpenMode::Write).map_err(failure::io("open", &segment.path))?;
             file.sync().map_err(failure::io("sync", &segment.path))?;
+        }
+        if history.is_still_there(disk).map_err(failure::journal)? {
+            return Ok(history);
         }
         let again = settle()?;
         if again.end() >= history.end() {
@@ -259,9 +266,10 @@ fn replay(
     let mut replay = Replay::new(restored);
     add_segments(&mut replay.index, history);
     forget_missing(&mut replay.index, history);
+    let past_cache = history.segments.first().is_some_and(|segment| !disk.is_coherent(&segment.path));
     for segment in history.segments.iter().filter(|segment| segment.id >= from.segment) {
         let offset = if segment.id == from.segment { from.offset } else { 0 };
-        let mut scan = segment.scan(&**disk, offset).map_err(failure::journal)?;
+        let mut scan = segment.scan(&**disk, offset).map_err(failure::journal)?.past_cache(past_cache);
         loop {
             match scan.next().map_err(failure::journal)? {
                 Item::End { .. } => break,
