@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ferromq_env::{Clock, Disk, OpenMode};
-use ferromq_journal::{History, Item, Known, Position, Survey, Writer, WriterOptions};
+use ferromq_journal::{History, Item, Known, Position, Survey, Writer, WriterOptions, parse_segment_name};
 use ferromq_model::Epoch;
 use ferromq_store::{Claimed, Quarantined, StoreError};
 
@@ -110,6 +110,14 @@ fn find(
 ) -> Result<Found, StoreError> {
     let (surveyed, closing) = close(&**disk, folder, claims, &mut prepared.known)?;
     let warm = prepared.warm.take().filter(|warm| warm.is_of(&surveyed));
+    // An epoch is begun once. A claim that failed half way may have left a part of a seal, and the next one takes the
+    // next number.
+    let numbers = surveyed.segments.iter().map(|segment| &segment.path).chain(&surveyed.abandoned);
+    let begun = numbers.filter_map(|path| parse_segment_name(path)).map(|(number, _)| number).max();
+    if let Some(number) = begun.filter(|number| *number >= epoch.number) {
+        let theirs = Epoch { number, claim: claims.id_of(number).unwrap_or_default() };
+        return Err(StoreError::Fenced { store: folder.display().to_string(), ours: epoch, theirs });
+    }
     let checkpoints = Checkpoints::new(disk.clone(), folder, epoch);
     // Whoever wrote a checkpoint had synced everything before it.
     let from = match &warm {
