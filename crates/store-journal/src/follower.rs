@@ -12,6 +12,7 @@ use crate::checkpoint::Checkpoints;
 use crate::claim::Claims;
 use crate::failure;
 use crate::index::PageFileId;
+use crate::marker;
 use crate::options::Options;
 use crate::recovery::{self, Place, Prepared};
 use crate::warm::{Stop, Warm};
@@ -21,11 +22,6 @@ const LOOK_EVERY: u32 = 32;
 
 /// Memory is looked after whenever so much was read.
 const EVICT_EVERY: u64 = 4 << 20;
-
-/// The format of the folder as a whole: which files there are, and what their names mean.
-pub(crate) const FORMAT: u32 = 1;
-
-const MARKER: &str = "ferromq-store ";
 
 /// Opens the store in `folder`, which need not exist yet. Nothing is written before it is claimed.
 ///
@@ -37,7 +33,7 @@ pub fn open(
     folder: &Path,
     options: Options,
 ) -> Result<Box<dyn Follower>, StoreError> {
-    check_format(&*disk, folder)?;
+    marker::read(&*disk, folder, options.known_format)?;
     let (seen, _) = Claims::new(disk.clone(), folder).highest()?;
     let options = options.fitted(room(&*disk, folder));
     let place = Place { disk, clock, folder: folder.to_path_buf(), options };
@@ -94,7 +90,8 @@ impl JournalFollower {
 
     /// Looks at names: a higher claim, new segments, a seal, a checkpoint.
     fn survey(&mut self) -> Result<(), StoreError> {
-        let Place { disk, folder, .. } = &self.place;
+        let Place { disk, folder, options, .. } = &self.place;
+        marker::read(&**disk, folder, options.known_format)?;
         let claims = Claims::new(disk.clone(), folder);
         let (seen, _) = claims.highest()?;
         self.seen = self.seen.max(seen);
@@ -219,53 +216,4 @@ impl Follower for JournalFollower {
     fn lag(&self) -> Option<u64> {
         self.prepared.warm.as_ref().map(|warm| warm.lag(&self.history))
     }
-}
-
-fn marker_path(folder: &Path) -> PathBuf {
-    folder.join("format")
-}
-
-/// Whether the folder may be opened, and whether it has been a store before.
-pub(crate) fn check_format(disk: &dyn Disk, folder: &Path) -> Result<bool, StoreError> {
-    let path = marker_path(folder);
-    let not_a_store = |reason: String| StoreError::NotAStore { store: folder.display().to_string(), reason };
-    let file = match disk.open(&path, OpenMode::Read) {
-        Ok(file) => file,
-        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
-            // Without the marker there must be nothing that looks like a journal, or it would be overlooked.
-            return match disk.list(&folder.join("journal")) {
-                Ok(names) if !names.is_empty() => {
-                    Err(not_a_store(String::from("there is a journal, but the file `format` is missing")))
-                }
-                _ => Ok(false),
-            };
-        }
-        Err(error) => return Err(failure::io("open", &path)(error)),
-    };
-    let mut bytes = [0; 64];
-    let got = file.read_at(&mut bytes, 0).map_err(failure::io("read", &path))?;
-    let text = String::from_utf8_lossy(bytes.get(..got).unwrap_or_default()).into_owned();
-    let whole = format!("{MARKER}{FORMAT}\n");
-    let begun = text.trim_end_matches('\0');
-    if begun.len() < whole.len() && whole.starts_with(begun) {
-        // A first start that lost power before the marker was safe has written nothing else.
-        return Ok(false);
-    }
-    let number = text.strip_prefix(MARKER).and_then(|rest| rest.trim().parse::<u32>().ok());
-    match number {
-        Some(found) if found > FORMAT => {
-            Err(StoreError::NewerFormat { store: folder.display().to_string(), found, known: FORMAT })
-        }
-        Some(_) => Ok(true),
-        None => Err(not_a_store(format!("the file `format` says {text:?}"))),
-    }
-}
-
-/// Makes the folder a store, safely, before anything else is written in it.
-pub(crate) fn mark_format(disk: &dyn Disk, folder: &Path) -> Result<(), StoreError> {
-    let path = marker_path(folder);
-    let file = disk.open(&path, OpenMode::CreateOrKeep).map_err(failure::io("create", &path))?;
-    file.write_at(format!("{MARKER}{FORMAT}\n").as_bytes(), 0).map_err(failure::io("write", &path))?;
-    file.sync().map_err(failure::io("sync", &path))?;
-    disk.sync_dir(folder).map_err(failure::io("sync", folder))
 }

@@ -27,8 +27,8 @@ use crate::change::{self, PUT_MESSAGE};
 use crate::checkpoint::Checkpoints;
 use crate::claim::Claims;
 use crate::failure;
-use crate::follower::check_format;
 use crate::index::{Entry, QUARANTINED};
+use crate::marker::{self, Mark};
 use crate::reader::JournalReader;
 use crate::recovery::{self, Rebuilt};
 use crate::replay;
@@ -47,6 +47,7 @@ const PAGE: usize = 256;
 pub struct Inspection {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
+    mark: Mark,
     claimed: Epoch,
     owner: Option<String>,
     history: History,
@@ -60,13 +61,13 @@ impl Inspection {
     /// # Errors
     /// There is no store, or one of a newer format, or it can't be read.
     pub fn open(disk: Arc<dyn Disk>, folder: &Path) -> Result<Self, StoreError> {
-        if !check_format(&*disk, folder)? {
+        let Some(mark) = marker::read(&*disk, folder, marker::FORMAT)? else {
             let reason = String::from("the file `format` is missing");
             return Err(StoreError::NotAStore { store: folder.display().to_string(), reason });
-        }
+        };
         let mut attempt = 1;
         loop {
-            match Self::look(disk.clone(), folder) {
+            match Self::look(disk.clone(), folder, mark) {
                 Err(StoreError::Io { source, .. })
                     if attempt < ATTEMPTS && source.kind() == std::io::ErrorKind::NotFound =>
                 {
@@ -77,7 +78,7 @@ impl Inspection {
         }
     }
 
-    fn look(disk: Arc<dyn Disk>, folder: &Path) -> Result<Self, StoreError> {
+    fn look(disk: Arc<dyn Disk>, folder: &Path, mark: Mark) -> Result<Self, StoreError> {
         let journal = folder.join("journal");
         let claims = Claims::new(disk.clone(), folder);
         let (claimed, owner) = claims.highest()?;
@@ -88,12 +89,23 @@ impl Inspection {
         let Rebuilt { mut index, quarantined, .. } = recovery::restore(&disk, &history, &checkpoints)?;
         index.written = Position { segment: u32::MAX, offset: u32::MAX };
         let shared = Arc::new(Shared::new(disk.clone(), journal, index));
-        Ok(Self { disk, folder: folder.to_path_buf(), claimed, owner, history, quarantined, shared })
+        Ok(Self { disk, folder: folder.to_path_buf(), mark, claimed, owner, history, quarantined, shared })
     }
 
     /// The folder that was looked at.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Which store it is, and in what format it is written.
+    pub const fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    /// Where its history ends, as [`Follower::follow`](ferromq_store::Follower::follow) tells it: a copy of the same
+    /// store that ends before what somebody has seen, or knows a lower epoch, is an old one.
+    pub fn position(&self) -> ferromq_store::Position {
+        ferromq_store::Position(self.history.end().to_u64())
     }
 
     /// What there is.

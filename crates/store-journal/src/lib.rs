@@ -6,6 +6,8 @@
 //!
 //! * [`open`]: the store in a folder, to be followed or claimed.
 //! * [`inspect`]: looks at a store, running or not, and changes nothing.
+//! * [`backup`]: copies a store while a broker runs on it.
+//! * [`mark`], [`finalize`]: which store it is, and in what format it is written.
 //! * [`Options`], [`FsyncPolicy`]: what may be chosen, and what each choice may lose.
 //!
 //! Invariants: nothing is reported durable before it is synced and no higher claim exists (unless an option says
@@ -28,6 +30,7 @@
 //! ```
 
 mod backend;
+mod backup;
 mod change;
 mod checkpoint;
 mod claim;
@@ -35,6 +38,7 @@ mod failure;
 mod follower;
 mod index;
 pub mod inspect;
+mod marker;
 mod message;
 mod options;
 mod reader;
@@ -45,5 +49,7 @@ mod shared;
 mod warm;
 mod wire;
 
+pub use backup::{Backup, backup};
 pub use follower::open;
+pub use marker::{Mark, StoreId, finalize, mark};
 pub use options::{FsyncPolicy, Options};

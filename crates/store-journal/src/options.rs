@@ -37,6 +37,9 @@ pub struct Options {
     /// Occupied beyond the live bytes at any time, before reclaim begins: segments being written, and what two
     /// checkpoints need.
     pub slack_bytes: u64,
+    /// The highest format that is read. Only for tests of two versions beside each other.
+    #[doc(hidden)]
+    pub known_format: u32,
 }
 
 impl Default for Options {
@@ -50,6 +53,7 @@ impl Default for Options {
             checkpoint_bytes: 32 << 20,
             cache_bytes: 64 << 20,
             slack_bytes: 96 << 20,
+            known_format: crate::marker::FORMAT,
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::backend::JournalBackend;
 use crate::checkpoint::{Candidate, Checkpoints, Restored};
 use crate::claim::{Claim, Claims};
 use crate::failure;
-use crate::follower::{check_format, mark_format};
 use crate::index::{Index, PageFileId, SegmentUse};
+use crate::marker;
 use crate::options::Options;
 use crate::reader::JournalReader;
 use crate::replay::Replay;
@@ -44,12 +44,12 @@ pub(crate) struct Prepared {
 pub(crate) fn claim(place: &Place, epoch: Epoch, prepared: &mut Prepared) -> Result<Claimed, StoreError> {
     let Place { disk, clock, folder, options } = place.clone();
     let journal = folder.join("journal");
-    let known_store = check_format(&*disk, &folder)?;
+    let mark = marker::read(&*disk, &folder, options.known_format)?;
     disk.create_dir_all(&folder).map_err(failure::io("make", &folder))?;
     let claims = Claims::new(disk.clone(), &folder);
     let claim = claims.claim(epoch, &options.owner)?;
-    if !known_store {
-        mark_format(&*disk, &folder)?;
+    if mark.is_none() {
+        marker::make(&*disk, &folder, options.known_format, epoch.claim)?;
     }
     disk.create_dir_all(&journal).map_err(failure::io("make", &journal))?;
 

@@ -5,10 +5,14 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use ferromq_env::Disk;
 use ferromq_env::simulated::{Crash, OpKind, SeededEntropy, SimDisk};
 use ferromq_store::Budget;
+use ferromq_store_journal::inspect::Inspection;
+use ferromq_store_journal::{backup, mark};
 use support::{Broker, Do, Paused, follow_all, follower};
 
 /// Puts and removals as a busy queue has them.
@@ -221,4 +225,51 @@ fn a_standby_of_nothing_waits_for_a_store_to_appear() {
     drop(master);
     disk.forget_locks();
     assert_eq!(Broker::claim(standby).unwrap().shown(), BTreeSet::from([1, 2]));
+}
+
+#[test]
+fn a_backup_of_a_running_store_is_whole_and_says_how_old_it_is() {
+    let disk = SimDisk::new();
+    let paused = Paused::new(Arc::new(disk.another_process()));
+    let mut master = Broker::start(&disk, "master");
+    master.make_queue();
+    let (mut shown, mut dice) = (BTreeSet::new(), SeededEntropy::new(5));
+    busy(&mut master, &mut shown, &mut dice, 400);
+    // Given a master that works between any two operations of the copy
+    let working = Arc::new(Mutex::new((master, shown.clone(), dice)));
+    let at_work = working.clone();
+    paused.before_each(move |number| {
+        if number % 4 == 0 {
+            let (master, shown, dice) = &mut *at_work.lock().unwrap();
+            busy(master, shown, dice, 2);
+        }
+    });
+    let copier: Arc<dyn Disk> = Arc::new(paused.clone());
+    let made = backup(&copier, Path::new("/store"), Path::new("/copy")).unwrap();
+    paused.before_each(|_| ());
+    // Then the copy is a store of the same id, behind the one it was made of.
+    assert_eq!(made.id, mark(&disk, Path::new("/store")).unwrap().unwrap().id);
+    assert!(made.id.is_some() && made.epoch.number == 1 && made.messages > 0 && made.bytes > 100_000);
+    let other: Arc<dyn Disk> = Arc::new(disk.another_process());
+    let live = Inspection::open(other.clone(), Path::new("/store")).unwrap();
+    assert!(live.position() > made.position, "and the live one has gone on");
+    // It holds what a moment of the copy's time showed: all that was there before and not removed since.
+    let copied = Inspection::open(other.clone(), Path::new("/copy")).unwrap();
+    let mut found = BTreeSet::new();
+    copied
+        .cat(&ferromq_model::Destination::queue("orders"), ferromq_model::Sequence(0), |sequence, loaded| {
+            assert!(matches!(loaded, ferromq_store::Loaded::Message(_)), "{loaded:?}");
+            found.insert(sequence.0);
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    let now = working.lock().unwrap().1.clone();
+    assert!(found.last() >= shown.last(), "everything that was durable before is in it");
+    let both = shown.intersection(&now);
+    assert!(
+        both.copied().all(|n| found.contains(&n)),
+        "{shown:?} then, {now:?} now, and {found:?} in the copy"
+    );
+    // A second one into the same folder is refused, and nothing is overwritten.
+    assert!(backup(&other, Path::new("/store"), Path::new("/copy")).is_err());
 }
