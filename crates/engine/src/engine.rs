@@ -184,8 +184,11 @@ impl Engine {
             }
             Intent::Connect(facts) => self.connect(conn, facts),
             Intent::Disconnect { last_delivered } => {
+                // Who says goodbye in peace has sent what it sent, answered or not.
+                let sent =
+                    self.connections.get(&conn).map(|connection| connection.stored).unwrap_or_default();
                 self.disconnect(conn, last_delivered);
-                return self.outbox.reply_last(conn, tag, crate::Effect::Done);
+                return self.outbox.reply_after(sent, conn, tag, crate::Effect::Done);
             }
             Intent::AddSession { session } => self.add_session(conn, session),
             Intent::RemoveSession { session, last_delivered } => {

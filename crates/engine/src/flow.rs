@@ -387,7 +387,8 @@ impl Engine {
             connection.flushes.extend(tag);
             return;
         }
-        self.outbox.reply_last(conn, tag, crate::Effect::Done);
+        let sent = self.connections.get(&conn).map(|connection| connection.stored).unwrap_or_default();
+        self.outbox.reply_after(sent, conn, tag, crate::Effect::Done);
     }
 
     fn answer_flushes(&mut self, conn: ConnId) {

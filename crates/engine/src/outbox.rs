@@ -107,15 +107,21 @@ impl Outbox {
 
     /// Answers when everything that is held now has left.
     pub(crate) fn reply_last(&mut self, conn: ConnId, tag: Option<Tag>, effect: Effect) {
+        self.reply_after(Ticket(0), conn, tag, effect);
+    }
+
+    /// Answers when everything that is held now has left, and `ticket` is durable.
+    pub(crate) fn reply_after(&mut self, ticket: Ticket, conn: ConnId, tag: Option<Tag>, effect: Effect) {
         let Some(tag) = tag else { return };
         let output = Output::Reply { conn, tag, effect };
-        match self.held.back() {
-            _ if self.has_ops() => self.hold(Held::Output(output)),
-            Some((ticket, _)) => {
-                let ticket = *ticket;
-                self.held.push_back((ticket, Held::Output(output)));
-            }
-            None => self.out.push(output),
+        if self.has_ops() {
+            return self.hold(Held::Output(output));
+        }
+        let last = self.held.back().map_or(ticket, |(held, _)| ticket.max(*held));
+        if last > self.durable {
+            self.held.push_back((last, Held::Output(output)))
+        } else {
+            self.out.push(output)
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ferromq_model::{ConnectionFacts, Destination, ProducerFacts, ProducerId};
+use ferromq_model::{ConnectionFacts, Destination, ProducerFacts, ProducerId, Ticket};
 use rustc_hash::FxHashMap;
 
 use crate::consumer::ConsumerKey;
@@ -44,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) parked: usize,
     pub(crate) paused: usize,
     pub(crate) flushes: Vec<Tag>,
+    /// The unit of work of the last message that it sent, if that was stored.
+    pub(crate) stored: Ticket,
 }
 
 #[derive(Debug, Default)]

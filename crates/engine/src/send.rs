@@ -167,6 +167,11 @@ impl Engine {
                 }
             }
         }
+        if self.outbox.has_ops()
+            && let Some(connection) = self.connections.get_mut(&conn)
+        {
+            connection.stored = self.outbox.ticket();
+        }
     }
 
     /// A copy of a message as it lies in another destination than the one it was sent to.

@@ -1,9 +1,10 @@
 //! Local transactions: sends and acknowledgements kept aside until the end, then done as one unit of work.
 
-use ferromq_model::{DestinationKind, ProducerId, TransactionId};
+use ferromq_model::{DestinationKind, LocalTransactionId, ProducerId, TransactionId};
 use ferromq_store::StoreOp;
 
 use crate::consumer::{ConsumerKey, Dispatched, Stage};
+use crate::dedup::Slot;
 use crate::engine::{Engine, fault};
 use crate::{ConnId, Effect, Fault, FaultKind, SendRequest, Tag, TransactionVerb};
 
@@ -37,6 +38,12 @@ impl Transaction {
             None => self.topic_acks.push((consumer, count)),
         }
     }
+}
+
+/// Under what name the committed transactions of a connection are remembered: a producer that no client can have, since
+/// sessions of clients count from −1.
+fn outcomes(id: &LocalTransactionId) -> ProducerId {
+    ProducerId::new(id.connection.clone(), i64::MIN, 0)
 }
 
 /// XA is refused in words that name the way out.
@@ -77,10 +84,9 @@ impl Engine {
                     TransactionVerb::CommitOnePhase | TransactionVerb::CommitTwoPhase if open => {
                         self.commit(conn, local.value, &id)
                     }
-                    TransactionVerb::CommitOnePhase | TransactionVerb::CommitTwoPhase => Err(fault(
-                        FaultKind::IllegalState,
-                        format!("Cannot commit a transaction that had not been started: {id}"),
-                    )),
+                    TransactionVerb::CommitOnePhase | TransactionVerb::CommitTwoPhase => {
+                        self.repeat_commit(&local)
+                    }
                     TransactionVerb::Rollback if open => {
                         self.rollback(conn, local.value);
                         Ok(())
@@ -140,6 +146,29 @@ impl Engine {
         transaction.sends.push(request);
         self.flow.memory_bytes += charge as u64;
         Ok(window)
+    }
+
+    /// A commit that was heard before, perhaps by a broker that is gone, is answered as it was then.
+    fn repeat_commit(&self, id: &LocalTransactionId) -> Result<(), Fault> {
+        if self.dedup.knows(&outcomes(id), id.value, Slot::default()) {
+            return Ok(());
+        }
+        let id = TransactionId::Local(id.clone());
+        Err(fault(
+            FaultKind::RolledBack,
+            format!("{id} is not known here, nothing of it was done; do its work again in a new transaction"),
+        ))
+    }
+
+    /// Remembers in the unit of work of a commit that there was one. Outcomes are kept like the sequences of a
+    /// producer: a window for each connection, bounded, stored with what they are about.
+    fn note_commit(&mut self, id: &TransactionId) {
+        let TransactionId::Local(local) = id else { return };
+        let producer = outcomes(local);
+        self.dedup.mark(&producer, local.value, Slot::default());
+        if self.outbox.has_ops() {
+            self.outbox.op(StoreOp::Dedup { producer, sequence: local.value });
+        }
     }
 
     fn take_transaction(&mut self, conn: ConnId, number: i64) -> Option<Transaction> {
@@ -205,6 +234,7 @@ impl Engine {
             }
         }
         self.commit_barrier = false;
+        self.note_commit(id);
         for consumer in woken {
             self.wake_consumer(consumer);
         }

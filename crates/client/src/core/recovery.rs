@@ -418,14 +418,14 @@ impl<T> Core<T> {
         let uri = Arc::clone(&self.name);
         match (result, &redo.sends) {
             (Ok(()), _) => self.answer(token, Ok(())),
-            (Err(error), _) if is_rolled_back(&error) => {
-                self.refuse(token, Error::RolledBack { uri, reason: error.to_string() });
-            }
             (Err(_), Some(sends)) if !redo.acks => {
                 self.replay(self.transaction_info(&redo.id, TransactionType::Begin), sends);
                 let info = self.transaction_info(&redo.id, TransactionType::CommitOnePhase);
                 let redo = Redo { repeated: false, ..redo.clone() };
                 self.request(info, What::Commit { session, redo: Some(redo) }, token);
+            }
+            (Err(error), _) if is_rolled_back(&error) => {
+                self.refuse(token, Error::RolledBack { uri, reason: error.to_string() });
             }
             (Err(_), _) => self.refuse(token, Error::InDoubt { uri }),
         }

@@ -326,3 +326,28 @@ fn an_idle_backlog_in_the_cache_does_not_send_a_busy_queue_to_the_disk() {
     assert_eq!(b.loaded_bodies, 0);
     assert!(b.engine.view().broker.cache_bytes <= 4_000, "what was handed out is let go");
 }
+
+#[test]
+fn durable_before_reply_a_goodbye_waits_for_what_its_connection_sent_without_waiting() {
+    let mut b = Bench::new();
+    let (c, other) = (b.connect("c"), b.connect("other"));
+    b.auto = false;
+    let message = b.message(&c, "A", "m");
+    b.tell(&c, send(message, None));
+    assert_eq!(
+        b.unsynced.back().unwrap().sync,
+        ferromq_store::Sync::Required,
+        "the disk need not be waited for longer"
+    );
+    let goodbye = b.begin(&c, Intent::Disconnect { last_delivered: -1 });
+    let others = b.begin(&other, Intent::Disconnect { last_delivered: -1 });
+    assert!(!b.replies.contains_key(&goodbye), "its message is on its way to the disk");
+    b.sync();
+    assert!(b.replies.contains_key(&goodbye) && b.replies.contains_key(&others));
+
+    b.auto = true;
+    let quiet = b.connect("quiet");
+    b.auto = false;
+    let goodbye = b.begin(&quiet, Intent::Disconnect { last_delivered: -1 });
+    assert!(b.replies.contains_key(&goodbye), "who has sent nothing waits for nothing");
+}

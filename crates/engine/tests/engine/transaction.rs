@@ -41,7 +41,7 @@ fn a_rollback_leaves_nothing() {
     assert_eq!(b.engine.view().broker.memory_bytes, 0);
     assert!(matches!(
         b.transaction(&c, 1, CommitOnePhase),
-        Effect::Failed(Fault { kind: FaultKind::IllegalState, .. })
+        Effect::Failed(Fault { kind: FaultKind::RolledBack, .. })
     ));
 }
 
@@ -211,4 +211,29 @@ fn what_is_sent_without_persistence_is_not_seen_before_the_commit_is_durable_eit
     let mut texts = b.texts();
     texts.sort();
     assert_eq!(texts, ["A", "B", "topic://T", "topic://T"]);
+}
+
+#[test]
+fn a_repeated_commit_is_answered_as_the_first_was_over_a_crash_too() {
+    let mut b = Bench::new();
+    let c = b.connect("c");
+    b.send(&c, "A", "taken");
+    b.consume(&c, "A");
+    let got = b.take();
+    begin(&mut b, &c, 1);
+    b.send_in(&c, 1, "B", "m1");
+    b.do_it(&c, ack(AckKind::Standard, &got[0], &got[0], 1, Some(local_transaction(&c, 1))));
+    assert!(matches!(b.transaction(&c, 1, CommitOnePhase), Effect::Done));
+    assert!(matches!(b.transaction(&c, 1, CommitOnePhase), Effect::Done), "the same broker");
+    begin(&mut b, &c, 2);
+    b.send_in(&c, 2, "B", "never");
+
+    b.crash();
+    let again = Client { conn: b.connect("c").conn, id: c.id };
+    assert!(matches!(b.transaction(&again, 1, CommitOnePhase), Effect::Done), "its successor");
+    let Effect::Failed(fault) = b.transaction(&again, 2, CommitOnePhase) else {
+        panic!("it was never committed")
+    };
+    assert_eq!(fault.kind, FaultKind::RolledBack);
+    assert_eq!((b.held("A"), b.held("B")), (0, 1));
 }

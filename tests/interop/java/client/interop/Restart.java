@@ -407,6 +407,13 @@ public final class Restart {
                     tx.commit();
                 },
                 t -> equal(Arrays.asList(numbers(0, 3000)), take(t.consumer(t.queue()), 3000)));
+        check("asynchronous persistent sends are there after a close",
+                t -> {
+                    Connection connection = t.connect("jms.useAsyncSend=true");
+                    T.sendBy(autoOf(connection), t.queue(), numbers(0, 100));
+                    connection.close();
+                },
+                t -> exactly(t.consumer(t.queue()), numbers(0, 100)));
     }
 
     private Restart() { }
