@@ -1,11 +1,31 @@
-//! `ferromq check`: is a configuration right, and what does it come to?
+//! `ferromq check`: is a configuration right, what does it come to, and will it work beside its peers?
 
-use std::path::PathBuf;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 
 use ferromq_config::load;
+use ferromq_env::{Clock, SystemClock};
+use serde_json::json;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::layers;
+use crate::{layers, operator};
+
+pub(crate) mod contest;
+mod facts;
+mod finding;
+mod gather;
+mod judge;
+mod mounts;
+mod probe;
+#[cfg(test)]
+mod tests;
+
+use facts::Facts;
+#[cfg(test)]
+use finding::Finding;
+use finding::Verdict;
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -13,15 +33,39 @@ use crate::layers;
 Examples:
   ferromq check /etc/ferromq.toml             mistakes as file:line:column with a remedy, exit code 64;
                                               or every value with the place that it comes from
-  FERROMQ_STORE_SYNC=never ferromq check      variables count as they do for `ferromq run`")]
+  FERROMQ_STORE_SYNC=never ferromq check      variables count as they do for `ferromq run`
+  ferromq check a.toml --peers b.toml         will these two work as master and standby?
+  ferromq check a.toml --peers http://10.0.0.7:8161
+                                              will this one work beside a node that runs?
+  ssh other ferromq check b.toml --facts | ferromq check a.toml --peers -
+                                              beside one of another machine that does not run yet
+
+Folders are tried in a folder of the check's own, which it removes. Exit code with --peers: 0 if nothing is refused
+(there may be warnings), 64 if something is.")]
 pub(crate) struct Args {
     /// The configuration file; without one, defaults and environment are shown
     #[arg(value_name = "FILE", env = "FERROMQ_CONFIG")]
     file: Option<PathBuf>,
+    /// Nodes that are to share the store: configuration files of this machine, http://HOST:PORT of the admin ports of
+    /// nodes that run, or what --facts wrote (*.json, or - for standard input)
+    #[arg(long, value_name = "NODE", num_args = 1..)]
+    peers: Vec<String>,
+    /// Print what a check on another machine needs to know of this node
+    #[arg(long, conflicts_with = "peers")]
+    facts: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
 }
 
-/// Prints the effective configuration with the source of each value, or all mistakes.
+/// Prints the effective configuration with the source of each value, or all mistakes; or what the doctor finds.
 pub(crate) fn run(args: Args) -> Outcome {
+    if args.facts {
+        return tell_facts(args.file.as_deref());
+    }
+    if !args.peers.is_empty() {
+        return doctor(&args);
+    }
     let input = layers::Args::of_file(args.file).input(true)?;
     let loaded = load(&input).map_err(|mistakes| {
         Failure::new(Exit::Usage, format!("the configuration has mistakes\n{mistakes}"))
@@ -31,4 +75,77 @@ pub(crate) fn run(args: Args) -> Outcome {
     }
     print!("{}", loaded.effective());
     Ok(())
+}
+
+/// Variables are our own node's; those of a peer are not known here.
+fn of_file(file: Option<&Path>, environment: bool) -> Result<Facts, Failure> {
+    let source = file.map_or_else(|| "this node".to_owned(), |file| file.display().to_string());
+    let input = layers::Args::of_file(file.map(Path::to_owned)).input(environment)?;
+    Ok(match load(&input) {
+        Ok(loaded) => gather::of_configuration(&source, &loaded),
+        Err(mistakes) => {
+            Facts { mistakes: mistakes.iter().map(ToString::to_string).collect(), source, ..Facts::default() }
+        }
+    })
+}
+
+fn tell_facts(file: Option<&Path>) -> Outcome {
+    let mut facts = of_file(file, true)?;
+    // Read against the reader's clock; see `gather::of_text`.
+    facts.clock_ahead_ms = Some(SystemClock.now().wall.0);
+    let text = serde_json::to_string(&facts).map_err(|error| Failure::new(Exit::Software, error))?;
+    println!("{text}");
+    Ok(())
+}
+
+fn doctor(args: &Args) -> Outcome {
+    let mut nodes = vec![of_file(args.file.as_deref(), true)?];
+    for peer in &args.peers {
+        nodes.push(of_peer(peer)?);
+    }
+    let findings = judge::judge(&nodes);
+    for finding in &findings {
+        if args.json { println!("{}", finding.object()) } else { println!("{finding}") }
+    }
+    let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    let (passed, warned, refused) = (count(Verdict::Pass), count(Verdict::Warn), count(Verdict::Refuse));
+    if args.json {
+        println!("{}", json!({ "pass": passed, "warn": warned, "refuse": refused }));
+    } else {
+        println!("{passed} passed, {warned} warnings, {refused} refused");
+    }
+    if refused == 0 { Ok(()) } else { Err(Failure::new(Exit::Usage, "")) }
+}
+
+fn of_peer(peer: &str) -> Result<Facts, Failure> {
+    if peer.starts_with("http://") {
+        return Ok(operator::runtime()?.block_on(gather::of_running(peer)));
+    }
+    if peer.starts_with("tcp://") {
+        let text = format!(
+            "{peer} is where clients go; give http://HOST:PORT of the node's admin port (admin.listen)"
+        );
+        return Err(Failure::new(Exit::Usage, text));
+    }
+    let path = Path::new(peer);
+    let pipe = fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo());
+    if peer != "-" && !pipe && path.extension().is_none_or(|extension| extension != "json") {
+        return of_file(Some(path), false);
+    }
+    let unreadable =
+        |error: std::io::Error| Failure::new(Exit::Usage, format!("{peer} can't be read: {error}"));
+    let most = u64::try_from(gather::MAX_FACTS_BYTES).unwrap_or(u64::MAX) + 1;
+    let mut text = String::new();
+    if peer == "-" {
+        std::io::stdin().take(most).read_to_string(&mut text).map_err(unreadable)?;
+    } else {
+        fs::File::open(path).map_err(unreadable)?.take(most).read_to_string(&mut text).map_err(unreadable)?;
+    }
+    gather::of_text(peer, &text, peer == "-" || pipe).map_err(|why| Failure::new(Exit::Usage, why))
+}
+
+/// The findings that say something is wrong, for tests.
+#[cfg(test)]
+fn wrong(findings: &[Finding]) -> Vec<&Finding> {
+    findings.iter().filter(|finding| finding.verdict != Verdict::Pass).collect()
 }

@@ -53,6 +53,9 @@ enum Verb {
     Switchover(switchover::Args),
     /// Make a standby the master although another's claim looks held.
     ForceClaim(force_claim::Args),
+    /// The second process of a check
+    #[command(hide = true)]
+    Contest(check::contest::Args),
     /// Look into a journal without touching it.
     #[command(subcommand)]
     Store(store::Verb),
@@ -64,6 +67,8 @@ Examples:
   ferromq run --listen tcp://0.0.0.0:61616 --data /var/lib/ferromq
   ferromq run --config /etc/ferromq.toml --log-format json
   ferromq check /etc/ferromq.toml             mistakes, or every value and where it comes from
+  ferromq check a.toml --peers b.toml         will these two work as master and standby?
+  ferromq status                              who is master?
   ferromq send queue://orders 'first order'
   ferromq browse queue://orders
   ferromq receive queue://orders --count 1
@@ -86,6 +91,7 @@ fn main() -> std::process::ExitCode {
         Verb::Status(args) => status::run(args),
         Verb::Switchover(args) => switchover::run(args),
         Verb::ForceClaim(args) => force_claim::run(args),
+        Verb::Contest(args) => check::contest::second(&args),
         Verb::Store(verb) => store::run(verb),
     };
     exit::report(outcome)
