@@ -22,4 +22,5 @@ ferromq_store::conformance_tests!(|| {
     SimWorld::new(|disk| open(disk, Arc::new(SimClock::default()), "/store".as_ref(), small()))
         .small(4 << 20)
         .overhead(1 << 20)
+        .fenced()
 });

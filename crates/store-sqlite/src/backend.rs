@@ -1,11 +1,15 @@
 //! The writer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use ferromq_env::{Disk, DiskFile, SystemDisk};
 use ferromq_model::{ClaimId, Epoch, Ticket};
-use ferromq_store::{Budget, Durable, Maintenance, Space, StoreBackend, StoreError, Sync, WriteBatch};
+use ferromq_store::{
+    Budget, Durable, Maintenance, Space, StoreBackend, StoreError, StoreMetrics, Sync, WriteBatch,
+};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::{database, uint};
@@ -30,8 +34,9 @@ pub(crate) struct Backend {
     pub(crate) failed: bool,
     /// The size of the log that was copied last.
     pub(crate) checkpointed: u64,
-    /// Held until the end.
-    pub(crate) lock: Arc<dyn DiskFile>,
+    pub(crate) metrics: Arc<StoreMetrics>,
+    /// Held until the end, unless a lease decides.
+    pub(crate) lock: Option<Arc<dyn DiskFile>>,
 }
 
 impl Backend {
@@ -54,16 +59,13 @@ impl Backend {
             self.connection.pragma_update(None, "synchronous", value).map_err(|e| self.wrong(&e))?;
             self.syncs = sync;
         }
-        let Self { connection, state, path, epoch, last, .. } = self;
+        let Self { connection, state, path, epoch, last, metrics, .. } = self;
         let wrong = |error: rusqlite::Error| database(path, &error);
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
         // The look at the epoch and the writes are one transaction, and a claim is another: either the claim came
         // first and is seen here, or it will see what is written here.
-        let theirs = stored_epoch(&transaction).map_err(wrong)?;
-        if theirs != *epoch {
-            return Err(StoreError::Fenced { store: path.display().to_string(), ours: *epoch, theirs });
-        }
+        check_epoch(&transaction, path, *epoch, metrics)?;
         for batch in batches {
             batch.check_order(*epoch, *last)?;
             for op in &batch.ops {
@@ -73,7 +75,24 @@ impl Backend {
             *last = batch.ticket;
         }
         state.write(&transaction).map_err(wrong)?;
-        transaction.commit().map_err(wrong)
+        let begun = Instant::now();
+        let committed = transaction.commit().map_err(wrong);
+        if sync {
+            metrics.sync.record(nanos(begun));
+        }
+        committed
+    }
+
+    /// Forgets producers of long ago, unless somebody else is the writer by now.
+    fn forget_producers(&mut self) -> Result<bool, StoreError> {
+        let Self { connection, state, path, epoch, metrics, .. } = self;
+        let wrong = |error: rusqlite::Error| database(path, &error);
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrong)?;
+        check_epoch(&transaction, path, *epoch, metrics)?;
+        let more = state.forget_producers(&transaction, 1000).map_err(wrong)?;
+        transaction.commit().map_err(wrong)?;
+        Ok(more)
     }
 
     fn log_bytes(&self) -> u64 {
@@ -122,8 +141,7 @@ impl Backend {
                 self.checkpoint("PASSIVE")?;
             }
             self.checkpointed = self.log_bytes();
-            more |=
-                self.state.forget_producers(&self.connection, 1000).map_err(|error| self.wrong(&error))?;
+            more |= self.forget_producers()?;
             more |= self.shrink(budget)?;
         }
         Ok(Maintenance { more, space: self.space()? })
@@ -149,6 +167,32 @@ impl Backend {
     }
 }
 
+fn nanos(begun: Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Within the transaction that writes: a claim is another one, and SQLite has one writer at a time.
+fn check_epoch(
+    transaction: &Connection,
+    path: &Path,
+    ours: Epoch,
+    metrics: &StoreMetrics,
+) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    let theirs = stored_epoch(transaction).map_err(|error| database(path, &error))?;
+    metrics.fence.record(nanos(begun));
+    if theirs == ours {
+        return Ok(());
+    }
+    metrics.fenced.fetch_add(1, Ordering::Relaxed);
+    Err(StoreError::Fenced { store: path.display().to_string(), ours, theirs })
+}
+
+/// The next free place: how far the store has come.
+pub(crate) fn next_sequence(connection: &Connection) -> rusqlite::Result<u64> {
+    connection.prepare_cached("SELECT next_sequence FROM reign")?.query_row([], |row| row.get(0).map(uint))
+}
+
 pub(crate) fn stored_epoch(connection: &Connection) -> rusqlite::Result<Epoch> {
     connection.prepare_cached("SELECT number, claim FROM reign")?.query_row([], |row| {
         Ok(Epoch { number: uint(row.get(0)?), claim: ClaimId(row.get::<_, i64>(1)?.cast_unsigned()) })
@@ -156,6 +200,10 @@ pub(crate) fn stored_epoch(connection: &Connection) -> rusqlite::Result<Epoch> {
 }
 
 impl StoreBackend for Backend {
+    fn metrics(&self) -> Option<Arc<StoreMetrics>> {
+        Some(self.metrics.clone())
+    }
+
     fn commit(&mut self, batches: &[WriteBatch], force_sync: bool) -> Result<Option<Durable>, StoreError> {
         self.usable()?;
         let sync = force_sync || batches.iter().any(|batch| batch.sync == Sync::Required);

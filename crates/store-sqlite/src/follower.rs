@@ -8,7 +8,7 @@ use ferromq_model::{Epoch, Ticket};
 use ferromq_store::{Budget, Claimed, Follower, Position, StoreError};
 use rusqlite::{TransactionBehavior, params};
 
-use crate::backend::{Backend, stored_epoch};
+use crate::backend::{Backend, next_sequence, stored_epoch};
 use crate::error::{database, int, io};
 use crate::reader::Reader;
 use crate::schema::{open_to_read, open_to_write};
@@ -42,16 +42,25 @@ pub struct SqliteStore {
     path: PathBuf,
     options: SqliteOptions,
     seen: Epoch,
+    leased: bool,
 }
 
 impl SqliteStore {
     /// The store at `path`; nothing is opened or made yet.
     pub fn new(path: &Path, options: SqliteOptions) -> Self {
-        Self { path: path.to_owned(), options, seen: Epoch::default() }
+        Self { path: path.to_owned(), options, seen: Epoch::default(), leased: false }
+    }
+
+    /// For several brokers on one host, of which a lease says who claims: a claim does not ask whether the holder of
+    /// the epoch before lives, and that holder's next transaction finds the higher epoch.
+    #[must_use]
+    pub fn leased(self) -> Self {
+        Self { leased: true, ..self }
     }
 
     fn try_claim(&mut self, epoch: Epoch) -> Result<Claimed, StoreError> {
-        let lock = self.lock()?;
+        let lock = if self.leased { None } else { Some(self.lock()?) };
+        self.make_folder()?;
         let mut connection = open_to_write(&self.path)?;
         let wrong = |error: rusqlite::Error| database(&self.path, &error);
         let transaction =
@@ -83,6 +92,7 @@ impl SqliteStore {
             syncs: true,
             failed: false,
             checkpointed: 0,
+            metrics: Arc::default(),
             lock,
         };
         Ok(Claimed {
@@ -92,14 +102,19 @@ impl SqliteStore {
         })
     }
 
+    fn make_folder(&self) -> Result<(), StoreError> {
+        match self.path.parent() {
+            Some(folder) => SystemDisk.create_dir_all(folder).map_err(|source| io("create", folder, source)),
+            None => Ok(()),
+        }
+    }
+
     /// SQLite's own locks come and go with transactions; this one says whose the file is as long as he lives.
     fn lock(&self) -> Result<Arc<dyn DiskFile>, StoreError> {
         let mut name = self.path.clone().into_os_string();
         name.push(".lock");
         let name = PathBuf::from(name);
-        if let Some(folder) = self.path.parent() {
-            SystemDisk.create_dir_all(folder).map_err(|source| io("create", folder, source))?;
-        }
+        self.make_folder()?;
         let file =
             SystemDisk.open(&name, OpenMode::CreateOrKeep).map_err(|source| io("open", &name, source))?;
         if file.try_lock().map_err(|source| io("lock", &name, source))? {
@@ -117,10 +132,12 @@ impl SqliteStore {
 
 impl Follower for SqliteStore {
     fn follow(&mut self, _budget: Budget) -> Result<Position, StoreError> {
-        if let Some(connection) = open_to_read(&self.path)? {
-            self.seen = stored_epoch(&connection).map_err(|error| database(&self.path, &error))?;
-        }
-        Ok(Position(self.seen.number))
+        let Some(connection) = open_to_read(&self.path)? else { return Ok(Position(0)) };
+        let wrong = |error| database(&self.path, &error);
+        let (seen, next) =
+            (stored_epoch(&connection).map_err(wrong)?, next_sequence(&connection).map_err(wrong)?);
+        self.seen = self.seen.max(seen);
+        Ok(Position(next))
     }
 
     fn claim(mut self: Box<Self>, epoch: Epoch) -> Result<Claimed, (Box<dyn Follower>, StoreError)> {
@@ -132,5 +149,10 @@ impl Follower for SqliteStore {
 
     fn seen_epoch(&self) -> Epoch {
         self.seen
+    }
+
+    /// Everything is in the file, and a claim reads counts only.
+    fn lag(&self) -> Option<u64> {
+        Some(0)
     }
 }

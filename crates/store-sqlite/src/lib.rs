@@ -1,7 +1,8 @@
 //! A message store in one SQLite file, for those who want to look into it with everyday tools.
 //!
 //! Write-ahead log with a sync for each group of batches; the epoch is read in the very transaction that writes. It
-//! is no cluster store: the file belongs to one machine, and a lock file beside it to one broker at a time.
+//! belongs to one machine: to one broker, whose lock file lies beside it, or to several of which a lease says who
+//! writes ([`SqliteStore::leased`]).
 //!
 //! * [`SqliteStore`]: opens a file; a [`Follower`](ferromq_store::Follower).
 //! * [`SqliteOptions`]: how large it may become.

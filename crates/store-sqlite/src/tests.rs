@@ -12,13 +12,19 @@ use crate::{SqliteOptions, SqliteStore, schema};
 
 struct SqliteWorld {
     folder: TempDir,
+    leased: bool,
     life: u32,
     options: SqliteOptions,
 }
 
 impl SqliteWorld {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), life: 0, options: SqliteOptions::default() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            leased: false,
+            life: 0,
+            options: SqliteOptions::default(),
+        }
     }
 
     fn path(&self) -> PathBuf {
@@ -28,7 +34,13 @@ impl SqliteWorld {
 
 impl World for SqliteWorld {
     fn open(&mut self) -> Result<Box<dyn Follower>, StoreError> {
-        Ok(Box::new(SqliteStore::new(&self.path(), self.options)))
+        let store = SqliteStore::new(&self.path(), self.options);
+        Ok(Box::new(if self.leased { store.leased() } else { store }))
+    }
+
+    fn seize(&mut self) -> bool {
+        self.leased = true;
+        true
     }
 
     /// What the system has of a killed process is the file and its log as they are now; the rest went with it.
@@ -139,4 +151,32 @@ fn a_follower_makes_no_file() {
     store.follow(ferromq_store::Budget { bytes: 1 }).unwrap();
     assert_eq!(store.seen_epoch(), Epoch::default());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn single_writer_many_brokers_of_one_host_take_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ferromq.db");
+    let store = || Box::new(SqliteStore::new(&path, SqliteOptions::default()).leased());
+    let mut reigns = Vec::new();
+    for number in 1..=5 {
+        let mut standby = store();
+        standby.follow(ferromq_store::Budget { bytes: 1 }).unwrap();
+        assert_eq!(standby.seen_epoch().number, number - 1);
+        let claimed = standby.claim(Epoch { number, claim: ClaimId(number) });
+        reigns.push(claimed.map_err(|(_, error)| error).unwrap());
+        // A claim with a number that was used is refused, whoever asks.
+        let (_, error) = store().claim(Epoch { number, claim: ClaimId(99) }).err().unwrap();
+        assert!(matches!(error, StoreError::Fenced { .. }), "{error}");
+        let (last, old) = reigns.split_last_mut().unwrap();
+        assert!(last.backend.commit(&[], true).unwrap().is_some());
+        for stale in old {
+            assert!(
+                stale.backend.commit(&[], true).is_err()
+                    && stale.backend.maintain(ferromq_store::Budget { bytes: 1 }).is_err()
+            );
+        }
+    }
+    let metrics = reigns.first().unwrap().backend.metrics().unwrap();
+    assert_eq!(metrics.fenced.load(std::sync::atomic::Ordering::Relaxed), 1);
 }

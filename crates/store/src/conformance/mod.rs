@@ -50,8 +50,9 @@ pub use load::{
     a_hundred_thousand_messages, big_messages, many_destinations, many_producers, reading_while_writing,
 };
 pub use order::{
-    a_batch_is_all_or_nothing, a_lower_epoch_cannot_claim, lazy_batches_are_covered_by_the_next_sync,
-    tickets_and_epochs_are_checked, two_cannot_have_one_store, unknown_ids_are_refused,
+    a_batch_is_all_or_nothing, a_lower_epoch_cannot_claim, a_superseded_writer_completes_nothing,
+    lazy_batches_are_covered_by_the_next_sync, tickets_and_epochs_are_checked, two_cannot_have_one_store,
+    unknown_ids_are_refused,
 };
 pub use run::Run;
 pub use snapshot::Snapshot;
@@ -80,6 +81,7 @@ macro_rules! conformance_tests {
             lazy_batches_are_covered_by_the_next_sync,
             a_lower_epoch_cannot_claim,
             two_cannot_have_one_store,
+            a_superseded_writer_completes_nothing,
             big_messages,
             a_hundred_thousand_messages,
             many_destinations,

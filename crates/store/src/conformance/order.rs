@@ -5,7 +5,7 @@ use ferromq_model::{ClaimId, DestinationId, Epoch, Sequence, SubscriptionId, Tic
 use super::run::{Run, claim};
 use super::script::{ONE, QUEUE, house, publish, put, put_in, record, remove};
 use super::world::Worlds;
-use crate::{ErrorKind, StoreError, StoreOp, Sync, WriteBatch};
+use crate::{Budget, ErrorKind, StoreError, StoreOp, Sync, WriteBatch};
 
 fn refused(worlds: Worlds<'_>, what: &str, op: StoreOp) {
     let mut world = worlds();
@@ -133,4 +133,38 @@ pub fn two_cannot_have_one_store(worlds: Worlds<'_>) {
     assert_eq!(refusal.kind(), ErrorKind::Refused);
     run.commit(vec![put(1, 10)]);
     let _ = run.reopen(&mut *world);
+}
+
+/// A writer over whose head another has claimed completes nothing more, harms nothing, and loses nothing that it was
+/// told to be durable.
+pub fn a_superseded_writer_completes_nothing(worlds: Worlds<'_>) {
+    for maintained in [false, true] {
+        let mut world = worlds();
+        let mut first = Run::begin(&mut *world);
+        if !world.seize() {
+            return;
+        }
+        first.commit(house());
+        for n in 1..=20 {
+            first.commit(vec![put(n, 2000)]);
+        }
+        first.commit((1..=10).map(remove).collect());
+        first.commit_lazily(vec![put(21, 100)]);
+        let mut second = Run::resume(&mut *world, &first.legal());
+        assert!(second.epoch > first.epoch);
+        second.commit(vec![put(30, 3000)]);
+        if maintained {
+            // Upkeep may find nothing to do, and must do nothing that shows.
+            let _ = first.backend.maintain(Budget { bytes: 1 << 20 });
+        }
+        let error = first.try_commit(vec![put(22, 100)]).expect_err("another is the master");
+        assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+        assert!(first.try_commit(vec![put(23, 100)]).is_err(), "and stays it");
+        assert!(first.backend.maintain(Budget { bytes: 1 << 20 }).is_err());
+        assert!(first.backend.close().is_err(), "it does not close what it does not have");
+        second.commit(vec![put(31, 10), remove(11)]);
+        second.maintain();
+        second.check_reader();
+        let _ = second.reopen(&mut *world);
+    }
 }

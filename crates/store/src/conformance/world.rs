@@ -29,6 +29,12 @@ pub trait World {
         None
     }
 
+    /// From now on the next claim is made over the head of a holder who lives and does not know yet, as after a lease
+    /// that ran out. `false` if that can't be done here.
+    fn seize(&mut self) -> bool {
+        false
+    }
+
     /// Leaves the store so little room that some megabytes fill it. `false` if that can't be done here. Called
     /// before the first opening.
     fn shrink(&mut self) -> bool {
@@ -48,6 +54,7 @@ pub struct SimWorld<F> {
     opener: F,
     small_bytes: u64,
     overhead_bytes: Option<u64>,
+    fenced: bool,
 }
 
 impl<F> SimWorld<F>
@@ -56,13 +63,19 @@ where
 {
     /// An empty disk, and how a store on it is opened.
     pub fn new(opener: F) -> Self {
-        Self { disk: SimDisk::new(), opener, small_bytes: 16 << 20, overhead_bytes: None }
+        Self { disk: SimDisk::new(), opener, small_bytes: 16 << 20, overhead_bytes: None, fenced: false }
     }
 
     /// What [`World::shrink`] leaves of the disk; 16 MiB if nothing else is said.
     #[must_use]
     pub fn small(self, bytes: u64) -> Self {
         Self { small_bytes: bytes, ..self }
+    }
+
+    /// The store is fenced by epochs, not only by the lock of a file.
+    #[must_use]
+    pub fn fenced(self) -> Self {
+        Self { fenced: true, ..self }
     }
 
     /// The store promises to occupy at most twice the live bytes and these.
@@ -87,6 +100,13 @@ where
 
     fn disk(&mut self) -> Option<&mut SimDisk> {
         Some(&mut self.disk)
+    }
+
+    fn seize(&mut self) -> bool {
+        if self.fenced {
+            self.disk.forget_locks();
+        }
+        self.fenced
     }
 
     fn shrink(&mut self) -> bool {
