@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod ci;
+mod client;
 mod fuzz;
 mod interop;
 mod kills;
@@ -35,6 +36,8 @@ enum Verb {
     BenchSink,
     /// The released Java clients against FerroMQ and against the real ActiveMQ
     Interop(interop::Options),
+    /// The Rust client's own tests against running brokers, killed brokers included
+    Client(client::Options),
     /// Every fuzz target for a bounded time
     Fuzz(fuzz::Args),
     /// The real engine, sessions and journal in virtual time, with crashes and cuts; a seed decides everything
@@ -57,6 +60,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Bench(args) => bench::run(&args),
         Verb::BenchSink => bench::sink::run(),
         Verb::Interop(options) => interop::run(&options),
+        Verb::Client(options) => client::run(&options),
         Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Sim(args) => sim::run(&args),
         Verb::Kills(options) => kills::run(&options),

@@ -20,6 +20,7 @@ const SUITES: &[(&[&str], &[&str])] = &[
     (&["vectors", "tests/data/openwire/vectors"], &["vectors", "tests/data/openwire/vectors"]),
     (&["sim", "--seeds", "500"], &["sim", "--seeds", "20000"]),
     (&["interop", "--quiet"], &["interop", "--quiet", "--against", "both"]),
+    (&["client"], &["client", "--against", "both"]),
     (&["kills", "--times", "20"], &["kills", "--times", "50"]),
 ];
 

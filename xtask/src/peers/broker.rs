@@ -57,8 +57,18 @@ impl RealBroker {
     /// # Errors
     /// When its jars cannot be had, or it is not ready within a minute (its log is named).
     pub(crate) fn start(java: &Java, options: &RealOptions) -> Result<Broker> {
-        let programs = java.broker_programs(options.line)?;
         let data = Data::new(options.data.clone())?;
+        let command =
+            Self::command(java, options, &data.path.display().to_string(), &options.port.to_string())?;
+        Broker::launch("activemq", command, data)
+    }
+
+    /// What starts it, on a folder and a port.
+    ///
+    /// # Errors
+    /// When its jars cannot be had.
+    pub(crate) fn command(java: &Java, options: &RealOptions, data: &str, port: &str) -> Result<Command> {
+        let programs = java.broker_programs(options.line)?;
         // As `bin/env` of its distribution starts it: this heap, and the collector that the JVM chooses.
         let mut command = Command::new(&java.java);
         command
@@ -68,12 +78,12 @@ impl RealBroker {
             .arg(format!("-Xmx{}M", options.heap_mb))
             .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
             .arg("interop.BrokerMain")
-            .arg(format!("--port={}", options.port))
-            .arg(format!("--data={}", data.path.display()))
+            .arg(format!("--port={port}"))
+            .arg(format!("--data={data}"))
             .arg(format!("--concurrent={}", options.concurrent_store_and_dispatch))
             .arg(format!("--persistent={}", options.persistent))
             .args(&options.arguments);
-        Broker::launch("activemq", command, data)
+        Ok(command)
     }
 }
 
@@ -111,22 +121,31 @@ impl FerroBroker {
     /// # Errors
     /// When the binary does not exist, or is not ready within a minute (its log is named).
     pub(crate) fn start(options: &FerroOptions) -> Result<Broker> {
+        let data = Data::new(options.data.clone())?;
+        let command = Self::command(options, &data.path.display().to_string(), &options.port.to_string())?;
+        Broker::launch("ferromq", command, data)
+    }
+
+    /// What starts it, on a folder and a port.
+    ///
+    /// # Errors
+    /// When the binary does not exist.
+    pub(crate) fn command(options: &FerroOptions, data: &str, port: &str) -> Result<Command> {
         let binary = options.binary.clone().unwrap_or_else(FerroBroker::binary);
         if !binary.is_file() {
             bail!("{} does not exist; build it with: cargo build --release -p ferromq", binary.display());
         }
-        let data = Data::new(options.data.clone())?;
         let mut command = Command::new(binary);
         command
             .arg("run")
             .arg("--name")
             .arg(&options.name)
             .arg("--data")
-            .arg(&data.path)
+            .arg(data)
             .arg("--listen")
-            .arg(format!("tcp://127.0.0.1:{}", options.port))
+            .arg(format!("tcp://127.0.0.1:{port}"))
             .args(&options.arguments);
-        Broker::launch("ferromq", command, data)
+        Ok(command)
     }
 }
 
