@@ -28,6 +28,10 @@ impl Args {
         if let (Some(user), Some(password)) = (&self.user, &self.password) {
             options = options.login(user, password);
         }
+        if options.failover.is_some() {
+            // Whoever waits for another broker wants to know.
+            crate::logs::start_plain();
+        }
         Connection::connect_with(options).await.map_err(failed)
     }
 }
@@ -56,8 +60,13 @@ pub(crate) fn destination(text: &str) -> Result<Destination, String> {
 
 /// Whose fault it was, and what to do about it.
 pub(crate) fn failed(error: Error) -> Failure {
+    let refused = match &error {
+        Error::Connect { source, .. } => source.kind() == std::io::ErrorKind::ConnectionRefused,
+        Error::NoBroker { .. } => true,
+        _ => false,
+    };
     match &error {
-        Error::Connect { source, .. } if source.kind() == std::io::ErrorKind::ConnectionRefused => {
+        _ if refused => {
             let remedy = "is the broker running? start one with `ferromq run`, or name another with --url";
             Failure::new(Exit::Unavailable, format!("{error}; {remedy}"))
         }

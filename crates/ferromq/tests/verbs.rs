@@ -61,6 +61,26 @@ fn messages_outlive_a_killed_broker() {
 }
 
 #[test]
+fn verbs_find_the_broker_of_several_and_say_when_there_is_none() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nobody = format!("tcp://127.0.0.1:{port}");
+    let node = Launch::new(PROGRAM).start().unwrap();
+    let url = format!("failover:({nobody},{})?randomize=false", node.url());
+    let sent = ferromq(&["send", "--url", &url, "queue://orders", "x", "--count", "2"], "");
+    assert_eq!(sent.status.code(), Some(0), "{}", said(&sent));
+    assert!(said(&sent).contains(&format!("Successfully connected to {}", node.url())), "{}", said(&sent));
+    assert_eq!(shown(&["browse", "--url", &url, "queue://orders"], ""), "x\nx\n");
+    assert_eq!(shown(&["receive", "--url", &url, "queue://orders", "--count", "2"], ""), "x\nx\n");
+    node.kill();
+
+    let output = ferromq(&["send", "--url", &format!("{url}&timeout=300"), "queue://orders", "x"], "");
+    assert_eq!(output.status.code(), Some(69));
+    for part in [nobody.as_str(), "Connection refused", "is the broker running?"] {
+        assert!(said(&output).contains(part), "{part}: {}", said(&output));
+    }
+}
+
+#[test]
 fn too_few_messages_in_time_are_told() {
     let node = Launch::new(PROGRAM).start().unwrap();
     let output =

@@ -125,7 +125,8 @@ impl Failover {
             Action::GiveUp { rounds } => {
                 let tried = self.planner.tried();
                 tracing::error!(rounds, %tried, "Failed to connect after: {rounds} attempt(s)");
-                let after = self.since.map_or(Duration::ZERO, |since| since.elapsed());
+                let after = self.since.map_or(0, |since| since.elapsed().as_millis());
+                let after = Duration::from_millis(u64::try_from(after).unwrap_or(u64::MAX));
                 let (what, tried) = (Arc::from("a connection"), Arc::from(tried));
                 core.give_up(Error::NoBroker { what, after, tried });
             }
