@@ -68,7 +68,9 @@ fn run_against(name: &str, broker: &Broker, recipe: &Command) -> Result<Tally> {
             .output()
             .context("can't start cargo")?;
         let said = String::from_utf8_lossy(&output.stdout);
-        let told = |line: &&str| ["test ", "sent ", "thread "].iter().any(|begin| line.starts_with(begin));
+        let told = |line: &&str| {
+            ["test ", "sent ", "thread ", "called "].iter().any(|begin| line.starts_with(begin))
+        };
         said.lines().filter(told).for_each(|line| println!("{line}"));
         let Some((passed, failed)) = said.lines().find_map(parse_result) else {
             bail!("{suite} against {name} did not run: {}", String::from_utf8_lossy(&output.stderr));

@@ -55,7 +55,8 @@ impl Pair {
         let words: Vec<String> = self.recipe.iter().map(fill).collect();
         let mut child = Command::new(&words[0])
             .args(&words[1..])
-            .stdin(Stdio::null())
+            // Its end would be the broker's end.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
