@@ -8,9 +8,10 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use ferromq_env::Disk;
 use ferromq_env::simulated::{Crash, OpKind, SeededEntropy, SimDisk};
 use ferromq_store::{Budget, StoreError};
 use ferromq_store_journal::inspect::Inspection;
@@ -107,6 +108,13 @@ enum Plan {
 /// The claimant, and what it was shown.
 type Takeover = (Broker, BTreeSet<u64>);
 
+/// The files that belong to the claimant.
+fn files_of_the_second(disk: &SimDisk) -> Vec<PathBuf> {
+    let folders = ["claims", "journal", "meta", "index"].map(|name| Path::new(STORE).join(name));
+    let names = folders.iter().flat_map(|folder| disk.list(folder).unwrap_or_default());
+    names.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("0000000002")).collect()
+}
+
 /// Runs the script; before operation `at` another claims. Returns how many operations there were.
 fn run(script: &[Step], plan: Plan, at: u64) -> u64 {
     let disk = SimDisk::new();
@@ -119,6 +127,8 @@ fn run(script: &[Step], plan: Plan, at: u64) -> u64 {
     let mut standby = (plan != Plan::Cold).then(|| follower(Arc::new(other.clone()), "standby"));
     let second: Arc<Mutex<Option<Takeover>>> = Arc::default();
     let slot = second.clone();
+    let files: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
+    let belongings = files.clone();
     let world = disk.clone();
     let mut following = other.clone();
     paused.before_each(move |number| {
@@ -137,9 +147,16 @@ fn run(script: &[Step], plan: Plan, at: u64) -> u64 {
             if plan == Plan::Short {
                 following = following.kill();
             } else {
-                broker.commit(&[Do::Put(1000, 5000), Do::Put(1001, 50_000)]).unwrap();
-                broker.maintain().unwrap();
+                // Enough for checkpoints of its own.
+                for n in [1000, 1020] {
+                    let passing = n + 1..n + 13;
+                    broker.commit(&[Do::Put(n, 50_000)]).unwrap();
+                    broker.commit(&passing.clone().map(|n| Do::Put(n, 5000)).collect::<Vec<_>>()).unwrap();
+                    broker.commit(&passing.map(Do::Remove).collect::<Vec<_>>()).unwrap();
+                    broker.maintain().unwrap();
+                }
             }
+            *belongings.lock().unwrap() = files_of_the_second(&world);
             *slot.lock().unwrap() = Some((broker, shown));
         }
     });
@@ -158,6 +175,11 @@ fn run(script: &[Step], plan: Plan, at: u64) -> u64 {
     paused.before_each(|_| ());
 
     let Some((mut second, mut shown)) = second.lock().unwrap().take() else { return operations };
+    assert_eq!(
+        files_of_the_second(&disk),
+        *files.lock().unwrap(),
+        "late acts: {plan:?} at {at}: nothing of a successor is touched"
+    );
     let told = told.lock().unwrap();
     let legal = &told.states[told.acknowledged..];
     assert!(
@@ -170,9 +192,9 @@ fn run(script: &[Step], plan: Plan, at: u64) -> u64 {
         disk.another_process()
     } else {
         // What the stale master did late has harmed nobody.
-        shown.extend([1000, 1001]);
+        shown.extend([1000, 1020]);
         assert_eq!(second.shown(), shown, "{plan:?} at {at}");
-        for n in 1002..1020 {
+        for n in 1050..1068 {
             second.commit(&[Do::Put(n, 6000)]).unwrap();
             shown.insert(n);
             if n % 3 == 0 {
@@ -324,7 +346,7 @@ fn late_acts_a_checkpoint_of_a_stale_master_takes_nothing_from_its_successor() {
         second.commit(&[Do::Put(n, 4000)]).unwrap();
         second.maintain().unwrap();
     }
-    let names = |folder: &str| ferromq_env::Disk::list(&other, Path::new(folder)).unwrap();
+    let names = |folder: &str| other.list(Path::new(folder)).unwrap();
     let before: Vec<_> = ["/store/meta", "/store/index", "/store/claims"].map(names).into();
     assert!(first.maintain().is_err() || first.commit(&[Do::Put(300, 10)]).is_err());
     first.store.backend.close().unwrap_err();
