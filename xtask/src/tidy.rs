@@ -46,6 +46,7 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
         "broker",
         false,
         &[
+            "lock",
             "model",
             "env",
             "uri",
@@ -67,6 +68,7 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
         "ferromq",
         false,
         &[
+            "lock",
             "model",
             "env",
             "uri",

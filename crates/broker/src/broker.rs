@@ -1,80 +1,119 @@
-//! [`Broker`]: parts to threads, and threads to an end.
+//! [`Broker`]: ports that stay open, and what is behind them by its role.
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ferromq_engine::Engine;
-use ferromq_env::{Clock, SystemClock};
-use ferromq_gateway::openwire::OpenWireProperties;
-use ferromq_net::{
-    Census, Letter, ListenAddress, Listener, Mailbox, Plug, Reception, Reservation, drain, mailbox,
-};
+use ferromq_env::{Clock, SystemClock, SystemDisk, SystemEntropy};
+use ferromq_lock::file::FileLock;
+use ferromq_lock::{Grant, Timings};
+use ferromq_model::{ClaimId, Epoch, Instant};
+use ferromq_net::{Census, ListenAddress, Listener, Plug, Reservation, drain};
+use ferromq_store::StoreError;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::engine_thread::EngineThread;
-use crate::failure::{Failure, FailureWatch, failure};
-use crate::storage::{self, Storage};
-use crate::{Broken, Settings, StartError};
+use crate::desk::Desk;
+use crate::lease::{AtLeast, First, Keeper, LeaseView, News, Start};
+use crate::reign::{Counter, Reign, Throne};
+use crate::role::{self, Role};
+use crate::standby::Standby;
+use crate::{Broken, Settings, StartError, StoreChoice, storage};
 
-/// So much may wait for the engine before drivers stop reading from their sockets.
-const MAILBOX_BYTES: usize = 16 * 1024 * 1024;
+/// After a reign that failed, others have the first try for so long; doubled while reigns fail at once.
+const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// A reign that lasted so long did not fail at once.
+const LASTING: Duration = Duration::from_secs(60);
+/// Connections are held no longer than this for a master that does not come.
+const HOLD: Duration = Duration::from_secs(10);
 
-/// A running broker.
+/// A running broker, master or standby.
 pub struct Broker {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
     urls: Vec<String>,
-    plug: Plug,
+    door: Plug,
     census: Arc<Census>,
     listeners: JoinSet<()>,
-    mailbox: Mailbox<Letter>,
-    engine: JoinHandle<Storage>,
-    failed: FailureWatch,
-    patience: Duration,
+    desk: Arc<Desk>,
+    lease: LeaseView,
+    at_least: AtLeast,
+    role: Role,
+    state: State,
+    /// None for a store that nobody else can reach.
+    ha: Option<Ha>,
+    rest: Duration,
+    began: Instant,
+}
+
+struct Ha {
+    keeper: Keeper,
+    news: mpsc::Receiver<News>,
+}
+
+enum State {
+    Standby(Standby),
+    Active(Reign),
+    /// The follower could not be had; it is tried again when there is news.
+    Blind,
+}
+
+/// What [`Broker::serve`] waits for.
+enum Event {
+    Stop(&'static str),
+    News(News),
+    Failed(crate::failure::Reported),
+    HeldLongEnough,
 }
 
 impl Broker {
-    /// Starts everything; clients are served when it returns. To be called within a tokio runtime.
+    /// Starts everything: as the master if nobody holds the store, else as a standby. Clients of a master are served
+    /// when it returns. To be called within a tokio runtime.
     ///
     /// # Errors
-    /// A port, folder or store can't be had; nothing was started then.
+    /// A port, folder or store can't be had, or a broker of the same name holds the store; nothing was started then.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
         let ports = reserve(&settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let (mailbox, inbox) = mailbox(MAILBOX_BYTES);
-        let (failure, failed) = failure();
-        let (plug, drain) = drain();
+        let began = clock.now().mono;
+        let url = ports.first().map(|(_, port)| port.url());
+        let at_least = AtLeast::default();
+        let desk = Arc::new(Desk::default());
+        let begun = begin(&settings, &clock, url, &at_least)?;
+        let Begun { role, state, counter, lease, ha } = begun;
+        if let Some(counter) = counter {
+            desk.serve(counter);
+        }
 
-        let (storage, recovered) = storage::open(&settings, &mailbox, &failure)?;
-        let identity = settings.identity(clock.now(), ports.first().map(|(_, port)| port.url()));
-        let mut engine_settings = settings.engine.clone();
-        engine_settings.broker_id = identity.id.clone();
-        engine_settings.broker_name = identity.name.clone();
-        engine_settings.broker_url = identity.url.clone();
-        let mut engine = Engine::new(engine_settings, Arc::new(OpenWireProperties), recovered.epoch);
-        let mut outputs = Vec::new();
-        engine.recover(recovered, &mut outputs);
-        let engine = EngineThread::new(engine, outputs, inbox, storage, Arc::clone(&clock));
-        let engine = spawn_engine(engine, failure)?;
-
-        let reception = Reception::new(mailbox.clone(), clock, drain.clone());
+        let (door, closing) = drain();
         let census = Arc::new(Census::default());
         let mut listeners = JoinSet::new();
         let mut urls = Vec::new();
-        for (address, port) in ports {
+        for (index, (_, port)) in ports.into_iter().enumerate() {
             let listener: Listener = port.open()?;
             urls.push(listener.url().to_owned());
-            let session = Arc::new(settings.session(&address, identity.clone()));
-            let reception = reception.clone();
+            let desk = Arc::clone(&desk);
             listeners.spawn(listener.accept_until(
-                drain.clone(),
+                closing.clone(),
                 Arc::clone(&census),
-                move |stream, peer, seat| {
-                    reception.welcome(&session, stream, peer, seat);
-                },
+                move |stream, peer, seat| desk.welcome(index, stream, peer, seat),
             ));
         }
-        Ok(Self { urls, plug, census, listeners, mailbox, engine, failed, patience: settings.drain })
+        Ok(Self {
+            settings,
+            clock,
+            urls,
+            door,
+            census,
+            listeners,
+            desk,
+            lease,
+            at_least,
+            role,
+            state,
+            ha,
+            rest: REST.0,
+            began,
+        })
     }
 
     /// Where it listens, one for each listener, with the ports that were picked.
@@ -82,45 +121,278 @@ impl Broker {
         &self.urls
     }
 
-    /// Serves until somebody says stop (the reason is for the log) or something fails for good, then ends in order:
-    /// nothing new begins, what is in flight ends within its time, the store is synced and closed. Who says stop
-    /// again does not want to wait for connections.
+    /// What it is now.
+    pub const fn role(&self) -> &Role {
+        &self.role
+    }
+
+    /// Serves, and follows, until somebody says stop (the reason is for the log), then ends in order: nothing new
+    /// begins, what is in flight ends within its time, the store is synced and closed, the role is given up last. Who
+    /// says stop again does not want to wait for connections. `announce` hears of each new role.
     ///
     /// # Errors
     /// The broker could not go on, or could not close its store; what was acknowledged is safe even so.
-    pub async fn serve(mut self, mut stop: mpsc::Receiver<&'static str>) -> Result<(), Broken> {
-        let patience = tokio::select! {
-            reason = stop.recv() => {
-                let reason = reason.unwrap_or("nobody can stop it any longer");
-                tracing::info!(reason, connections = self.census.present(), "stopping");
-                self.patience
+    pub async fn serve(
+        mut self,
+        mut stop: mpsc::Receiver<&'static str>,
+        mut announce: impl FnMut(&Role),
+    ) -> Result<(), Broken> {
+        let mut held_since: Option<tokio::time::Instant> = None;
+        let outcome = loop {
+            match self.next(&mut stop, held_since).await {
+                Event::Stop(reason) => {
+                    tracing::info!(reason, connections = self.census.present(), "stopping");
+                    break Ok(());
+                }
+                Event::HeldLongEnough => {
+                    self.desk.refuse();
+                    held_since = None;
+                }
+                Event::Failed(reported) if reported.bug || self.ha.is_none() => {
+                    break Err(Broken(reported.reason));
+                }
+                Event::Failed(reported) => {
+                    tracing::error!(reason = reported.reason, "stepping down");
+                    self.step_down(true).await;
+                }
+                Event::News(News::Lost(reason)) => {
+                    tracing::error!(reason, "stepping down");
+                    self.step_down(false).await;
+                }
+                Event::News(News::Master { epoch, owner }) => {
+                    if !matches!(self.state, State::Active(_)) {
+                        self.desk.refuse();
+                        held_since = None;
+                        let master = owner.as_deref().map(|owner| role::name_of(owner).to_owned());
+                        self.become_role(Role::Standby { master, epoch }, &mut announce);
+                    }
+                }
+                Event::News(News::Suspected) => {
+                    tracing::info!("the master is silent or gone");
+                    self.desk.hold();
+                    held_since = Some(tokio::time::Instant::now());
+                }
+                Event::News(News::Cleared) => {
+                    self.desk.refuse();
+                    held_since = None;
+                }
+                Event::News(News::Won { grant, since }) => {
+                    held_since = None;
+                    match self.take_over(grant).await {
+                        Ok(()) => {
+                            let takeover = self.clock.now().mono.since(since);
+                            self.began = self.clock.now().mono;
+                            self.become_role(Role::Active { epoch: grant.epoch, takeover }, &mut announce);
+                        }
+                        Err(error) => {
+                            tracing::error!(%error, "the store could not be taken over");
+                            self.desk.refuse();
+                            self.give_up();
+                        }
+                    }
+                }
             }
-            _ = self.failed.failed() => Duration::ZERO,
         };
-        self.plug.pull(patience);
-        while self.listeners.join_next().await.is_some() {}
-        tokio::select! {
-            () = self.census.empty() => {}
-            () = tokio::time::sleep(patience + GRACE) => {
-                tracing::warn!(connections = self.census.present(), "some connections did not end in time");
+        let patience = if outcome.is_ok() { self.settings.drain } else { Duration::ZERO };
+        let closed = self.end(patience, stop).await;
+        outcome.and(closed)
+    }
+
+    fn become_role(&mut self, role: Role, announce: &mut impl FnMut(&Role)) {
+        if role != self.role {
+            tracing::info!("role {role}");
+            announce(&role);
+            self.role = role;
+        }
+    }
+
+    async fn next(
+        &mut self,
+        stop: &mut mpsc::Receiver<&'static str>,
+        held_since: Option<tokio::time::Instant>,
+    ) -> Event {
+        let failed = async {
+            match &mut self.state {
+                State::Active(reign) => reign.failed().await,
+                _ => std::future::pending().await,
             }
-            Some(_) = stop.recv() => tracing::warn!(connections = self.census.present(), "not waiting for connections"),
+        };
+        let news = async {
+            match &mut self.ha {
+                Some(ha) => match ha.news.recv().await {
+                    Some(news) => news,
+                    None => std::future::pending().await,
+                },
+                None => std::future::pending().await,
+            }
+        };
+        let held = async {
+            match held_since {
+                Some(since) => tokio::time::sleep_until(since + HOLD).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            reason = stop.recv() => Event::Stop(reason.unwrap_or("nobody can stop it any longer")),
+            reported = failed => Event::Failed(reported),
+            news = news => Event::News(news),
+            () = held => Event::HeldLongEnough,
         }
-        self.mailbox.post(Letter::Stop);
-        let closed = tokio::task::spawn_blocking(move || match self.engine.join() {
-            Ok(storage) => storage.close(),
-            Err(_) => Err(Broken("the engine's thread ended by a bug".to_owned())),
+    }
+
+    /// From standby to master.
+    async fn take_over(&mut self, grant: Grant) -> Result<(), StartError> {
+        let state = std::mem::replace(&mut self.state, State::Blind);
+        let (settings, clock, lease) = (self.settings.clone(), Arc::clone(&self.clock), self.lease.clone());
+        let url = self.urls.first().cloned();
+        // Threads and disks are waited for where waiting is no harm.
+        let begun = tokio::task::spawn_blocking(move || {
+            let follower = match state {
+                State::Standby(standby) => standby.stop(),
+                _ => None,
+            };
+            let follower = follower.map_or_else(|| storage::follower(&settings), Ok)?;
+            Reign::begin(Throne { settings: &settings, clock, url, lease }, follower, grant.epoch)
         });
-        let closed = closed.await.unwrap_or_else(|error| Err(Broken(error.to_string())));
-        match self.failed.so_far() {
-            Some(reason) => Err(Broken(reason)),
-            None => closed,
+        let (reign, counter) = begun.await.map_err(|error| {
+            StartError::Store(StoreError::Bug(format!("the takeover ended by a bug: {error}")))
+        })??;
+        self.state = State::Active(reign);
+        self.desk.serve(counter);
+        Ok(())
+    }
+
+    /// From master to standby: connections are closed, nothing more is delivered.
+    async fn step_down(&mut self, release: bool) {
+        self.desk.refuse();
+        if let State::Active(reign) = std::mem::replace(&mut self.state, State::Blind) {
+            let _ = reign.end(Duration::ZERO, &self.census, std::future::pending()).await;
         }
+        if release {
+            self.give_up();
+        } else {
+            self.follow();
+        }
+    }
+
+    /// Lets others have the first try, and follows.
+    fn give_up(&mut self) {
+        let lasted = self.clock.now().mono.since(self.began);
+        self.rest = if lasted > LASTING { REST.0 } else { (self.rest * 2).min(REST.1) };
+        if let Some(ha) = &self.ha {
+            ha.keeper.release(self.rest);
+        }
+        self.follow();
+    }
+
+    fn follow(&mut self) {
+        let follower = storage::follower(&self.settings);
+        self.state = match follower.map(|follower| Standby::follow(follower, self.at_least.clone())) {
+            Ok(Ok(standby)) => State::Standby(standby),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "no thread for following the store");
+                State::Blind
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the store can't be followed");
+                State::Blind
+            }
+        };
+    }
+
+    async fn end(mut self, patience: Duration, mut stop: mpsc::Receiver<&'static str>) -> Result<(), Broken> {
+        self.door.pull(patience);
+        while self.listeners.join_next().await.is_some() {}
+        let closed = match std::mem::replace(&mut self.state, State::Blind) {
+            State::Active(reign) => {
+                let hurry = async {
+                    if stop.recv().await.is_none() {
+                        std::future::pending::<()>().await;
+                    }
+                };
+                reign.end(patience, &self.census, hurry).await
+            }
+            State::Standby(standby) => {
+                self.desk.refuse();
+                let _ = tokio::task::spawn_blocking(move || drop(standby.stop())).await;
+                Ok(())
+            }
+            State::Blind => Ok(()),
+        };
+        if let Some(Ha { keeper, news }) = self.ha.take() {
+            // The thread must not wait for somebody who does not listen any longer.
+            drop(news);
+            let _ = tokio::task::spawn_blocking(move || keeper.end()).await;
+        }
+        closed
     }
 }
 
-/// What connections may take beyond the time for draining, to say their last words.
-const GRACE: Duration = Duration::from_secs(1);
+/// What the first look came to.
+struct Begun {
+    role: Role,
+    state: State,
+    counter: Option<Counter>,
+    lease: LeaseView,
+    ha: Option<Ha>,
+}
+
+fn begin(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    url: Option<String>,
+    at_least: &AtLeast,
+) -> Result<Begun, StartError> {
+    let began = clock.now().mono;
+    let follower = storage::follower(settings)?;
+    let throne = |lease: &LeaseView| Throne { settings, clock: Arc::clone(clock), url, lease: lease.clone() };
+    if settings.store == StoreChoice::Memory {
+        let lease = LeaseView::unlimited();
+        let epoch = Epoch { number: 1, claim: ClaimId(1) };
+        let (reign, counter) = Reign::begin(throne(&lease), follower, epoch)?;
+        let role = Role::Active { epoch, takeover: clock.now().mono.since(began) };
+        return Ok(Begun { role, state: State::Active(reign), counter: Some(counter), lease, ha: None });
+    }
+    let follower = storage::look(follower, settings)?;
+    at_least.raise(follower.seen_epoch());
+    let timings = Timings::from_takeover_after(settings.takeover_after)
+        .map_err(|error| StartError::Timings(error.to_string()))?;
+    let provider = FileLock::new(
+        Arc::new(SystemDisk),
+        Box::new(SystemEntropy),
+        &settings.data,
+        &role::owner(&settings.name),
+        timings,
+    );
+    let mut start =
+        Start { provider: Box::new(provider), timings, clock: Arc::clone(clock), at_least: at_least.clone() };
+    let first = start.first().map_err(|error| storage::understood_claim(error, settings))?;
+    let won = match &first {
+        First::Won { grant, asked } => Some((*grant, *asked)),
+        First::Master { epoch, owner } => {
+            let owner = owner.clone().unwrap_or_default();
+            if role::name_of(&owner) == settings.name {
+                return Err(StartError::SameName { path: settings.data.clone(), owner, epoch: epoch.number });
+            }
+            None
+        }
+    };
+    let (keeper, lease, news) = start.run(won).map_err(StartError::Thread)?;
+    let ha = Some(Ha { keeper, news });
+    match first {
+        First::Won { grant, .. } => {
+            let (reign, counter) = Reign::begin(throne(&lease), follower, grant.epoch)?;
+            let role = Role::Active { epoch: grant.epoch, takeover: clock.now().mono.since(began) };
+            Ok(Begun { role, state: State::Active(reign), counter: Some(counter), lease, ha })
+        }
+        First::Master { epoch, owner } => {
+            let standby = Standby::follow(follower, at_least.clone()).map_err(StartError::Thread)?;
+            let master = owner.as_deref().map(|owner| role::name_of(owner).to_owned());
+            let role = Role::Standby { master, epoch };
+            Ok(Begun { role, state: State::Standby(standby), counter: None, lease, ha })
+        }
+    }
+}
 
 fn reserve(settings: &Settings) -> Result<Vec<(ListenAddress, Reservation)>, StartError> {
     let mut ports = Vec::new();
@@ -134,14 +406,4 @@ fn reserve(settings: &Settings) -> Result<Vec<(ListenAddress, Reservation)>, Sta
         ports.push((address, port));
     }
     Ok(ports)
-}
-
-fn spawn_engine(engine: EngineThread, failure: Failure) -> Result<JoinHandle<Storage>, StartError> {
-    thread::Builder::new()
-        .name("engine".into())
-        .spawn(move || {
-            let _guard = failure.guard("engine");
-            engine.run()
-        })
-        .map_err(StartError::Thread)
 }

@@ -40,6 +40,7 @@ impl Settings {
                 checkpoint_bytes: store.checkpoint_bytes,
                 ..ferromq_store_journal::Options::default()
             },
+            takeover_after: millis(config.broker.takeover_after_ms),
             drain: millis(config.broker.shutdown_drain_ms),
             open_to_network: config.auth.allow_anonymous_remote,
             door: Door {

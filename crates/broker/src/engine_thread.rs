@@ -9,6 +9,8 @@ use ferromq_model::Now;
 use ferromq_net::{Inbox, Letter, Parcel, Switchboard};
 use ferromq_store::WriteBatch;
 
+use crate::failure::Failure;
+use crate::lease::LeaseView;
 use crate::storage::Storage;
 
 /// After so many letters the results are handed out, even if more wait: a bound on latency and on what piles up.
@@ -21,6 +23,8 @@ pub(crate) struct EngineThread {
     board: Switchboard,
     storage: Storage,
     clock: Arc<dyn Clock>,
+    lease: LeaseView,
+    failure: Failure,
     /// The next three are empty between rounds and keep their room.
     outputs: Vec<Output>,
     batches: Vec<WriteBatch>,
@@ -35,6 +39,8 @@ impl EngineThread {
         inbox: Inbox<Letter>,
         storage: Storage,
         clock: Arc<dyn Clock>,
+        lease: LeaseView,
+        failure: Failure,
     ) -> Self {
         Self {
             engine,
@@ -42,6 +48,8 @@ impl EngineThread {
             board: Switchboard::default(),
             storage,
             clock,
+            lease,
+            failure,
             outputs,
             batches: Vec::new(),
             congested: Vec::new(),
@@ -100,6 +108,14 @@ impl EngineThread {
 
     /// Hands out everything the engine said, each receiver woken once.
     fn hand_out(&mut self, now: Now) {
+        if self.outputs.is_empty() {
+            return;
+        }
+        // The process may have been stopped since `now` was read.
+        if !self.lease.is_valid(self.clock.now().mono) {
+            self.outputs.clear();
+            return self.failure.report("the lease ran out: nothing more is handed out".to_owned());
+        }
         loop {
             for output in self.outputs.drain(..) {
                 match output {

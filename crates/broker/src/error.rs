@@ -69,6 +69,21 @@ pub enum StartError {
         /// What to ask for.
         kind: &'static str,
     },
+    /// Another broker of the same name holds the store: by mistake, or this is its second start.
+    #[error(
+        "{path} is in use by {owner} (epoch {epoch}), which has the same name; stop it, choose another folder with --data, or give this broker a name of its own with --name to make it a standby"
+    )]
+    SameName {
+        /// The folder.
+        path: PathBuf,
+        /// Who holds it.
+        owner: String,
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// Times that can't work.
+    #[error("{0}")]
+    Timings(String),
     /// No thread can be had.
     #[error("a thread can't be started: {0}; raise the limit of processes (ulimit -u)")]
     Thread(io::Error),
@@ -78,10 +93,10 @@ impl StartError {
     /// Whose turn it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::OpenDoor { .. } | Self::Address(_) | Self::Users(_) => ErrorKind::Caller,
+            Self::OpenDoor { .. } | Self::Address(_) | Self::Users(_) | Self::Timings(_) => ErrorKind::Caller,
             Self::Listen(ListenError::Unresolved { .. }) => ErrorKind::Caller,
             Self::Listen(_) | Self::Thread(_) => ErrorKind::Resource,
-            Self::Folder { .. } | Self::OtherStore { .. } => ErrorKind::Refused,
+            Self::Folder { .. } | Self::OtherStore { .. } | Self::SameName { .. } => ErrorKind::Refused,
             Self::Store(error) => match error.kind() {
                 ferromq_store::ErrorKind::Refused => ErrorKind::Refused,
                 ferromq_store::ErrorKind::Bug => ErrorKind::Bug,

@@ -2,16 +2,24 @@
 
 use tokio::sync::watch;
 
+/// What was reported first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reported {
+    pub(crate) reason: String,
+    /// The program is wrong: going on would be wrong as well.
+    pub(crate) bug: bool,
+}
+
 /// The saying side; clones speak to the same listener. The first word counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
-    first: watch::Sender<Option<String>>,
+    first: watch::Sender<Option<Reported>>,
 }
 
 /// The listening side.
 #[derive(Clone, Debug)]
 pub(crate) struct FailureWatch {
-    first: watch::Receiver<Option<String>>,
+    first: watch::Receiver<Option<Reported>>,
 }
 
 /// A channel on which nothing has failed yet.
@@ -23,10 +31,14 @@ pub(crate) fn failure() -> (Failure, FailureWatch) {
 impl Failure {
     /// Something failed for good.
     pub(crate) fn report(&self, reason: String) {
-        tracing::error!("{reason}");
+        self.first_word(Reported { reason, bug: false });
+    }
+
+    fn first_word(&self, reported: Reported) {
+        tracing::error!("{}", reported.reason);
         self.first.send_if_modified(|first| {
             let news = first.is_none();
-            first.get_or_insert(reason);
+            first.get_or_insert(reported);
             news
         });
     }
@@ -47,25 +59,26 @@ pub(crate) struct PanicGuard {
 impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.failure.report(format!(
+            let reason = format!(
                 "the thread {} ended by a bug; the broker stops, what was acknowledged is safe",
                 self.thread
-            ));
+            );
+            self.failure.first_word(Reported { reason, bug: true });
         }
     }
 }
 
 impl FailureWatch {
     /// Waits for the first failure; for ever if there is none.
-    pub(crate) async fn failed(&mut self) -> String {
+    pub(crate) async fn failed(&mut self) -> Reported {
         match self.first.wait_for(Option::is_some).await.map(|first| first.clone()) {
-            Ok(Some(reason)) => reason,
+            Ok(Some(reported)) => reported,
             _ => std::future::pending().await,
         }
     }
 
     /// The first failure so far.
-    pub(crate) fn so_far(&self) -> Option<String> {
+    pub(crate) fn so_far(&self) -> Option<Reported> {
         self.first.borrow().clone()
     }
 }
@@ -80,7 +93,8 @@ mod tests {
         assert_eq!(watch.so_far(), None);
         failure.report("disk gone".into());
         failure.report("and then this".into());
-        assert_eq!(watch.failed().await, "disk gone");
+        let reported = watch.failed().await;
+        assert_eq!((reported.reason.as_str(), reported.bug), ("disk gone", false));
     }
 
     #[tokio::test]
@@ -92,6 +106,7 @@ mod tests {
             panic!("planted");
         });
         assert!(thread.join().is_err());
-        assert!(watch.failed().await.contains("the thread engine"));
+        let reported = watch.failed().await;
+        assert!(reported.bug && reported.reason.contains("the thread engine"));
     }
 }

@@ -4,13 +4,16 @@
 //! (`ferromq-net`) or files (the stores). This crate only ties them together.
 //!
 //! * [`Settings`], [`Door`], [`StoreChoice`]: what a broker is told; [`Settings::from_config`] takes it from a file.
-//! * [`Broker`]: a broker that serves clients until it is told to stop or fails.
+//! * [`Broker`]: a broker that serves clients, or follows the one that does, until it is told to stop.
+//! * [`Role`]: which of both it is.
 //! * [`StartError`], [`Broken`]: why it did not start, or had to stop.
 //!
-//! Threads: one owns the engine, one writes the store, one reads it; connections are tasks of the runtime in which
-//! [`Broker::start`] is called. Everything for the engine goes through one mailbox, in batches.
+//! Threads: one owns the engine, one writes the store, one reads it, one keeps the lease; connections are tasks of the
+//! runtime in which [`Broker::start`] is called. Everything for the engine goes through one mailbox, in batches. Of
+//! these, ports and the lease last as long as the broker; the rest lasts for a reign.
 //!
-//! Invariant: the store's threads and the connections never wait for each other, and the engine waits for nobody
+//! Invariants: a broker whose lease ran out hands out nothing; one that loses its epoch becomes a standby in process;
+//! the store's threads and the connections never wait for each other, and the engine waits for nobody
 //! but a store that is thousands of units of work behind.
 //!
 //! ```
@@ -28,7 +31,7 @@
 //!     println!("listening on {}", broker.urls()[0]);
 //!     let (stop, orders) = tokio::sync::mpsc::channel(1);
 //!     stop.send("the example is over").await?;
-//!     broker.serve(orders).await?;
+//!     broker.serve(orders, |role| println!("role {role}")).await?;
 //!     Ok::<(), Box<dyn std::error::Error>>(())
 //! })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -36,13 +39,19 @@
 
 mod broker;
 mod configured;
+mod desk;
 mod engine_thread;
 mod error;
 mod failure;
 mod identity;
+mod lease;
+mod reign;
+mod role;
 mod settings;
+mod standby;
 mod storage;
 
 pub use broker::Broker;
 pub use error::{Broken, ErrorKind, StartError};
+pub use role::Role;
 pub use settings::{Door, Settings, StoreChoice};

@@ -21,6 +21,8 @@ pub struct Settings {
     pub store: StoreChoice,
     /// Sizes and safety of the journal; `max_bytes` counts for the database too. The owner is filled in at the start.
     pub journal: ferromq_store_journal::Options,
+    /// How long a silent master keeps its role; all other times of a lease follow from it.
+    pub takeover_after: Duration,
     /// How long connections may take to finish when the broker stops.
     pub drain: Duration,
     /// Whether to listen beyond this machine although nobody has to log in.
@@ -86,6 +88,7 @@ impl Default for Settings {
             listen: vec![ListenAddress::loopback(61_616)],
             store: StoreChoice::default(),
             journal: ferromq_store_journal::Options::default(),
+            takeover_after: Duration::from_secs(2),
             drain: Duration::from_secs(10),
             open_to_network: false,
             door: Door::default(),

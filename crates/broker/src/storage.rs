@@ -4,8 +4,9 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use ferromq_engine::{Input, LoadContent, LoadId, LoadRequest};
-use ferromq_env::{Disk, Entropy, SystemClock, SystemDisk, SystemEntropy};
-use ferromq_model::{ClaimId, Epoch};
+use ferromq_env::{Disk, SystemClock, SystemDisk};
+use ferromq_lock::LockError;
+use ferromq_model::Epoch;
 use ferromq_net::{Letter, Mailbox};
 use ferromq_store::driver::{
     Driver, DriverEvent, DriverHandle, DriverSettings, Found, Loader, LoaderHandle, Wanted,
@@ -31,14 +32,16 @@ pub(crate) struct Storage {
     loads: LoaderHandle<LoadId>,
 }
 
-/// Opens the store under a new epoch and starts its threads; what they have to say goes to the engine.
+/// Claims the store for `epoch` and starts its threads; what they have to say goes to the engine.
 pub(crate) fn open(
     settings: &Settings,
+    follower: Box<dyn Follower>,
+    epoch: Epoch,
     engine: &Mailbox<Letter>,
     failure: &Failure,
 ) -> Result<(Storage, Recovered), StartError> {
     let Claimed { backend, reader, recovered } =
-        claim(follower(settings)?).map_err(|error| understood(error, settings))?;
+        follower.claim(epoch).map_err(|(_, error)| understood(error, settings))?;
     let driver = Driver::start(backend, DriverSettings::default(), {
         let (engine, failure) = (engine.clone(), failure.clone());
         let guard = failure.guard("store");
@@ -76,7 +79,7 @@ pub(crate) fn open(
 }
 
 /// The chosen store in the broker's folder, not claimed yet.
-fn follower(settings: &Settings) -> Result<Box<dyn Follower>, StartError> {
+pub(crate) fn follower(settings: &Settings) -> Result<Box<dyn Follower>, StartError> {
     let folder = &settings.data;
     if settings.store == StoreChoice::Memory {
         return Ok(Box::new(MemoryStore::new(settings.engine.limits.store_bytes)));
@@ -95,7 +98,7 @@ fn follower(settings: &Settings) -> Result<Box<dyn Follower>, StartError> {
         return Err(StartError::OtherStore { path: folder.clone(), there: "a database", kind: "sqlite" });
     }
     let mut options = settings.journal.clone();
-    options.owner = format!("broker {}, process {}", settings.name, std::process::id());
+    options.owner = crate::role::owner(&settings.name);
     warn_of_loss(options.fsync);
     ferromq_store_journal::open(Arc::new(SystemDisk), Arc::new(SystemClock), folder, options)
         .map_err(|error| understood(error, settings))
@@ -116,13 +119,24 @@ fn warn_of_loss(fsync: FsyncPolicy) {
     }
 }
 
-/// A broker that stands alone is the master of its store as soon as nobody else holds it.
-fn claim(mut follower: Box<dyn Follower>) -> Result<Claimed, StoreError> {
-    // The epoch before ours is only known once the store was looked at.
-    follower.follow(Budget { bytes: u64::MAX })?;
-    let number = follower.seen_epoch().number + 1;
-    let epoch = Epoch { number, claim: ClaimId(SystemEntropy.next_u64()) };
-    follower.claim(epoch).map_err(|(_, error)| error)
+/// The epoch before ours is only known once the store was looked at; what there is to read is read later.
+pub(crate) fn look(
+    mut follower: Box<dyn Follower>,
+    settings: &Settings,
+) -> Result<Box<dyn Follower>, StartError> {
+    follower.follow(Budget { bytes: 1 }).map_err(|error| understood(error, settings))?;
+    Ok(follower)
+}
+
+/// The claim on a folder could not be made or seen.
+pub(crate) fn understood_claim(error: LockError, settings: &Settings) -> StartError {
+    let error = match error {
+        LockError::Held { place, holder } => StoreError::InUse { store: place, holder },
+        LockError::Superseded { place, ours, theirs } => StoreError::Fenced { store: place, ours, theirs },
+        LockError::Io { action, path, source } => StoreError::Io { action, path, source },
+        other => StoreError::Bug(other.to_string()),
+    };
+    understood(error, settings)
 }
 
 /// A folder that nobody may write is not a disk that fails.

@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// How messages are kept [default: journal]
     #[arg(long, value_name = "KIND")]
     store: Option<Store>,
+    /// How long a silent master keeps its role, as 500ms or 2s [default: 2s]
+    #[arg(long, value_name = "TIME", value_parser = millis)]
+    takeover_after: Option<u64>,
     /// Listen beyond this machine although nobody has to log in
     #[arg(long)]
     open_to_network: bool,
@@ -88,6 +91,8 @@ impl Args {
             Store::Memory => "memory",
         });
         input = flag(input, "--store", "store.kind", store);
+        let takeover = self.takeover_after.map(|millis| millis.to_string());
+        input = flag(input, "--takeover-after", "broker.takeover_after_ms", takeover.as_deref());
         let open = self.open_to_network.then_some("true");
         input = flag(input, "--open-to-network", "auth.allow_anonymous_remote", open);
         let format = self.log_format.map(|format| match format {
@@ -96,6 +101,16 @@ impl Args {
         });
         Ok(flag(input, "--log-format", "log.format", format))
     }
+}
+
+/// Reads `500ms`, `2s` or a plain number of milliseconds.
+fn millis(text: &str) -> Result<u64, String> {
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1),
+        None => text.strip_suffix('s').map_or((text, 1), |number| (number, 1_000)),
+    };
+    let number: u64 = number.trim().parse().map_err(|_| format!("{text:?} is no time; say 500ms or 2s"))?;
+    Ok(number.saturating_mul(unit))
 }
 
 fn text(file: &Path) -> Result<String, Failure> {

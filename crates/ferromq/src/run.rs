@@ -39,13 +39,14 @@ async fn serve(config: &Config, settings: Settings) -> Outcome {
     let data = settings.data.clone();
     let mut door = OperatorDoor::open(config, kept(&settings)).await?;
     let broker = Broker::start(settings).map_err(refused)?;
+    println!("role {}", broker.role());
     for url in broker.urls() {
         println!("listening on {url}");
     }
     door.serves(broker.urls(), (!in_memory).then_some(data.as_path()), Epoch::default());
     hint(broker.urls(), (!in_memory).then_some(&data));
 
-    broker.serve(orders).await.map_err(|error| Failure::new(Exit::Io, error))
+    broker.serve(orders, |role| println!("role {role}")).await.map_err(|error| Failure::new(Exit::Io, error))
 }
 
 /// What keeps the messages, for operators.

@@ -10,6 +10,8 @@ pub struct Broker {
     pub name: String,
     /// `data_dir`: the folder of everything that outlives the process.
     pub data_dir: String,
+    /// `takeover_after_ms`: how long a silent master keeps its role; all other times of a lease follow from it.
+    pub takeover_after_ms: u64,
     /// `shutdown_drain_ms`: how long a stop waits for what is in flight.
     pub shutdown_drain_ms: u64,
     /// `advisories`: whether the broker tells about itself on `ActiveMQ.Advisory.` topics.
@@ -42,6 +44,7 @@ impl Broker {
         let broker = Self {
             name: section.text("name", "localhost", "a name of letters, digits, '.', '_', '-' and ':'", name),
             data_dir: section.text("data_dir", "ferromq-data", "a folder", |text| !text.trim().is_empty()),
+            takeover_after_ms: section.millis("takeover_after_ms", 2_000, 200..=600_000),
             shutdown_drain_ms: section.millis("shutdown_drain_ms", 10_000, 0..=3_600_000),
             advisories: section.bool("advisories", true),
             populate_user_id: section.bool("populate_user_id", false),

@@ -1,0 +1,131 @@
+//! [`Reign`]: engine, store and connections of a broker for as long as it is the master.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use ferromq_engine::Engine;
+use ferromq_env::Clock;
+use ferromq_gateway::SessionSettings;
+use ferromq_gateway::openwire::OpenWireProperties;
+use ferromq_model::Epoch;
+use ferromq_net::{Census, Letter, Mailbox, Plug, Reception, Seat, drain, mailbox};
+use ferromq_store::Follower;
+use tokio::net::TcpStream;
+
+use crate::engine_thread::EngineThread;
+use crate::failure::{Failure, FailureWatch, Reported, failure};
+use crate::lease::LeaseView;
+use crate::storage::{self, Storage};
+use crate::{Broken, Settings, StartError};
+
+/// So much may wait for the engine before drivers stop reading from their sockets.
+const MAILBOX_BYTES: usize = 16 * 1024 * 1024;
+
+/// What connections may take beyond the time for draining, to say their last words.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Serves connections of one reign.
+pub(crate) struct Counter {
+    reception: Reception,
+    /// One for each listener.
+    sessions: Vec<Arc<SessionSettings>>,
+}
+
+impl Counter {
+    pub(crate) fn welcome(&self, port: usize, stream: TcpStream, peer: SocketAddr, seat: Seat) {
+        if let Some(session) = self.sessions.get(port) {
+            self.reception.welcome(session, stream, peer, seat);
+        }
+    }
+}
+
+/// Engine, store and connections of a broker that is the master.
+pub(crate) struct Reign {
+    plug: Plug,
+    mailbox: Mailbox<Letter>,
+    engine: JoinHandle<Storage>,
+    failed: FailureWatch,
+}
+
+/// What a reign is made of.
+pub(crate) struct Throne<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The URL of the first listener.
+    pub(crate) url: Option<String>,
+    pub(crate) lease: LeaseView,
+}
+
+impl Reign {
+    /// Claims the store for `epoch` and starts everything. Blocks; to be called within a runtime.
+    pub(crate) fn begin(
+        throne: Throne<'_>,
+        follower: Box<dyn Follower>,
+        epoch: Epoch,
+    ) -> Result<(Self, Counter), StartError> {
+        let Throne { settings, clock, url, lease } = throne;
+        let (mailbox, inbox) = mailbox(MAILBOX_BYTES);
+        let (failure, failed) = failure();
+        let (plug, drain) = drain();
+        let (storage, recovered) = storage::open(settings, follower, epoch, &mailbox, &failure)?;
+        let identity = settings.identity(clock.now(), url);
+        let mut engine_settings = settings.engine.clone();
+        engine_settings.broker_id = identity.id.clone();
+        engine_settings.broker_name = identity.name.clone();
+        engine_settings.broker_url = identity.url.clone();
+        let mut engine = Engine::new(engine_settings, Arc::new(OpenWireProperties), recovered.epoch);
+        let mut outputs = Vec::new();
+        engine.recover(recovered, &mut outputs);
+        let reception = Reception::new(mailbox.clone(), Arc::clone(&clock), drain);
+        let engine = EngineThread::new(engine, outputs, inbox, storage, clock, lease, failure.clone());
+        let engine = spawn(engine, failure)?;
+        let sessions =
+            settings.listen.iter().map(|address| Arc::new(settings.session(address, identity.clone())));
+        let counter = Counter { reception, sessions: sessions.collect() };
+        Ok((Self { plug, mailbox, engine, failed }, counter))
+    }
+
+    /// Waits for the first failure.
+    pub(crate) async fn failed(&mut self) -> Reported {
+        self.failed.failed().await
+    }
+
+    /// Ends in order: connections have `patience` to finish, what was handed to the store is synced.
+    pub(crate) async fn end(
+        self,
+        patience: Duration,
+        census: &Census,
+        hurry: impl Future<Output = ()>,
+    ) -> Result<(), Broken> {
+        self.plug.pull(patience);
+        tokio::select! {
+            () = census.empty() => {}
+            () = tokio::time::sleep(patience + GRACE) => {
+                tracing::warn!(connections = census.present(), "some connections did not end in time");
+            }
+            () = hurry => tracing::warn!(connections = census.present(), "not waiting for connections"),
+        }
+        self.mailbox.post(Letter::Stop);
+        let closed = tokio::task::spawn_blocking(move || match self.engine.join() {
+            Ok(storage) => storage.close(),
+            Err(_) => Err(Broken("the engine's thread ended by a bug".to_owned())),
+        });
+        let closed = closed.await.unwrap_or_else(|error| Err(Broken(error.to_string())));
+        match self.failed.so_far() {
+            Some(reported) => Err(Broken(reported.reason)),
+            None => closed,
+        }
+    }
+}
+
+fn spawn(engine: EngineThread, failure: Failure) -> Result<JoinHandle<Storage>, StartError> {
+    thread::Builder::new()
+        .name("engine".into())
+        .spawn(move || {
+            let _guard = failure.guard("engine");
+            engine.run()
+        })
+        .map_err(StartError::Thread)
+}

@@ -1,0 +1,108 @@
+//! Two brokers on one folder, as real processes: who serves when the other is killed, paused or stopped.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "what can not be set up ends the test")]
+
+use std::path::Path;
+use std::process::Command;
+
+use ferromq_testkit::{Launch, Node, PATIENCE};
+use rustix::process::Signal;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ferromq");
+
+fn node(name: &str, shared: &Path) -> Launch {
+    Launch::new(PROGRAM).data(shared).arg("--name").arg(name).arg("--takeover-after").arg("500ms")
+}
+
+fn becomes(node: &Node, role: &str) -> String {
+    let said = node.output().wait_for(&format!("role {role}"), PATIENCE);
+    said.unwrap_or_else(|| panic!("not {role}: {:?}\n{:?}", node.output().all(), node.log().all()))
+}
+
+/// Waits until the node said so for the `nth` time.
+fn becomes_again(node: &Node, role: &str, nth: usize) {
+    let prefix = format!("role {role}");
+    let seen = node.output().wait_until(PATIENCE, |lines| {
+        (lines.iter().filter(|line| line.starts_with(&prefix)).count() >= nth).then_some(())
+    });
+    assert!(seen.is_some(), "not {role} for the {nth}th time: {:?}", node.output().all());
+}
+
+fn send(node: &Node, text: &str) {
+    let sent = Command::new(PROGRAM).args(["send", "--url", node.url(), "queue://q", text]).output().unwrap();
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+}
+
+fn receive(node: &Node) -> String {
+    let received = Command::new(PROGRAM)
+        .args(["receive", "--url", node.url(), "queue://q", "--count", "1"])
+        .output()
+        .unwrap();
+    assert!(received.status.success(), "{}", String::from_utf8_lossy(&received.stderr));
+    String::from_utf8(received.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_standby_takes_over_from_a_killed_master_and_loses_nothing() {
+    for store in ["journal", "sqlite"] {
+        let shared = tempfile::tempdir().unwrap();
+        let start = |name| node(name, shared.path()).arg("--store").arg(store).start().unwrap();
+        let a = start("a");
+        becomes(&a, "active (epoch 1");
+        let b = start("b");
+        becomes(&b, "standby (master: a, epoch 1)");
+        send(&a, "answered");
+
+        a.kill();
+        becomes(&b, "active (epoch 2");
+        assert_eq!(receive(&b), "answered");
+
+        let a = start("a");
+        becomes(&a, "standby (master: b, epoch 2)");
+        assert_eq!(b.stop().code(), Some(0));
+        becomes(&a, "active (epoch 3");
+    }
+}
+
+#[test]
+fn a_paused_master_is_superseded_and_becomes_a_standby_by_itself() {
+    let shared = tempfile::tempdir().unwrap();
+    let a = node("a", shared.path()).start().unwrap();
+    let b = node("b", shared.path()).start().unwrap();
+    becomes(&b, "standby");
+    send(&a, "before the pause");
+
+    a.signal(Signal::STOP);
+    becomes(&b, "active (epoch 2");
+    assert_eq!(receive(&b), "before the pause");
+    a.signal(Signal::CONT);
+    becomes(&a, "standby (master: b, epoch 2)");
+
+    // And the other way round: nobody has to be started again.
+    b.kill();
+    becomes_again(&a, "active", 2);
+    send(&a, "after it all");
+    assert_eq!(receive(&a), "after it all");
+}
+
+#[test]
+fn a_standby_turns_clients_away_and_the_order_of_starts_does_not_matter() {
+    let shared = tempfile::tempdir().unwrap();
+    let nodes = ["a", "b", "c"].map(|name| node(name, shared.path()).start().unwrap());
+    let refused = Command::new(PROGRAM)
+        .args(["send", "--url", nodes[1].url(), "queue://q", "nobody serves here"])
+        .output()
+        .unwrap();
+    assert!(!refused.status.success());
+
+    // All are killed and come back in another order; one of them serves.
+    for node in nodes {
+        node.kill();
+    }
+    let nodes = ["c", "a", "b"].map(|name| node(name, shared.path()).start().unwrap());
+    becomes(&nodes[0], "active (epoch 2");
+    becomes(&nodes[1], "standby (master: c, epoch 2)");
+    becomes(&nodes[2], "standby (master: c, epoch 2)");
+    send(&nodes[0], "hello");
+    assert_eq!(receive(&nodes[0]), "hello");
+}
