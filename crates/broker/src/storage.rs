@@ -92,7 +92,7 @@ pub(crate) fn follower(settings: &Settings) -> Result<Box<dyn Follower>, StartEr
             return Err(StartError::OtherStore { path: folder.clone(), there: "a journal", kind: "journal" });
         }
         let max_bytes = settings.journal.max_bytes.unwrap_or(settings.engine.limits.store_bytes);
-        return Ok(Box::new(SqliteStore::new(&database, SqliteOptions { max_bytes })));
+        return Ok(Box::new(SqliteStore::new(&database, SqliteOptions { max_bytes }).leased()));
     }
     if database.exists() {
         return Err(StartError::OtherStore { path: folder.clone(), there: "a database", kind: "sqlite" });
