@@ -95,8 +95,8 @@ fn a_standby_turns_clients_away_and_the_order_of_starts_does_not_matter() {
         .unwrap();
     assert!(!refused.status.success());
 
-    // All are killed and come back in another order; one of them serves.
-    for node in nodes {
+    // All are killed, the standbys first so that none of them takes over, and come back in another order.
+    for node in nodes.into_iter().rev() {
         node.kill();
     }
     let nodes = ["c", "a", "b"].map(|name| node(name, shared.path()).start().unwrap());
