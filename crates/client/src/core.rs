@@ -122,7 +122,7 @@ pub enum Event<T> {
     },
     /// A failure that belongs to no request.
     Failed(Error),
-    /// The transport is lost and another is wanted: a new transport. Before that, say with [`Core::consumed`] what
+    /// The transport is lost and another is wanted, to be attached. Before that, say with [`Core::consumed`] what
     /// the application took; what it did not take will come again.
     Suspended(Error),
     /// The broker says which other brokers there are, or where to go.
@@ -173,7 +173,7 @@ pub struct Core<T> {
 
 impl<T> Core<T> {
     /// A connection whose greeting waits to be written; with a failover policy, one that waits for a transport
-    /// (a transport to be attached). The connection id has to be unique in the world, such as
+    /// to be attached. The connection id has to be unique in the world, such as
     /// `ID:host-4711-1795460772787-1:1`.
     ///
     /// # Errors

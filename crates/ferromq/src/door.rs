@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ferromq_admin::{Command, Door, Meters, Refusal, Role, RoleView, serve};
+use ferromq_broker as broker;
 use ferromq_config::Config;
-use ferromq_model::Epoch;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -46,22 +46,38 @@ impl OperatorDoor {
         let listener = TcpListener::bind(wanted).await.map_err(denied)?;
         let address = listener.local_addr().map_err(denied)?;
         let (commands, todo) = mpsc::channel(WAITING_COMMANDS);
-        tokio::spawn(stand_alone(todo));
+        tokio::spawn(refuse_orders(todo));
         let token = config.admin.token.as_ref().map(|token| Arc::from(token.expose()));
         let door = Door { views, meters: Arc::new(Meters::default()), commands, token };
         let server = Some(tokio::spawn(serve(listener, door)));
         Ok(Self { publish, address: Some(address), server, notice: None })
     }
 
-    /// The node serves clients from now on.
-    pub(crate) fn serves(&mut self, listeners: &[String], data: Option<&Path>, epoch: Epoch) {
-        self.publish.send_modify(|view| {
-            view.enter(Role::Active);
-            view.master = Some(view.node.clone());
-            view.epoch = epoch;
-            view.listeners = listeners.to_vec();
-        });
+    /// The node listens from now on, and is what it says.
+    pub(crate) fn opens(&mut self, listeners: &[String], data: Option<&Path>, role: &broker::Role) {
+        self.publish.send_modify(|view| view.listeners = listeners.to_vec());
+        self.teller()(role);
         self.announce(listeners, data);
+    }
+
+    /// Tells operators of each new role.
+    pub(crate) fn teller(&self) -> impl Fn(&broker::Role) + use<> {
+        let publish = self.publish.clone();
+        move |role| {
+            publish.send_modify(|view| match role {
+                broker::Role::Active { epoch, .. } => {
+                    view.enter(Role::Active);
+                    view.master = Some(view.node.clone());
+                    view.epoch = *epoch;
+                }
+                broker::Role::Standby { master, epoch } => {
+                    view.enter(Role::Standby);
+                    view.master.clone_from(master);
+                    view.epoch = *epoch;
+                }
+                _ => {}
+            });
+        }
     }
 
     fn announce(&mut self, listeners: &[String], data: Option<&Path>) {
@@ -91,9 +107,11 @@ impl Drop for OperatorDoor {
     }
 }
 
-/// Answers for a broker that has nobody to hand over to.
-async fn stand_alone(mut todo: mpsc::Receiver<Command>) {
-    let alone = || Refusal::Role("this node stands alone; nobody could take over".to_owned());
+/// Roles change by themselves, or with a stop of the master; they are not ordered by this port so far.
+async fn refuse_orders(mut todo: mpsc::Receiver<Command>) {
+    let remedy =
+        "roles can't be ordered from here yet; stop the master (SIGTERM) and a standby takes over at once";
+    let alone = || Refusal::Role(remedy.to_owned());
     while let Some(command) = todo.recv().await {
         // Who does not wait for the answer any longer needs none.
         match command {

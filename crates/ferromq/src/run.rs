@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use ferromq_broker::{Broker, ErrorKind, Settings, StartError, StoreChoice};
+use ferromq_broker::{Broker, ErrorKind, Role, Settings, StartError, StoreChoice};
 use ferromq_config::{Config, load};
-use ferromq_model::Epoch;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -43,10 +42,15 @@ async fn serve(config: &Config, settings: Settings) -> Outcome {
     for url in broker.urls() {
         println!("listening on {url}");
     }
-    door.serves(broker.urls(), (!in_memory).then_some(data.as_path()), Epoch::default());
+    door.opens(broker.urls(), (!in_memory).then_some(data.as_path()), broker.role());
+    let tell = door.teller();
     hint(broker.urls(), (!in_memory).then_some(&data));
 
-    broker.serve(orders, |role| println!("role {role}")).await.map_err(|error| Failure::new(Exit::Io, error))
+    let announce = |role: &Role| {
+        println!("role {role}");
+        tell(role);
+    };
+    broker.serve(orders, announce).await.map_err(|error| Failure::new(Exit::Io, error))
 }
 
 /// What keeps the messages, for operators.
