@@ -218,6 +218,7 @@ impl Engine {
 
     fn persisted(&mut self, upto: ferromq_model::Ticket) {
         self.outbox.persisted(upto);
+        self.flow.durable(upto);
         while let Some(held) = self.outbox.released() {
             match held {
                 Held::Output(output) => self.outbox.send(output),

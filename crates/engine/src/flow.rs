@@ -3,7 +3,9 @@
 //! Consumers and acknowledgements are never held back. A producer that has to wait is parked at the destination it
 //! sends to; its connection is served on, unless it has neither a reply nor a window to wait for.
 
-use ferromq_model::{Instant, Message};
+use std::collections::VecDeque;
+
+use ferromq_model::{Instant, Message, Ticket};
 use ferromq_store::Space;
 
 use crate::engine::{Engine, Timer, fault};
@@ -27,15 +29,35 @@ pub(crate) struct Flow {
     /// What the store measured last, and what was stored since.
     space: Option<Space>,
     since: u64,
+    /// Stored messages under tickets that are not durable yet, oldest first: a measure may have been taken before the
+    /// store saw them, and on a disk that is nearly full whole segments may be on their way.
+    under_way: VecDeque<(Ticket, u64)>,
     /// Where sends wait, in the order in which they began.
     blocked: Vec<PlaceKey>,
     freed: bool,
 }
 
 impl Flow {
-    pub(crate) fn stored(&mut self, bytes: u64) {
+    /// A message goes to the store under this ticket.
+    pub(crate) fn stored(&mut self, ticket: Ticket, bytes: u64) {
         self.store_bytes += bytes;
         self.since += bytes;
+        match self.under_way.back_mut() {
+            Some((last, sum)) if *last == ticket => *sum += bytes,
+            _ => self.under_way.push_back((ticket, bytes)),
+        }
+    }
+
+    /// A message was in the store before this engine.
+    pub(crate) fn found(&mut self, bytes: u64) {
+        self.store_bytes += bytes;
+    }
+
+    /// Everything up to this ticket is in the store; a measure from now on has counted it.
+    pub(crate) fn durable(&mut self, upto: Ticket) {
+        while self.under_way.front().is_some_and(|(ticket, _)| *ticket <= upto) {
+            self.under_way.pop_front();
+        }
     }
 
     pub(crate) fn unstored(&mut self, bytes: u64) {
@@ -364,7 +386,7 @@ impl Engine {
     pub(crate) fn measured(&mut self, space: Space) {
         let was_full = self.flow.space.is_some_and(|space| space.free == 0);
         self.flow.space = Some(space);
-        self.flow.since = 0;
+        self.flow.since = self.flow.under_way.iter().map(|(_, bytes)| bytes).sum();
         self.flow.freed = true;
         if was_full != (space.free == 0) {
             let text = if space.free == 0 {

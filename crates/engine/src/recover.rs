@@ -39,7 +39,7 @@ impl Engine {
             if is_queue {
                 site.counters.recovered = state.messages;
             }
-            self.flow.stored(state.bytes);
+            self.flow.found(state.bytes);
             let key = self.places.insert(site);
             keys.insert(state.destination.clone(), key);
             self.wire_virtual_topic(key, &state.destination);

@@ -263,7 +263,7 @@ impl Engine {
             if attached {
                 self.outbox.hold(Held::WakePlace(key));
             }
-            self.flow.stored(u64::from(entry.charge));
+            self.flow.stored(self.outbox.ticket(), u64::from(entry.charge));
             let soon = attached && !queue.stalled;
             if admitted && self.flow.may_cache(u64::from(entry.charge), soon, &self.settings.limits) {
                 entry.body = Some(Arc::clone(message));

@@ -183,7 +183,7 @@ impl Engine {
                 exposed: false,
             });
             self.outbox.require();
-            self.flow.stored(u64::from(charge));
+            self.flow.stored(self.outbox.ticket(), u64::from(charge));
         }
         let policy = Arc::clone(&site.policy);
         site.counters.enqueued += wanting.len() as u64;

@@ -162,6 +162,31 @@ fn a_full_disk_refuses_persistent_messages_and_recovers_by_itself() {
 }
 
 #[test]
+fn what_is_on_its_way_to_a_nearly_full_disk_counts() {
+    let mut b = Bench::new();
+    let c = b.connect("c");
+    b.auto = false;
+    let room = b.message(&c, "A", "m").charge() as u64 * 3 / 2;
+    let nearly_full = || Input::Resources { space: Space { used: 1_000, free: room, live: 1_000 } };
+    b.step(nearly_full());
+
+    // The first goes to the store, which measures its room again before it has seen the message.
+    let message = b.message(&c, "A", "fits");
+    b.begin(&c, send(message, None));
+    b.step(nearly_full());
+    let message = b.message(&c, "A", "does not");
+    assert_eq!(b.refused(&c, send(message, None)).kind, FaultKind::ResourceAllocation);
+
+    // A measure that counts it, with room for one more, lets one more in.
+    b.sync();
+    b.step(nearly_full());
+    let message = b.message(&c, "A", "fits again");
+    let tag = b.begin(&c, send(message, None));
+    b.sync();
+    assert!(matches!(b.replies.get(&tag), Some(Effect::Done)), "{:?}", b.replies.get(&tag));
+}
+
+#[test]
 fn the_store_limit_blocks_persistent_producers() {
     let mut b = Bench::with(Settings {
         limits: Limits { store_bytes: 2_000, ..Limits::default() },
