@@ -27,7 +27,7 @@ pub(crate) struct OperatorDoor {
 }
 
 impl OperatorDoor {
-    /// Opens the port that the configuration asks for; the node is told as claiming until [`Self::serves`].
+    /// Opens the port that the configuration asks for; the node is told as claiming until [`Self::opens`].
     pub(crate) async fn open(config: &Config, store: String) -> Result<Self, Failure> {
         let mut view = RoleView::new(config.broker.name.as_str());
         view.enter(Role::Claiming);
