@@ -7,6 +7,7 @@
 //! (`ferromq-openwire`).
 //!
 //! * [`Session`], [`SessionSettings`], [`SessionLimits`]: one connection, and what it may do.
+//! * [`Turnaway`]: one connection to a broker that does not serve now.
 //! * [`Login`]: who may come in.
 //! * [`SessionError`]: why a connection ended; its `kind()` says whose fault that was.
 //! * [`openwire::OpenWireProperties`]: how the engine reads properties that stay in their encoding.
@@ -34,7 +35,7 @@ pub mod openwire;
 mod settings;
 
 pub use error::{ErrorKind, SessionError};
-pub use openwire::Session;
+pub use openwire::{Session, Turnaway};
 pub use settings::{
     BrokerIdentity, Credentials, Login, LoginRefused, OpenDoor, SessionLimits, SessionSettings,
 };

@@ -479,7 +479,7 @@ impl Session {
 }
 
 /// What a broker's greeting offers.
-fn wire_options(settings: &SessionSettings) -> WireFormatOptions {
+pub(super) fn wire_options(settings: &SessionSettings) -> WireFormatOptions {
     let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     WireFormatOptions {
         tight_encoding: settings.tight_encoding,
