@@ -2,6 +2,8 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -81,6 +83,7 @@ enum Command {
 #[derive(Debug)]
 pub struct Driver {
     commands: SyncSender<Command>,
+    abandoned: Arc<AtomicBool>,
     thread: JoinHandle<Result<(), StoreError>>,
 }
 
@@ -126,11 +129,14 @@ impl Driver {
         on_event: impl FnMut(DriverEvent) + Send + 'static,
     ) -> io::Result<Self> {
         let (commands, waiting) = sync_channel(settings.waiting_batches.max(1));
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&abandoned);
         let thread = Builder::new().name("store".to_owned()).spawn(move || {
             let mut work = Work {
                 backend,
                 settings,
                 on_event,
+                abandoned: seen,
                 lazy_since: None,
                 written: 0,
                 more_maintenance: true,
@@ -138,6 +144,7 @@ impl Driver {
                 space: None,
             };
             match work.run(&waiting) {
+                Ok(()) if work.is_abandoned() => Ok(()),
                 Ok(()) => work.backend.close(),
                 Err(error) => {
                     tracing::error!(%error, "the store failed; this broker can't go on as master");
@@ -148,12 +155,17 @@ impl Driver {
                 }
             }
         })?;
-        Ok(Self { commands, thread })
+        Ok(Self { commands, abandoned, thread })
     }
 
     /// For those who hand batches over.
     pub fn handle(&self) -> DriverHandle {
         DriverHandle { commands: self.commands.clone() }
+    }
+
+    /// For those who may have to end it at once.
+    pub fn cutoff(&self) -> Cutoff {
+        Cutoff { commands: self.commands.clone(), abandoned: Arc::clone(&self.abandoned) }
     }
 
     /// Commits and syncs all that was handed over before, tells of it, closes the store and ends the thread. After a
@@ -169,10 +181,29 @@ impl Driver {
     }
 }
 
+/// The way to end a driver as a broker does that is no longer the master.
+#[derive(Clone, Debug)]
+pub struct Cutoff {
+    commands: SyncSender<Command>,
+    abandoned: Arc<AtomicBool>,
+}
+
+impl Cutoff {
+    /// The driver lets go of the store without writing another byte: what waits is dropped, nothing is synced, and the
+    /// store is not closed in order. Does not wait; a commit that is under way ends on its own, and its fence check
+    /// says to whom it belongs.
+    pub fn cut(&self) {
+        self.abandoned.store(true, Ordering::Release);
+        // It only wakes a thread that sleeps; one that is busy looks by itself.
+        let _ = self.commands.try_send(Command::Close);
+    }
+}
+
 struct Work<F> {
     backend: Box<dyn StoreBackend>,
     settings: DriverSettings,
     on_event: F,
+    abandoned: Arc<AtomicBool>,
     /// When the oldest lazy batch that no sync has covered was written.
     lazy_since: Option<Instant>,
     /// Bytes written since the last turn of maintenance.
@@ -192,10 +223,17 @@ enum Arrival {
 }
 
 impl<F: FnMut(DriverEvent)> Work<F> {
+    fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
     fn run(&mut self, waiting: &Receiver<Command>) -> Result<(), StoreError> {
         self.maintain(0)?;
         loop {
             let arrival = self.gather(waiting);
+            if self.is_abandoned() {
+                return Ok(());
+            }
             let idle = matches!(arrival, Arrival::Nothing);
             match arrival {
                 Arrival::Group(group) => self.commit(&group, false)?,

@@ -11,5 +11,5 @@ mod load;
 #[cfg(test)]
 mod tests;
 
-pub use commit::{Driver, DriverEvent, DriverHandle, DriverSettings, Stopped, SubmitError};
+pub use commit::{Cutoff, Driver, DriverEvent, DriverHandle, DriverSettings, Stopped, SubmitError};
 pub use load::{Found, Loader, LoaderHandle, Wanted};

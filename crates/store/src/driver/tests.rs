@@ -243,6 +243,20 @@ fn closing_finishes_what_was_handed_over() {
 }
 
 #[test]
+fn an_abandoned_store_is_neither_written_nor_closed() {
+    let bench = bench(patient(), false);
+    let handle = bench.driver.handle();
+    bench.submit(1, Sync::Required);
+    assert_eq!(bench.call(), commit([1], false));
+    bench.submit(2, Sync::Required);
+    let Bench { driver, calls, answers, .. } = bench;
+    driver.cutoff().cut();
+    answers.send(Answer::Done).unwrap();
+    assert!(calls.recv().is_err(), "neither the second batch nor the close reached the store");
+    assert_eq!(handle.submit(batch(3, Sync::Lazy)), Err(Stopped));
+}
+
+#[test]
 fn maintenance_goes_on_while_there_is_more_and_gives_way_to_batches() {
     let bench = bench(patient(), true);
     assert_eq!(bench.call(), Call::Maintain, "room is told in the beginning");
