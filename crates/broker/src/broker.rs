@@ -77,11 +77,12 @@ impl Broker {
         let began = clock.now().mono;
         let url = ports.first().map(|(_, port)| port.url());
         let at_least = AtLeast::default();
-        let desk = Arc::new(Desk::default());
+        let desk = Arc::new(settings.desk(&clock, url.clone()));
         let begun = begin(&settings, &clock, url, &at_least)?;
         let Begun { role, state, counter, lease, ha } = begun;
-        if let Some(counter) = counter {
-            desk.serve(counter);
+        match counter {
+            Some(counter) => desk.serve(counter),
+            None => desk.refuse(role.master()),
         }
 
         let (door, closing) = drain();
@@ -145,7 +146,7 @@ impl Broker {
                     break Ok(());
                 }
                 Event::HeldLongEnough => {
-                    self.desk.refuse();
+                    self.desk.refuse(None);
                     held_since = None;
                 }
                 Event::Failed(reported) if reported.bug || self.ha.is_none() => {
@@ -153,17 +154,17 @@ impl Broker {
                 }
                 Event::Failed(reported) => {
                     tracing::error!(reason = reported.reason, "stepping down");
-                    self.step_down(true).await;
+                    self.step_down(true);
                 }
                 Event::News(News::Lost(reason)) => {
                     tracing::error!(reason, "stepping down");
-                    self.step_down(false).await;
+                    self.step_down(false);
                 }
                 Event::News(News::Master { epoch, owner }) => {
                     if !matches!(self.state, State::Active(_)) {
-                        self.desk.refuse();
-                        held_since = None;
                         let master = owner.as_deref().map(|owner| role::name_of(owner).to_owned());
+                        self.desk.refuse(master.as_deref());
+                        held_since = None;
                         self.become_role(Role::Standby { master, epoch }, &mut announce);
                     }
                 }
@@ -173,7 +174,7 @@ impl Broker {
                     held_since = Some(tokio::time::Instant::now());
                 }
                 Event::News(News::Cleared) => {
-                    self.desk.refuse();
+                    self.desk.refuse(self.role.master());
                     held_since = None;
                 }
                 Event::News(News::Won { grant, since }) => {
@@ -186,7 +187,7 @@ impl Broker {
                         }
                         Err(error) => {
                             tracing::error!(%error, "the store could not be taken over");
-                            self.desk.refuse();
+                            self.desk.refuse(None);
                             self.give_up();
                         }
                     }
@@ -262,11 +263,11 @@ impl Broker {
         Ok(())
     }
 
-    /// From master to standby: connections are closed, nothing more is delivered.
-    async fn step_down(&mut self, release: bool) {
-        self.desk.refuse();
+    /// From master to standby: connections are closed, nothing more is delivered or written.
+    fn step_down(&mut self, release: bool) {
+        self.desk.refuse(None);
         if let State::Active(reign) = std::mem::replace(&mut self.state, State::Blind) {
-            let _ = reign.end(Duration::ZERO, &self.census, std::future::pending()).await;
+            reign.abandon();
         }
         if release {
             self.give_up();
@@ -313,7 +314,7 @@ impl Broker {
                 reign.end(patience, &self.census, hurry).await
             }
             State::Standby(standby) => {
-                self.desk.refuse();
+                self.desk.refuse(None);
                 let _ = tokio::task::spawn_blocking(move || drop(standby.stop())).await;
                 Ok(())
             }

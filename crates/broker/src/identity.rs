@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ferromq_env::Clock;
 use ferromq_gateway::{BrokerIdentity, Login, SessionSettings};
 use ferromq_model::{Now, Text};
 use ferromq_net::ListenAddress;
 
 use crate::Settings;
+use crate::desk::Desk;
 
 /// Brokers started in this process.
 static STARTED: AtomicU64 = AtomicU64::new(0);
@@ -40,6 +42,12 @@ impl Settings {
         session.max_inactivity_initial_delay = door.max_inactivity_initial_delay;
         session.populate_user_id = door.populate_user_id;
         session
+    }
+
+    /// Where connections come in; it turns everybody away for now.
+    pub(crate) fn desk(&self, clock: &Arc<dyn Clock>, url: Option<String>) -> Desk {
+        let address = self.listen.first().cloned().unwrap_or_else(|| ListenAddress::loopback(0));
+        Desk::new(self.session(&address, self.identity(clock.now(), url)))
     }
 
     /// Whether clients have to log in.

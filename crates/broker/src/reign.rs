@@ -12,6 +12,7 @@ use ferromq_gateway::openwire::OpenWireProperties;
 use ferromq_model::Epoch;
 use ferromq_net::{Census, Letter, Mailbox, Plug, Reception, Seat, drain, mailbox};
 use ferromq_store::Follower;
+use ferromq_store::driver::Cutoff;
 use tokio::net::TcpStream;
 
 use crate::engine_thread::EngineThread;
@@ -47,6 +48,7 @@ pub(crate) struct Reign {
     mailbox: Mailbox<Letter>,
     engine: JoinHandle<Storage>,
     failed: FailureWatch,
+    cutoff: Cutoff,
 }
 
 /// What a reign is made of.
@@ -70,6 +72,7 @@ impl Reign {
         let (failure, failed) = failure();
         let (plug, drain) = drain();
         let (storage, recovered) = storage::open(settings, follower, epoch, &mailbox, &failure)?;
+        let cutoff = storage.cutoff();
         let identity = settings.identity(clock.now(), url);
         let mut engine_settings = settings.engine.clone();
         engine_settings.broker_id = identity.id.clone();
@@ -84,12 +87,21 @@ impl Reign {
         let sessions =
             settings.listen.iter().map(|address| Arc::new(settings.session(address, identity.clone())));
         let counter = Counter { reception, sessions: sessions.collect() };
-        Ok((Self { plug, mailbox, engine, failed }, counter))
+        Ok((Self { plug, mailbox, engine, failed, cutoff }, counter))
     }
 
     /// Waits for the first failure.
     pub(crate) async fn failed(&mut self) -> Reported {
         self.failed.failed().await
+    }
+
+    /// Ends at once, as a broker does that is no longer the master: connections are closed, nothing more is written, and
+    /// nobody is waited for. Threads that the disk holds up end when it lets them go; what they wrote is not completed,
+    /// and belongs to an epoch that is over.
+    pub(crate) fn abandon(self) {
+        self.cutoff.cut();
+        self.plug.pull(Duration::ZERO);
+        self.mailbox.post(Letter::Stop);
     }
 
     /// Ends in order: connections have `patience` to finish, what was handed to the store is synced.

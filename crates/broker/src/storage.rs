@@ -9,7 +9,7 @@ use ferromq_lock::LockError;
 use ferromq_model::Epoch;
 use ferromq_net::{Letter, Mailbox};
 use ferromq_store::driver::{
-    Driver, DriverEvent, DriverHandle, DriverSettings, Found, Loader, LoaderHandle, Wanted,
+    Cutoff, Driver, DriverEvent, DriverHandle, DriverSettings, Found, Loader, LoaderHandle, Wanted,
 };
 use ferromq_store::{Budget, Claimed, Follower, MemoryStore, Recovered, StoreError, WriteBatch};
 use ferromq_store_journal::FsyncPolicy;
@@ -168,6 +168,11 @@ impl Storage {
             LoadRequest::Page(page) => Wanted::Page(page),
         };
         let _ = self.loads.request(load, wanted);
+    }
+
+    /// For whoever may have to end it at once.
+    pub(crate) fn cutoff(&self) -> Cutoff {
+        self.driver.cutoff()
     }
 
     /// Syncs what was handed over and lets go of the store.

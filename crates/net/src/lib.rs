@@ -8,6 +8,7 @@
 //! * [`Mailbox`], [`Inbox`], [`Letter`]: the way to the engine's thread, in batches, bounded by what drivers may read.
 //! * [`Switchboard`], [`Outbox`], [`Parcel`]: the way back, one wake-up for each connection and batch.
 //! * [`Reception`]: a number, a session and a driver loop for each connection.
+//! * [`turn_away`]: a connection to a broker that does not serve now.
 //! * [`Drain`], [`Census`]: nothing new begins, what is in flight ends, everybody has left.
 //!
 //! Invariants: the engine's thread never waits for a socket; a driver reads from its socket only while the
@@ -31,6 +32,7 @@ mod mailbox;
 mod outbox;
 mod reception;
 mod switchboard;
+mod turnaway;
 
 pub use address::{AddressError, ListenAddress};
 pub use drain::{Census, Drain, Plug, Seat, drain};
@@ -40,3 +42,4 @@ pub use mailbox::{Inbox, Mailbox, mailbox};
 pub use outbox::{Outbox, Parcel};
 pub use reception::Reception;
 pub use switchboard::Switchboard;
+pub use turnaway::turn_away;

@@ -118,12 +118,18 @@ impl Peer {
         ConsumerId::new(&self.session, 1)
     }
 
-    /// Waits for the next message, acknowledges it, and returns its text and whether it is flagged as redelivered.
-    pub fn receive(&mut self) -> io::Result<(String, bool)> {
+    /// Waits until a message has come, and does not acknowledge it.
+    pub fn await_delivery(&mut self) -> io::Result<()> {
         while self.deliveries.is_empty() {
             let command = self.read()?;
             self.note(command);
         }
+        Ok(())
+    }
+
+    /// Waits for the next message, acknowledges it, and returns its text and whether it is flagged as redelivered.
+    pub fn receive(&mut self) -> io::Result<(String, bool)> {
+        self.await_delivery()?;
         let dispatch = self.deliveries.remove(0);
         let message = dispatch.message.as_ref().expect("a message, not the end of a browse");
         let Body::Text(text) = message.body(&Limits::default()).unwrap() else { panic!("a text was sent") };

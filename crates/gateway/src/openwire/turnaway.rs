@@ -126,4 +126,3 @@ impl Turnaway {
         self.fault_tolerant && self.reconnected
     }
 }
-
