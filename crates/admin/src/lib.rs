@@ -4,7 +4,7 @@
 //! shows what it is told and passes on what it is asked; it decides only who may ask.
 //!
 //! * [`RoleView`], [`Role`], [`Takeover`]: what the role machine publishes, through a `tokio::sync::watch`.
-//! * [`Meters`], [`Histogram`]: what any thread counts.
+//! * [`Meters`]: what any thread counts; [`Gauges`]: what the parts are asked for when somebody looks.
 //! * [`Command`]: what the role machine gets to do, each with its way back.
 //! * [`serve`]: gRPC (`ferromq.admin.v1`, `grpc.health.v1`), and in plain HTTP `/metrics`, `/livez`, `/readyz`.
 //!
@@ -47,7 +47,7 @@ mod service;
 mod view;
 
 pub use command::{Command, DestinationCount, ErrorKind, Refusal, Reply, Switched};
-pub use meters::{BOUNDS_MICROS, Histogram, Meters};
+pub use meters::{Distribution, Gauges, Meters};
 pub use metrics::{MAX_DESTINATIONS, render};
 pub use server::{Door, serve};
 pub use view::{Role, RoleView, Takeover};

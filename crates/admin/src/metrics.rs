@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::command::DestinationCount;
-use crate::meters::{Histogram, Meters};
+use crate::meters::{Distribution, Meters};
 use crate::view::{Role, RoleView};
 
 /// Destinations beyond so many are left out, and counted in `ferromq_destinations_left_out`.
@@ -43,12 +43,14 @@ pub fn render(view: &RoleView, meters: &Meters, destinations: Option<&[Destinati
         "Times the mastership was lost unasked.",
         count(&meters.step_downs),
     );
-    let help = "Batches refused since a higher epoch existed.";
-    page.single("ferromq_fence_failures_total", "counter", help, count(&meters.fence_failures));
-    page.single("ferromq_connections", "gauge", "Connections of clients.", count(&meters.connections));
-    page.histogram("ferromq_sync_seconds", "Syncs of the store.", &meters.sync);
-    page.histogram("ferromq_fence_seconds", "Questions for a higher epoch, after the sync.", &meters.fence);
-    page.histogram("ferromq_lease_renewal_seconds", "Renewals of the lease.", &meters.renewal);
+    if let Some(gauges) = meters.gauges() {
+        let help = "Batches refused since a higher epoch existed.";
+        page.single("ferromq_fence_failures_total", "counter", help, gauges.fence_failures());
+        page.single("ferromq_connections", "gauge", "Connections of clients.", gauges.connections());
+        page.histogram("ferromq_sync_seconds", "Syncs of the store.", &gauges.sync());
+        let help = "Questions for a higher epoch, after the sync.";
+        page.histogram("ferromq_fence_seconds", help, &gauges.fence());
+    }
     if let Some(destinations) = destinations {
         page.destinations(destinations);
     }
@@ -106,17 +108,16 @@ impl Page {
         }
     }
 
-    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+    fn histogram(&mut self, name: &str, help: &str, distribution: &Distribution) {
         self.head(name, "histogram", help);
         let bucket = format!("{name}_bucket");
-        // Read first: buckets may only grow above it meanwhile, and none may be above the whole.
-        let mut all = histogram.count();
-        for (bound, count) in histogram.cumulated() {
-            all = all.max(count);
-            self.line(&bucket, &[("le", &bound.as_secs_f64().to_string())], count);
+        let mut all = 0;
+        for (bound, count) in &distribution.buckets {
+            all += count;
+            self.line(&bucket, &[("le", &bound.as_secs_f64().to_string())], all);
         }
         self.line(&bucket, &[("le", "+Inf")], all);
-        self.line(&format!("{name}_sum"), &[], histogram.sum().as_secs_f64());
+        self.line(&format!("{name}_sum"), &[], distribution.sum.as_secs_f64());
         self.line(&format!("{name}_count"), &[], all);
     }
 
@@ -146,15 +147,39 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::meters::Gauges;
+
+    #[derive(Debug)]
+    struct Still;
+
+    impl Gauges for Still {
+        fn connections(&self) -> u64 {
+            2
+        }
+
+        fn sync(&self) -> Distribution {
+            let buckets = vec![(Duration::from_millis(1), 3), (Duration::from_millis(2), 1)];
+            Distribution { buckets, sum: Duration::from_micros(4_500) }
+        }
+
+        fn fence(&self) -> Distribution {
+            Distribution::default()
+        }
+
+        fn fence_failures(&self) -> u64 {
+            1
+        }
+    }
 
     #[test]
     fn a_page_has_every_metric_once_and_escapes_names() {
         let mut view = RoleView::new("a\"b");
         view.role = Role::Active;
         view.epoch.number = 7;
-        let meters = Meters::default();
-        meters.sync.record(Duration::from_micros(1_500));
+        let meters = Meters::new(Arc::new(Still));
         let orders =
             DestinationCount { name: "queue://a\\b\n".into(), held: 3, ..DestinationCount::default() };
         let page = render(&view, &meters, Some(&[orders]));
@@ -163,11 +188,14 @@ mod tests {
             "ferromq_role{role=\"active\"} 1",
             "ferromq_role{role=\"standby\"} 0",
             "ferromq_epoch 7",
-            "ferromq_sync_seconds_bucket{le=\"0.001\"} 0",
-            "ferromq_sync_seconds_bucket{le=\"0.002\"} 1",
-            "ferromq_sync_seconds_bucket{le=\"+Inf\"} 1",
-            "ferromq_sync_seconds_sum 0.0015",
-            "ferromq_sync_seconds_count 1",
+            "ferromq_connections 2",
+            "ferromq_fence_failures_total 1",
+            "ferromq_sync_seconds_bucket{le=\"0.001\"} 3",
+            "ferromq_sync_seconds_bucket{le=\"0.002\"} 4",
+            "ferromq_sync_seconds_bucket{le=\"+Inf\"} 4",
+            "ferromq_sync_seconds_sum 0.0045",
+            "ferromq_sync_seconds_count 4",
+            "ferromq_fence_seconds_count 0",
             "ferromq_destination_messages{destination=\"queue://a\\\\b\\n\"} 3",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} in\n{page}");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ferromq_admin::{Command, Door, Refusal, Switched};
 use ferromq_env::{Clock, SystemClock, SystemDisk, SystemEntropy};
 use ferromq_lock::file::FileLock;
 use ferromq_lock::{Grant, Timings};
@@ -14,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::desk::Desk;
 use crate::lease::{AtLeast, First, Keeper, LeaseView, News, Start};
+use crate::operator::{self, OperatorSide};
 use crate::reign::{Counter, Reign, Throne};
 use crate::role::{self, Role};
 use crate::standby::Standby;
@@ -23,6 +25,11 @@ use crate::{Broken, Settings, StartError, StoreChoice, storage};
 const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// A reign that lasted so long did not fail at once.
 const LASTING: Duration = Duration::from_secs(60);
+/// How long connections may drain at a switchover, unless the operator gives them longer: clients with a failover: URI
+/// wait meanwhile.
+const SWITCHOVER_DRAIN: Duration = Duration::from_millis(300);
+/// After a switchover others have the first try for so long at least.
+const SWITCHOVER_REST: Duration = Duration::from_secs(3);
 /// Connections are held no longer than this for a master that does not come.
 const HOLD: Duration = Duration::from_secs(10);
 
@@ -43,6 +50,7 @@ pub struct Broker {
     ha: Option<Ha>,
     rest: Duration,
     began: Instant,
+    operator: OperatorSide,
 }
 
 struct Ha {
@@ -63,6 +71,7 @@ enum Event {
     News(News),
     Failed(crate::failure::Reported),
     HeldLongEnough,
+    Command(Command),
 }
 
 impl Broker {
@@ -99,6 +108,12 @@ impl Broker {
                 move |stream, peer, seat| desk.welcome(index, stream, peer, seat),
             ));
         }
+        let operator = OperatorSide::new(&settings, &urls, &census);
+        operator.tell_role(&role);
+        match &state {
+            State::Active(reign) => operator.measure(reign.metrics()),
+            _ => operator.tell(|view| view.expected_takeover = settings.longest_takeover()),
+        }
         Ok(Self {
             settings,
             clock,
@@ -114,12 +129,18 @@ impl Broker {
             ha,
             rest: REST.0,
             began,
+            operator,
         })
     }
 
     /// Where it listens, one for each listener, with the ports that were picked.
     pub fn urls(&self) -> &[String] {
         &self.urls
+    }
+
+    /// The way in for operators: what this broker is, and what they may ask of it. Without a token.
+    pub fn door(&self) -> Door {
+        self.operator.door()
     }
 
     /// What it is now.
@@ -154,11 +175,11 @@ impl Broker {
                 }
                 Event::Failed(reported) => {
                     tracing::error!(reason = reported.reason, "stepping down");
-                    self.step_down(true);
+                    self.step_down(true, &mut announce);
                 }
                 Event::News(News::Lost(reason)) => {
                     tracing::error!(reason, "stepping down");
-                    self.step_down(false);
+                    self.step_down(false, &mut announce);
                 }
                 Event::News(News::Master { epoch, owner }) => {
                     if !matches!(self.state, State::Active(_)) {
@@ -171,22 +192,29 @@ impl Broker {
                 Event::News(News::Suspected) => {
                     tracing::info!("the master is silent or gone");
                     self.desk.hold();
+                    self.operator.tell(|view| view.suspects = true);
                     held_since = Some(tokio::time::Instant::now());
                 }
+                Event::Command(command) => self.obey(command, &mut announce).await,
                 Event::News(News::Cleared) => {
+                    self.operator.tell(|view| view.suspects = false);
                     self.desk.refuse(self.role.master());
                     held_since = None;
                 }
                 Event::News(News::Won { grant, since }) => {
                     held_since = None;
+                    let claimed = self.clock.now().mono.since(since);
+                    self.operator.tell(|view| view.enter(ferromq_admin::Role::Claiming));
                     match self.take_over(grant).await {
                         Ok(()) => {
                             let takeover = self.clock.now().mono.since(since);
+                            self.operator.took_over(grant.epoch, claimed, takeover);
                             self.began = self.clock.now().mono;
                             self.become_role(Role::Active { epoch: grant.epoch, takeover }, &mut announce);
                         }
                         Err(error) => {
                             tracing::error!(%error, "the store could not be taken over");
+                            self.operator.tell_role(&self.role);
                             self.desk.refuse(None);
                             self.give_up();
                         }
@@ -203,6 +231,10 @@ impl Broker {
         if role != self.role {
             tracing::info!("role {role}");
             announce(&role);
+            self.operator.tell_role(&role);
+            if matches!(role, Role::Standby { .. }) {
+                self.operator.tell(|view| view.expected_takeover = self.settings.longest_takeover());
+            }
             self.role = role;
         }
     }
@@ -238,6 +270,7 @@ impl Broker {
             reported = failed => Event::Failed(reported),
             news = news => Event::News(news),
             () = held => Event::HeldLongEnough,
+            command = self.operator.command() => Event::Command(command),
         }
     }
 
@@ -258,21 +291,89 @@ impl Broker {
         let (reign, counter) = begun.await.map_err(|error| {
             StartError::Store(StoreError::Bug(format!("the takeover ended by a bug: {error}")))
         })??;
+        self.operator.measure(reign.metrics());
         self.state = State::Active(reign);
         self.desk.serve(counter);
         Ok(())
     }
 
     /// From master to standby: connections are closed, nothing more is delivered or written.
-    fn step_down(&mut self, release: bool) {
+    fn step_down(&mut self, release: bool, announce: &mut impl FnMut(&Role)) {
         self.desk.refuse(None);
         if let State::Active(reign) = std::mem::replace(&mut self.state, State::Blind) {
             reign.abandon();
+            self.operator.stepped_down();
+        }
+        if let Role::Active { epoch, .. } = self.role {
+            // Who is the master now is told as soon as it is known.
+            self.become_role(Role::Standby { master: None, epoch }, announce);
         }
         if release {
             self.give_up();
         } else {
             self.follow();
+        }
+    }
+
+    async fn obey(&mut self, command: Command, announce: &mut impl FnMut(&Role)) {
+        // Who asked and does not wait for the answer any longer needs none.
+        match command {
+            Command::Destinations { reply } => {
+                if let State::Active(reign) = &self.state {
+                    reign.look(|view| drop(reply.send(operator::counts(view))));
+                }
+            }
+            Command::Switchover { drain, reply } => drop(reply.send(self.switch_over(drain, announce).await)),
+            Command::ForceClaim { seen, reply } => drop(reply.send(self.force(seen).await)),
+            _ => {}
+        }
+    }
+
+    /// Ends the reign in order and leaves others the first try; nobody who waits is told of success before the role was
+    /// released.
+    async fn switch_over(
+        &mut self,
+        drain: Option<Duration>,
+        announce: &mut impl FnMut(&Role),
+    ) -> Result<Switched, Refusal> {
+        let (Role::Active { epoch, .. }, Some(_)) = (self.role.clone(), &self.ha) else {
+            return Err(Refusal::Role(
+                "this node is not the master of a store that others could take over".to_owned(),
+            ));
+        };
+        let State::Active(reign) = std::mem::replace(&mut self.state, State::Blind) else {
+            return Err(Refusal::Role("this node is just changing its role".to_owned()));
+        };
+        self.operator.tell(|view| view.enter(ferromq_admin::Role::Stopping));
+        self.desk.refuse(None);
+        let patience = drain.unwrap_or(SWITCHOVER_DRAIN.min(self.settings.drain));
+        let ended = reign.end(patience, &self.census, std::future::pending()).await;
+        let rest = SWITCHOVER_REST.max(self.settings.takeover_after);
+        let released = match &self.ha {
+            Some(ha) => ha.keeper.release_and_tell(rest).await.is_ok(),
+            None => false,
+        };
+        self.become_role(Role::Standby { master: None, epoch }, announce);
+        self.follow();
+        match ended {
+            Ok(()) if released => Ok(Switched { epoch }),
+            Ok(()) => Err(Refusal::Failed(
+                "the lease could not be released; a standby waits for its end".to_owned(),
+            )),
+            Err(Broken(why)) => {
+                Err(Refusal::Failed(format!("the store could not be closed in order: {why}")))
+            }
+        }
+    }
+
+    /// What is won comes as news, and the takeover goes its usual way from there.
+    async fn force(&self, seen: Epoch) -> Result<Epoch, Refusal> {
+        match &self.ha {
+            Some(ha) if !matches!(self.state, State::Active(_)) => match ha.keeper.force(seen).await {
+                Ok(won) => won.map_err(Refusal::Failed),
+                Err(_) => Err(Refusal::Failed("the thread of the lease is gone".to_owned())),
+            },
+            _ => Err(Refusal::Role("only a standby can claim".to_owned())),
         }
     }
 

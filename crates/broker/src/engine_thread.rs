@@ -102,6 +102,7 @@ impl EngineThread {
                 }
             }
             Letter::Input(input) => engine.handle(now, input, outputs),
+            Letter::Look(look) => look.0(engine.view()),
             Letter::Stop => {}
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ferromq_env::Clock;
 use ferromq_lock::{Acquired, Contention, Grant, Lease, LockError, LockProvider, Timings, Verdict, Watch};
 use ferromq_model::{ClaimId, Epoch, Instant};
-use tokio::sync::mpsc as events;
+use tokio::sync::{mpsc as events, oneshot};
 
 /// News that may wait for the broker; it takes them at once, and one that does not is stuck for good.
 const WAITING: usize = 64;
@@ -33,6 +33,12 @@ enum Order {
     /// Let go, and leave others the first try for a while.
     Release {
         rest: Duration,
+        done: Option<oneshot::Sender<()>>,
+    },
+    /// Claim above `seen` whoever holds it; an operator said so.
+    Force {
+        seen: Epoch,
+        done: oneshot::Sender<Result<Epoch, String>>,
     },
     End,
 }
@@ -151,7 +157,21 @@ impl Start {
 impl Keeper {
     /// Lets go, and leaves others the first try for `rest`.
     pub(crate) fn release(&self, rest: Duration) {
-        let _ = self.orders.send(Order::Release { rest });
+        let _ = self.orders.send(Order::Release { rest, done: None });
+    }
+
+    /// As [`Keeper::release`], and tells when it is done. An error if the thread is gone.
+    pub(crate) fn release_and_tell(&self, rest: Duration) -> oneshot::Receiver<()> {
+        let (done, told) = oneshot::channel();
+        let _ = self.orders.send(Order::Release { rest, done: Some(done) });
+        told
+    }
+
+    /// Claims above `seen`, whoever holds that. What is won comes as [`News::Won`] as well.
+    pub(crate) fn force(&self, seen: Epoch) -> oneshot::Receiver<Result<Epoch, String>> {
+        let (done, told) = oneshot::channel();
+        let _ = self.orders.send(Order::Force { seen, done });
+        told
     }
 
     /// Lets go for good, and waits until that is done.
@@ -186,9 +206,14 @@ impl Worker {
                 None => self.start.timings.look_every,
             };
             match orders.recv_timeout(wait) {
-                Ok(Order::Release { rest }) => {
+                Ok(Order::Release { rest, done }) => {
                     self.release();
                     self.rest_until = self.now() + rest;
+                    // Who does not wait any longer need not know.
+                    let _ = done.map(|done| done.send(()));
+                }
+                Ok(Order::Force { seen, done }) => {
+                    let _ = done.send(self.force(seen));
                 }
                 Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return self.release(),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -293,6 +318,30 @@ impl Worker {
         if self.suspected.is_none() {
             self.suspected = Some(now);
             self.tell(News::Suspected);
+        }
+    }
+
+    fn force(&mut self, seen: Epoch) -> Result<Epoch, String> {
+        if let Some((grant, _)) = self.held {
+            return Err(format!("this node holds epoch {} itself", grant.epoch.number));
+        }
+        // The store's own epoch may be ahead of the lock's, never behind what the operator was shown.
+        self.start.at_least.raise(seen);
+        let asked = self.now();
+        match self.start.provider.try_acquire(self.start.at_least.epoch(), Contention::OverSilence) {
+            Ok(Acquired::Granted(grant)) => {
+                self.suspected = None;
+                self.watch.forget();
+                self.hold(grant, asked);
+                self.tell(News::Won { grant, since: asked });
+                Ok(grant.epoch)
+            }
+            Ok(Acquired::Held(seen)) => Err(format!(
+                "epoch {} was claimed at the same moment by {}",
+                seen.epoch.number,
+                seen.owner.unwrap_or_default()
+            )),
+            Err(error) => Err(error.to_string()),
         }
     }
 

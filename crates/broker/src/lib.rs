@@ -45,6 +45,7 @@ mod error;
 mod failure;
 mod identity;
 mod lease;
+mod operator;
 mod reign;
 mod role;
 mod settings;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ferromq_engine::Engine;
+use ferromq_engine::{Engine, View};
 use ferromq_env::Clock;
 use ferromq_gateway::SessionSettings;
 use ferromq_gateway::openwire::OpenWireProperties;
 use ferromq_model::Epoch;
-use ferromq_net::{Census, Letter, Mailbox, Plug, Reception, Seat, drain, mailbox};
-use ferromq_store::Follower;
+use ferromq_net::{Census, Letter, Look, Mailbox, Plug, Reception, Seat, drain, mailbox};
 use ferromq_store::driver::Cutoff;
+use ferromq_store::{Follower, StoreMetrics};
 use tokio::net::TcpStream;
 
 use crate::engine_thread::EngineThread;
@@ -49,6 +49,7 @@ pub(crate) struct Reign {
     engine: JoinHandle<Storage>,
     failed: FailureWatch,
     cutoff: Cutoff,
+    metrics: Option<Arc<StoreMetrics>>,
 }
 
 /// What a reign is made of.
@@ -72,7 +73,7 @@ impl Reign {
         let (failure, failed) = failure();
         let (plug, drain) = drain();
         let (storage, recovered) = storage::open(settings, follower, epoch, &mailbox, &failure)?;
-        let cutoff = storage.cutoff();
+        let (cutoff, metrics) = (storage.cutoff(), storage.metrics());
         let identity = settings.identity(clock.now(), url);
         let mut engine_settings = settings.engine.clone();
         engine_settings.broker_id = identity.id.clone();
@@ -87,7 +88,17 @@ impl Reign {
         let sessions =
             settings.listen.iter().map(|address| Arc::new(settings.session(address, identity.clone())));
         let counter = Counter { reception, sessions: sessions.collect() };
-        Ok((Self { plug, mailbox, engine, failed, cutoff }, counter))
+        Ok((Self { plug, mailbox, engine, failed, cutoff, metrics }, counter))
+    }
+
+    /// What the store counts.
+    pub(crate) fn metrics(&self) -> Option<Arc<StoreMetrics>> {
+        self.metrics.clone()
+    }
+
+    /// Hands a view of the engine to `look`, on the engine's thread.
+    pub(crate) fn look(&self, look: impl FnOnce(View) + Send + 'static) {
+        self.mailbox.post(Letter::Look(Look(Box::new(look))));
     }
 
     /// Waits for the first failure.

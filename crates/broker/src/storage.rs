@@ -11,7 +11,9 @@ use ferromq_net::{Letter, Mailbox};
 use ferromq_store::driver::{
     Cutoff, Driver, DriverEvent, DriverHandle, DriverSettings, Found, Loader, LoaderHandle, Wanted,
 };
-use ferromq_store::{Budget, Claimed, Follower, MemoryStore, Recovered, StoreError, WriteBatch};
+use ferromq_store::{
+    Budget, Claimed, Follower, MemoryStore, Recovered, StoreError, StoreMetrics, WriteBatch,
+};
 use ferromq_store_journal::FsyncPolicy;
 use ferromq_store_sqlite::{SqliteOptions, SqliteStore};
 
@@ -30,6 +32,7 @@ pub(crate) struct Storage {
     batches: DriverHandle,
     loader: Loader<LoadId>,
     loads: LoaderHandle<LoadId>,
+    metrics: Option<Arc<StoreMetrics>>,
 }
 
 /// Claims the store for `epoch` and starts its threads; what they have to say goes to the engine.
@@ -42,6 +45,7 @@ pub(crate) fn open(
 ) -> Result<(Storage, Recovered), StartError> {
     let Claimed { backend, reader, recovered } =
         follower.claim(epoch).map_err(|(_, error)| understood(error, settings))?;
+    let metrics = backend.metrics();
     let driver = Driver::start(backend, DriverSettings::default(), {
         let (engine, failure) = (engine.clone(), failure.clone());
         let guard = failure.guard("store");
@@ -75,7 +79,7 @@ pub(crate) fn open(
     })
     .map_err(StartError::Thread)?;
     let (batches, loads) = (driver.handle(), loader.handle());
-    Ok((Storage { driver, batches, loader, loads }, recovered))
+    Ok((Storage { driver, batches, loader, loads, metrics }, recovered))
 }
 
 /// The chosen store in the broker's folder, not claimed yet.
@@ -173,6 +177,11 @@ impl Storage {
     /// For whoever may have to end it at once.
     pub(crate) fn cutoff(&self) -> Cutoff {
         self.driver.cutoff()
+    }
+
+    /// What the store counts.
+    pub(crate) fn metrics(&self) -> Option<Arc<StoreMetrics>> {
+        self.metrics.clone()
     }
 
     /// Syncs what was handed over and lets go of the store.

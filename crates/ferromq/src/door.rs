@@ -4,38 +4,33 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use ferromq_admin::{Command, Door, Meters, Refusal, Role, RoleView, serve};
-use ferromq_broker as broker;
+use ferromq_admin::{Door, serve};
 use ferromq_config::Config;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::exit::{Exit, Failure};
 use crate::whereabouts::{Notice, Whereabouts};
 
-/// Commands that may wait for the role machine.
-const WAITING_COMMANDS: usize = 16;
-
-/// The port; closed when dropped.
+/// The port, taken before anything else is started, so that nothing has to be undone.
 #[derive(Debug)]
 pub(crate) struct OperatorDoor {
-    publish: watch::Sender<RoleView>,
-    address: Option<SocketAddr>,
-    server: Option<JoinHandle<()>>,
-    notice: Option<Notice>,
+    listener: Option<(TcpListener, SocketAddr)>,
+    token: Option<Arc<str>>,
+}
+
+/// The port at work; closed when dropped.
+#[derive(Debug)]
+pub(crate) struct OpenDoor {
+    server: JoinHandle<()>,
+    _notice: Option<Notice>,
 }
 
 impl OperatorDoor {
-    /// Opens the port that the configuration asks for; the node is told as claiming until [`Self::opens`].
-    pub(crate) async fn open(config: &Config, store: String) -> Result<Self, Failure> {
-        let mut view = RoleView::new(config.broker.name.as_str());
-        view.enter(Role::Claiming);
-        view.store = store;
-        let (publish, views) = watch::channel(view);
-        let Some(wanted) = config.admin.listen else {
-            return Ok(Self { publish, address: None, server: None, notice: None });
-        };
+    /// Takes the port that the configuration asks for.
+    pub(crate) async fn reserve(config: &Config) -> Result<Self, Failure> {
+        let token = config.admin.token.as_ref().map(|token| Arc::from(token.expose()));
+        let Some(wanted) = config.admin.listen else { return Ok(Self { listener: None, token }) };
         let denied = |error: std::io::Error| {
             let remedy = "set admin.listen (FERROMQ_ADMIN_LISTEN) to another port, 127.0.0.1:0 for a free one, or none";
             Failure::new(
@@ -45,79 +40,34 @@ impl OperatorDoor {
         };
         let listener = TcpListener::bind(wanted).await.map_err(denied)?;
         let address = listener.local_addr().map_err(denied)?;
-        let (commands, todo) = mpsc::channel(WAITING_COMMANDS);
-        tokio::spawn(refuse_orders(todo));
-        let token = config.admin.token.as_ref().map(|token| Arc::from(token.expose()));
-        let door = Door { views, meters: Arc::new(Meters::default()), commands, token };
-        let server = Some(tokio::spawn(serve(listener, door)));
-        Ok(Self { publish, address: Some(address), server, notice: None })
+        Ok(Self { listener: Some((listener, address)), token })
     }
 
-    /// The node listens from now on, and is what it says.
-    pub(crate) fn opens(&mut self, listeners: &[String], data: Option<&Path>, role: &broker::Role) {
-        self.publish.send_modify(|view| view.listeners = listeners.to_vec());
-        self.teller()(role);
-        self.announce(listeners, data);
-    }
-
-    /// Tells operators of each new role.
-    pub(crate) fn teller(&self) -> impl Fn(&broker::Role) + use<> {
-        let publish = self.publish.clone();
-        move |role| {
-            publish.send_modify(|view| match role {
-                broker::Role::Active { epoch, .. } => {
-                    view.enter(Role::Active);
-                    view.master = Some(view.node.clone());
-                    view.epoch = *epoch;
-                }
-                broker::Role::Standby { master, epoch } => {
-                    view.enter(Role::Standby);
-                    view.master.clone_from(master);
-                    view.epoch = *epoch;
-                }
-                _ => {}
-            });
-        }
-    }
-
-    fn announce(&mut self, listeners: &[String], data: Option<&Path>) {
-        let Some(address) = self.address else { return };
+    /// Answers from now on, and tells where.
+    pub(crate) fn open(self, mut door: Door, data: Option<&Path>) -> Option<OpenDoor> {
+        let (listener, address) = self.listener?;
+        door.token = self.token;
+        let view = door.views.borrow().clone();
+        let server = tokio::spawn(serve(listener, door));
         let admin = format!("http://{address}");
         println!("operators on {admin}");
         let at = Whereabouts {
-            node: self.publish.borrow().node.clone(),
+            node: view.node,
             data: data.map(|data| data.canonicalize().unwrap_or_else(|_| data.to_owned())),
-            listeners: listeners.to_vec(),
+            listeners: view.listeners,
             admin,
         };
-        match Notice::leave(&at) {
-            Ok(notice) => self.notice = Some(notice),
-            Err(error) => tracing::warn!(
+        let notice = Notice::leave(&at).inspect_err(|error| {
+            tracing::warn!(
                 %error, admin = at.admin, "no notice of this node could be left; name its admin port to ferromq status"
-            ),
-        }
+            );
+        });
+        Some(OpenDoor { server, _notice: notice.ok() })
     }
 }
 
-impl Drop for OperatorDoor {
+impl Drop for OpenDoor {
     fn drop(&mut self) {
-        if let Some(server) = &self.server {
-            server.abort();
-        }
-    }
-}
-
-/// Roles change by themselves, or with a stop of the master; they are not ordered by this port so far.
-async fn refuse_orders(mut todo: mpsc::Receiver<Command>) {
-    let remedy =
-        "roles can't be ordered from here yet; stop the master (SIGTERM) and a standby takes over at once";
-    let alone = || Refusal::Role(remedy.to_owned());
-    while let Some(command) = todo.recv().await {
-        // Who does not wait for the answer any longer needs none.
-        match command {
-            Command::Switchover { reply, .. } => drop(reply.send(Err(alone()))),
-            Command::ForceClaim { reply, .. } => drop(reply.send(Err(alone()))),
-            _ => {}
-        }
+        self.server.abort();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ferromq_broker::{Broker, ErrorKind, Role, Settings, StartError, StoreChoice};
+use ferromq_broker::{Broker, ErrorKind, Settings, StartError, StoreChoice};
 use ferromq_config::{Config, load};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,31 +36,16 @@ async fn serve(config: &Config, settings: Settings) -> Outcome {
     let orders = signals().map_err(|error| Failure::new(Exit::Software, error))?;
     let in_memory = settings.store == StoreChoice::Memory;
     let data = settings.data.clone();
-    let mut door = OperatorDoor::open(config, kept(&settings)).await?;
+    let door = OperatorDoor::reserve(config).await?;
     let broker = Broker::start(settings).map_err(refused)?;
     println!("role {}", broker.role());
     for url in broker.urls() {
         println!("listening on {url}");
     }
-    door.opens(broker.urls(), (!in_memory).then_some(data.as_path()), broker.role());
-    let tell = door.teller();
+    let _open = door.open(broker.door(), (!in_memory).then_some(data.as_path()));
     hint(broker.urls(), (!in_memory).then_some(&data));
 
-    let announce = |role: &Role| {
-        println!("role {role}");
-        tell(role);
-    };
-    broker.serve(orders, announce).await.map_err(|error| Failure::new(Exit::Io, error))
-}
-
-/// What keeps the messages, for operators.
-fn kept(settings: &Settings) -> String {
-    let folder = settings.data.display();
-    match settings.store {
-        StoreChoice::Memory => "memory".to_owned(),
-        StoreChoice::Sqlite => format!("SQLite in {folder}"),
-        _ => format!("journal in {folder}"),
-    }
+    broker.serve(orders, |role| println!("role {role}")).await.map_err(|error| Failure::new(Exit::Io, error))
 }
 
 /// Each SIGTERM or SIGINT is an order to stop.

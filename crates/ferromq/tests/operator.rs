@@ -91,3 +91,87 @@ fn a_configured_token_is_asked_for() {
     assert_eq!(refused.status.code(), Some(77), "{refused:?}");
     assert_eq!(ferromq(runtime.path(), &["status", &admin]).status.code(), Some(0));
 }
+
+/// A master and its standby on one folder, both ready.
+fn pair(runtime: &Path) -> [Node; 2] {
+    ["a", "b"].map(|name| {
+        let launch = Launch::new(PROGRAM).env("XDG_RUNTIME_DIR", runtime.to_str().expect("text"));
+        let launch = launch.data(runtime.join("shared")).arg("--name").arg(name);
+        let node = launch.arg("--takeover-after").arg("1s").start().expect("a free port");
+        admin(&node);
+        node
+    })
+}
+
+fn becomes(node: &Node, role: &str) {
+    let said = node.output().wait_for(role, PATIENCE);
+    assert!(said.is_some(), "{role}: {:?}\n{:?}", node.output().all(), node.log().all());
+}
+
+fn object(runtime: &Path, node: &str) -> (Option<i32>, serde_json::Value) {
+    let output = ferromq(runtime, &["status", node, "--json"]);
+    let object = serde_json::from_slice(&output.stdout).expect("an object");
+    (output.status.code(), object)
+}
+
+#[test]
+fn a_switchover_hands_over_and_status_says_who_has_it() {
+    let runtime = tempfile::tempdir().unwrap();
+    let [a, b] = pair(runtime.path());
+    let (code, standby) = object(runtime.path(), "b");
+    assert_eq!((code, &standby["role"], &standby["master"]), (Some(3), &"standby".into(), &"a".into()));
+    assert!(standby["expected_takeover_ms"].as_u64().unwrap() < 1_000, "{standby}");
+    // The standby says whom to ask; without a name the active one is found.
+    let refused = ferromq(runtime.path(), &["switchover", "b"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("the master is a"), "{refused:?}");
+
+    let sent = ferromq(runtime.path(), &["send", "--url", a.url(), "queue://q", "kept"]);
+    assert_eq!(sent.status.code(), Some(0), "{sent:?}");
+    let done = ferromq(runtime.path(), &["switchover"]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    becomes(&b, "role active (epoch 2");
+    becomes(&a, "role standby (master: b, epoch 2)");
+    let received = ferromq(runtime.path(), &["receive", "--url", b.url(), "queue://q", "--count", "1"]);
+    assert_eq!(String::from_utf8_lossy(&received.stdout), "kept\n", "{received:?}");
+
+    let (code, active) = object(runtime.path(), "b");
+    assert_eq!((code, &active["epoch"], &active["takeovers"]), (Some(0), &2.into(), &1.into()));
+    assert_eq!(active["last_takeover"]["epoch"], 2, "{active}");
+    let (_, left) = object(runtime.path(), "a");
+    assert_eq!((&left["role"], &left["step_downs"]), (&"standby".into(), &0.into()));
+}
+
+#[test]
+fn a_forced_claim_takes_over_from_a_master_that_lives() {
+    let runtime = tempfile::tempdir().unwrap();
+    let [a, b] = pair(runtime.path());
+    let told = ferromq(runtime.path(), &["force-claim", "b"]);
+    assert_eq!(told.status.code(), Some(64), "without a terminal it asks for --yes: {told:?}");
+    assert!(String::from_utf8_lossy(&told.stdout).contains("b claims epoch 2"), "{told:?}");
+    assert_eq!(object(runtime.path(), "a").1["role"], "active");
+
+    let done = ferromq(runtime.path(), &["force-claim", "b", "--yes"]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    becomes(&b, "role active (epoch 2");
+    becomes(&a, "role standby (master: b, epoch 2)");
+    assert_eq!(object(runtime.path(), "a").1["step_downs"], 1);
+}
+
+#[test]
+fn metrics_have_the_store_and_the_destinations() {
+    let runtime = tempfile::tempdir().unwrap();
+    let node = start(runtime.path());
+    let sent = ferromq(runtime.path(), &["send", "--url", node.url(), "queue://orders", "x"]);
+    assert_eq!(sent.status.code(), Some(0), "{sent:?}");
+    let mut stream = TcpStream::connect(admin(&node).replace("http://", "")).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    assert!(page.contains("ferromq_destination_messages{destination=\"queue://orders\"} 1\n"), "{page}");
+    assert!(page.contains("\nferromq_epoch 1\n"), "{page}");
+    let count = |name: &str| {
+        let line = page.lines().find_map(|line| line.strip_prefix(&format!("{name}_count ")));
+        line.unwrap_or_else(|| panic!("{name}: {page}")).parse::<u64>().unwrap()
+    };
+    assert!(count("ferromq_sync_seconds") > 0 && count("ferromq_fence_seconds") > 0, "{page}");
+}

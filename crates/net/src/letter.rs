@@ -1,8 +1,9 @@
 //! [`Letter`]: what arrives in the engine's mailbox.
 
+use std::fmt;
 use std::sync::Arc;
 
-use ferromq_engine::{ConnId, Input};
+use ferromq_engine::{ConnId, Input, View};
 
 use crate::Outbox;
 
@@ -17,6 +18,17 @@ pub enum Letter {
     Relieved(ConnId),
     /// Something happened.
     Input(Input),
+    /// Somebody wants to look at the engine.
+    Look(Look),
     /// The thread ends when everything before this letter is done.
     Stop,
+}
+
+/// What is done with a view of the engine, on the engine's thread: hand it over, and nothing that waits.
+pub struct Look(pub Box<dyn FnOnce(View) + Send>);
+
+impl fmt::Debug for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Look")
+    }
 }

@@ -36,7 +36,7 @@ mod turnaway;
 
 pub use address::{AddressError, ListenAddress};
 pub use drain::{Census, Drain, Plug, Seat, drain};
-pub use letter::Letter;
+pub use letter::{Letter, Look};
 pub use listener::{ListenError, Listener, Reservation};
 pub use mailbox::{Inbox, Mailbox, mailbox};
 pub use outbox::{Outbox, Parcel};

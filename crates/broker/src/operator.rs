@@ -1,0 +1,187 @@
+//! [`OperatorSide`]: what operators see of this broker, and what they ask of it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ferromq_admin::{Command, DestinationCount, Distribution, Door, Gauges, Meters, RoleView, Takeover};
+use ferromq_engine::View;
+use ferromq_lock::Timings;
+use ferromq_model::Epoch;
+use ferromq_net::Census;
+use ferromq_store::{Histogram, StoreMetrics};
+use tokio::sync::{mpsc, watch};
+
+use crate::role::Role;
+use crate::{Settings, StoreChoice};
+
+/// Commands that may wait for the role machine.
+const WAITING: usize = 16;
+
+impl Settings {
+    /// The longest that a standby with these settings waits for a silent master, and a look more. A master that died is
+    /// seen at the next look.
+    pub(crate) fn longest_takeover(&self) -> Option<Duration> {
+        let timings = Timings::from_takeover_after(self.takeover_after).ok()?;
+        Some(timings.silence + timings.look_every)
+    }
+}
+
+/// Both ends of what is between a broker and its operators.
+pub(crate) struct OperatorSide {
+    publish: watch::Sender<RoleView>,
+    pub(crate) meters: Arc<Meters>,
+    dials: Arc<Dials>,
+    commands: mpsc::Receiver<Command>,
+    door: Door,
+}
+
+impl OperatorSide {
+    pub(crate) fn new(settings: &Settings, urls: &[String], census: &Arc<Census>) -> Self {
+        let mut view = RoleView::new(settings.name.as_str());
+        view.listeners = urls.to_vec();
+        let folder = settings.data.display();
+        view.store = match settings.store {
+            StoreChoice::Memory => "memory".to_owned(),
+            StoreChoice::Sqlite => format!("SQLite in {folder}"),
+            StoreChoice::Journal => format!("journal in {folder}"),
+        };
+        let (publish, views) = watch::channel(view);
+        let (orders, commands) = mpsc::channel(WAITING);
+        let dials = Arc::new(Dials { census: Arc::clone(census), ..Dials::default() });
+        let meters = Arc::new(Meters::new(Arc::clone(&dials) as Arc<dyn Gauges>));
+        let door = Door { views, meters: Arc::clone(&meters), commands: orders, token: None };
+        Self { publish, meters, dials, commands, door }
+    }
+
+    pub(crate) fn door(&self) -> Door {
+        self.door.clone()
+    }
+
+    /// The next command; for ever if nobody can ask.
+    pub(crate) async fn command(&mut self) -> Command {
+        match self.commands.recv().await {
+            Some(command) => command,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Changes what operators see.
+    pub(crate) fn tell(&self, change: impl FnOnce(&mut RoleView)) {
+        self.publish.send_modify(change);
+    }
+
+    /// The role machine has another role.
+    pub(crate) fn tell_role(&self, role: &Role) {
+        self.tell(|view| match role {
+            Role::Standby { master, epoch } => {
+                view.enter(ferromq_admin::Role::Standby);
+                view.master.clone_from(master);
+                view.epoch = *epoch;
+                view.suspects = false;
+            }
+            Role::Active { epoch, .. } => {
+                view.enter(ferromq_admin::Role::Active);
+                view.master = Some(view.node.clone());
+                view.epoch = *epoch;
+                view.suspects = false;
+                view.expected_takeover = None;
+            }
+        });
+    }
+
+    /// A takeover is complete.
+    pub(crate) fn took_over(&self, epoch: Epoch, claimed: Duration, serving: Duration) {
+        self.meters.takeovers.fetch_add(1, Ordering::Relaxed);
+        let takeover = Takeover {
+            epoch: epoch.number,
+            claimed: Some(claimed),
+            recovered: Some(serving),
+            listening: Some(serving),
+            ..Takeover::default()
+        };
+        self.tell(|view| view.last_takeover = Some(takeover));
+    }
+
+    /// The role was lost unasked.
+    pub(crate) fn stepped_down(&self) {
+        self.meters.step_downs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Another store is written from now on.
+    pub(crate) fn measure(&self, store: Option<Arc<StoreMetrics>>) {
+        self.dials.change(store);
+    }
+}
+
+/// What the parts know at the moment.
+#[derive(Debug, Default)]
+struct Dials {
+    census: Arc<Census>,
+    store: Mutex<Option<Arc<StoreMetrics>>>,
+    /// Of reigns that are over.
+    fenced_before: AtomicU64,
+}
+
+impl Dials {
+    fn change(&self, store: Option<Arc<StoreMetrics>>) {
+        let mut present = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(over) = std::mem::replace(&mut *present, store) {
+            self.fenced_before.fetch_add(over.fenced.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    fn store(&self) -> Option<Arc<StoreMetrics>> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Gauges for Dials {
+    fn connections(&self) -> u64 {
+        self.census.present().try_into().unwrap_or(u64::MAX)
+    }
+
+    fn sync(&self) -> Distribution {
+        self.store().map(|store| distribution(&store.sync)).unwrap_or_default()
+    }
+
+    fn fence(&self) -> Distribution {
+        self.store().map(|store| distribution(&store.fence)).unwrap_or_default()
+    }
+
+    fn fence_failures(&self) -> u64 {
+        let present = self.store().map_or(0, |store| store.fenced.load(Ordering::Relaxed));
+        self.fenced_before.load(Ordering::Relaxed) + present
+    }
+}
+
+/// From a microsecond to a minute; shorter and longer ones are counted in the ends.
+fn distribution(histogram: &Histogram) -> Distribution {
+    const BOUNDS: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 36;
+    let mut buckets: Vec<(Duration, u64)> = Vec::new();
+    let mut below = 0;
+    for (bound, count) in histogram.buckets() {
+        if BOUNDS.contains(&bound) {
+            buckets.push((Duration::from_nanos(bound), count + std::mem::take(&mut below)));
+        } else if buckets.is_empty() {
+            below += count;
+        } else if let Some((_, last)) = buckets.last_mut() {
+            *last += count;
+        }
+    }
+    Distribution { buckets, sum: Duration::from_nanos(histogram.sum_ns()) }
+}
+
+/// What operators count of the engine.
+pub(crate) fn counts(view: View) -> Vec<DestinationCount> {
+    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let counts = view.destinations.into_iter().map(|destination| DestinationCount {
+        name: destination.destination.to_string(),
+        held: destination.held,
+        in_flight: destination.in_flight,
+        enqueued: destination.counters.enqueued,
+        acknowledged: destination.counters.acknowledged,
+        consumers: count(destination.consumers),
+    });
+    counts.collect()
+}
