@@ -49,19 +49,19 @@ impl OperatorDoor {
         door.token = self.token;
         let view = door.views.borrow().clone();
         let server = tokio::spawn(serve(listener, door));
-        let admin = format!("http://{address}");
-        println!("operators on {admin}");
         let at = Whereabouts {
             node: view.node,
             data: data.map(|data| data.canonicalize().unwrap_or_else(|_| data.to_owned())),
             listeners: view.listeners,
-            admin,
+            admin: format!("http://{address}"),
         };
         let notice = Notice::leave(&at).inspect_err(|error| {
             tracing::warn!(
                 %error, admin = at.admin, "no notice of this node could be left; name its admin port to ferromq status"
             );
         });
+        // Who reads this line finds the notice as well.
+        println!("operators on {}", at.admin);
         Some(OpenDoor { server, _notice: notice.ok() })
     }
 }
