@@ -15,6 +15,16 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
     addresses(config, reader);
     store(config, reader);
     policies(config, reader);
+    network(config, reader);
+}
+
+/// Whoever builds the links removes this.
+fn network(config: &Config, reader: &mut Reader<'_>) {
+    for connector in &config.network_connectors {
+        let problem =
+            format!("network connector '{}' is read, but this version makes no links yet", connector.name);
+        reader.warn(&connector.source, problem, "messages stay on this broker");
+    }
 }
 
 /// A file that asks for a login never starts an open broker, and an open one is not reachable from elsewhere by accident.

@@ -44,8 +44,9 @@ mod value;
 pub use diagnostic::{Diagnostic, Diagnostics, ErrorKind, Severity};
 pub use load::{Input, Loaded, MAX_FILE_BYTES, load};
 pub use sections::{
-    Admin, Auth, Broker, Config, DeadLetter, DeadLetterStrategy, Limits, Listener, Log, LogFormat, LogLevel,
-    NoSpace, PendingLimit, Policy, PolicyAdvisories, Prefetch, Secret, Store, StoreKind, SyncPolicy, User,
-    UserSecret,
+    Admin, Auth, Broker, Compat, Config, DeadLetter, DeadLetterStrategy, Discovery, Limits, Listener, Log,
+    LogFormat, LogLevel, NetworkConnector, NetworkDestination, NetworkDestinationKind, NetworkFilter,
+    NetworkPeers, NoSpace, PendingLimit, Policy, PolicyAdvisories, Prefetch, Reconnect, Secret, Store,
+    StoreKind, SyncPolicy, User, UserSecret,
 };
 pub use source::Source;

@@ -6,7 +6,7 @@ use crate::{
     document::Table,
     effective::Record,
     reader::Reader,
-    sections::Config,
+    sections::{Config, expand_network},
     source::Source,
     toml_file,
 };
@@ -95,7 +95,7 @@ impl Loaded {
 /// # Errors
 /// Every error and warning, in the order of their places.
 pub fn load(input: &Input) -> Result<Loaded, Diagnostics> {
-    let (root, syntax) = match &input.file {
+    let (mut root, syntax) = match &input.file {
         None => (Table::default(), Vec::new()),
         Some((name, text)) if text.len() > MAX_FILE_BYTES => {
             let source = Source::File { file: name.as_str().into(), line: 1, column: 1 };
@@ -111,7 +111,10 @@ pub fn load(input: &Input) -> Result<Loaded, Diagnostics> {
         }
         Some((name, text)) => toml_file::parse(name, text),
     };
+    let clashes = expand_network(&mut root, input);
     let mut reader = Reader::new(input, &root);
+    reader.diagnostics.extend(clashes);
+    reader.extendable("network_connector");
     let config = Config::read(&mut reader);
     check(&config, &mut reader);
     reader.finish();

@@ -66,6 +66,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A repeated section that variables and flags add to, as a whole.
+    pub(crate) fn extendable(&mut self, key: &str) {
+        self.overridable.insert(key.to_owned());
+    }
+
     /// One of the tables of a repeated section. Variables and flags do not reach into them.
     pub(crate) fn repetition(&mut self, key: &str, index: usize) -> Section<'_, 'a> {
         let root = self.root;
@@ -141,7 +146,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The variable that sets a key: `store.segment_bytes` is `FERROMQ_STORE_SEGMENT_BYTES`.
-fn variable_of(path: &str) -> String {
+pub(crate) fn variable_of(path: &str) -> String {
     PREFIX.to_owned() + &path.replace('.', "_").to_ascii_uppercase()
 }
 
@@ -396,7 +401,11 @@ impl<'a> Section<'_, 'a> {
             }
         }
         let node = self.table?.find(key)?;
-        Some((Raw::Typed(&node.value), node.source.clone()))
+        let raw = match &node.value {
+            Value::Untyped(text) => Raw::Text(text),
+            value => Raw::Typed(value),
+        };
+        Some((raw, node.source.clone()))
     }
 }
 

@@ -57,6 +57,9 @@ fn documented_defaults_are_the_defaults() {
 
     let policy = "[[policy]]\ndestination = \"a.>\"\n";
     assert_eq!(values(&format!("{policy}{}", section("policy"))), values(policy));
+
+    let connector = "[[network_connector]]\nuri = \"static:(tcp://b:61616)\"\n";
+    assert_eq!(values(&format!("{connector}{}", section("network_connector"))), values(connector));
 }
 
 #[test]
@@ -68,7 +71,9 @@ fn every_key_is_documented() {
     let mut section = "Listeners".to_owned();
     let mut inner = String::new();
     let mut keys = 0;
-    for line in values("[[policy]]\ndestination = \"a.>\"\n") {
+    let repeated =
+        "[[policy]]\ndestination = \"a.>\"\n[[network_connector]]\nuri = \"static:(tcp://b:61616)\"\n";
+    for line in values(repeated) {
         if line.starts_with('[') {
             section = line.trim_matches(['[', ']']).to_owned();
             inner = String::new();
@@ -77,14 +82,14 @@ fn every_key_is_documented() {
             }
         } else if let Some((key, _)) = line.split_once(" = ") {
             keys += 1;
-            let needed = key == "destination";
+            let needed = key == "destination" || key == "uri";
             assert!(
                 needed || documented(&section, &format!("{inner}{key}")),
                 "{section}: {key} is not documented"
             );
         }
     }
-    assert!(keys > 40, "only {keys} keys");
+    assert!(keys > 80, "only {keys} keys");
 }
 
 #[test]

@@ -29,6 +29,10 @@ pub(crate) struct Args {
     /// How long a silent master keeps its role, as 500ms or 2s [default: 2s]
     #[arg(long, value_name = "TIME", value_parser = millis)]
     takeover_after: Option<u64>,
+    /// A link to other brokers, with the connector's attributes as options; may be repeated:
+    /// 'static:(tcp://b:61616)?duplex=true', 'masterslave:(tcp://m:61616,tcp://s:61616)'
+    #[arg(long, value_name = "URI")]
+    network_connector: Vec<String>,
     /// Listen beyond this machine although nobody has to log in
     #[arg(long)]
     open_to_network: bool,
@@ -91,6 +95,9 @@ impl Args {
             Store::Memory => "memory",
         });
         input = flag(input, "--store", "store.kind", store);
+        for uri in &self.network_connector {
+            input = input.flag("--network-connector", "network_connector", uri);
+        }
         let takeover = self.takeover_after.map(|millis| millis.to_string());
         input = flag(input, "--takeover-after", "broker.takeover_after_ms", takeover.as_deref());
         let open = self.open_to_network.then_some("true");

@@ -8,6 +8,8 @@ use crate::reader::Reader;
 pub struct Broker {
     /// `name`: the name in advisories, error texts and networks.
     pub name: String,
+    /// `compat`: whose defaults hold where releases of ActiveMQ differ.
+    pub compat: Compat,
     /// `data_dir`: the folder of everything that outlives the process.
     pub data_dir: String,
     /// `takeover_after_ms`: how long a silent master keeps its role; all other times of a lease follow from it.
@@ -22,6 +24,16 @@ pub struct Broker {
     pub allow_link_stealing: bool,
     /// `gc_inactive_period_ms`: how often destinations are searched for inactive ones; 0 for never.
     pub gc_inactive_period_ms: u64,
+}
+
+/// Whose defaults hold where releases of ActiveMQ differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Compat {
+    /// `5.17`: up to 5.17.
+    V5_17,
+    /// `6`: from 5.18, and 6.
+    V6,
 }
 
 /// Whom the broker lets in without a login.
@@ -43,6 +55,7 @@ impl Broker {
         };
         let broker = Self {
             name: section.text("name", "localhost", "a name of letters, digits, '.', '_', '-' and ':'", name),
+            compat: section.choice("compat", Compat::V6, &[("5.17", Compat::V5_17), ("6", Compat::V6)]),
             data_dir: section.text("data_dir", "ferromq-data", "a folder", |text| !text.trim().is_empty()),
             takeover_after_ms: section.millis("takeover_after_ms", 2_000, 200..=600_000),
             shutdown_drain_ms: section.millis("shutdown_drain_ms", 10_000, 0..=3_600_000),

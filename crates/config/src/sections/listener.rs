@@ -28,7 +28,18 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Listener> {
     let mut top = reader.top();
     let mut texts: Vec<(Option<String>, String, Source)> =
         top.texts("listen", default).into_iter().map(|(text, source)| (None, text, source)).collect();
-    top.known(&["admin", "auth", "broker", "limits", "listener", "log", "policy", "store", "user"]);
+    top.known(&[
+        "admin",
+        "auth",
+        "broker",
+        "limits",
+        "listener",
+        "log",
+        "network_connector",
+        "policy",
+        "store",
+        "user",
+    ]);
     top.finish();
     // A flag or variable says where to listen, whatever the file says.
     let replaced = matches!(texts.first(), Some((_, _, Source::Flag(_) | Source::Variable(_))));

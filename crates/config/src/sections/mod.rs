@@ -5,15 +5,21 @@ mod broker;
 mod limits;
 mod listener;
 mod log;
+mod network;
 mod policy;
 mod store;
 mod user;
 
 pub use admin::Admin;
-pub use broker::{Auth, Broker};
+pub use broker::{Auth, Broker, Compat};
 pub use limits::{Limits, NoSpace};
 pub use listener::Listener;
 pub use log::{Log, LogFormat, LogLevel};
+pub(crate) use network::expand as expand_network;
+pub use network::{
+    Discovery, NetworkConnector, NetworkDestination, NetworkDestinationKind, NetworkFilter, NetworkPeers,
+    Reconnect,
+};
 pub use policy::{DeadLetter, DeadLetterStrategy, PendingLimit, Policy, PolicyAdvisories, Prefetch};
 pub use store::{Store, StoreKind, SyncPolicy};
 pub use user::{Secret, User, UserSecret};
@@ -40,6 +46,8 @@ pub struct Config {
     pub log: Log,
     /// `[[policy]]`, in the order of the file.
     pub policies: Vec<Policy>,
+    /// `[[network_connector]]` and `--network-connector`, in this order.
+    pub network_connectors: Vec<NetworkConnector>,
     /// `[[user]]`, in the order of the file.
     pub users: Vec<User>,
 }
@@ -47,15 +55,18 @@ pub struct Config {
 impl Config {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
         let listeners = listener::read(reader);
+        let broker = Broker::read(reader);
+        let network_connectors = network::read(reader, &broker);
         Self {
             listeners,
-            broker: Broker::read(reader),
+            broker,
             auth: Auth::read(reader),
             admin: Admin::read(reader),
             store: Store::read(reader),
             limits: Limits::read(reader),
             log: Log::read(reader),
             policies: policy::read(reader),
+            network_connectors,
             users: user::read(reader),
         }
     }

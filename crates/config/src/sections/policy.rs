@@ -2,7 +2,7 @@
 
 use crate::{
     reader::{Reader, Section},
-    sections::{NoSpace, limits::bounded},
+    sections::{NetworkFilter, NoSpace, limits::bounded},
     source::Source,
 };
 
@@ -50,6 +50,8 @@ pub struct Policy {
     pub prefetch: Prefetch,
     /// `persist_redelivered`: whether JMSRedelivered outlives the broker.
     pub persist_redelivered: bool,
+    /// `network_filter`: what of it may leave over the network.
+    pub network_filter: NetworkFilter,
     /// Where the policy begins.
     pub source: Source,
 }
@@ -183,6 +185,7 @@ impl Policy {
             advisories: PolicyAdvisories::read(section),
             dead_letter: DeadLetter::read(section),
             prefetch: Prefetch::read(section),
+            network_filter: NetworkFilter::read(section),
             source: table.clone(),
         };
         destination.map(|_| policy)
@@ -190,7 +193,7 @@ impl Policy {
 }
 
 /// A name of elements between dots; `>` only as the last.
-fn is_destination(text: &str) -> bool {
+pub(super) fn is_destination(text: &str) -> bool {
     let name = text.strip_prefix("queue://").or(text.strip_prefix("topic://")).unwrap_or(text);
     let elements = name.split('.').collect::<Vec<_>>();
     let whole = |element: &&str| !element.is_empty() && (element.len() == 1 || !element.contains(['*', '>']));

@@ -1,0 +1,201 @@
+//! The URI of a network connector: whom to link to, and how to try again.
+
+use ferromq_uri::{ConnectUri, FailoverOptions, OptionReader, Options, Target, Uri, UriError};
+
+use super::{ATTRIBUTES, LISTS};
+use crate::{reader::Reader, source::Source};
+
+/// Whom a connector links to.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum NetworkPeers {
+    /// `static:(a,b)`: a link to each. One of them may be a `failover:(…)`, the old form of a master and its standbys.
+    Each(Vec<Uri>),
+    /// `masterslave:(a,b)`: one link, to whoever of them is master; the first are tried first.
+    OneOf(Vec<Uri>),
+    /// Found at run time, such as by `multicast://default?group=prod`: a link to each that is there.
+    Found(Uri),
+}
+
+/// Options of a connector's URI that are about finding brokers.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Discovery {
+    /// When to try again.
+    pub reconnect: Reconnect,
+    /// `discovered.*` without the prefix: options that every URI that was found gets.
+    pub discovered: Options,
+}
+
+/// When to try a peer again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Reconnect {
+    /// `initialReconnectDelay`: the wait before the first further attempt (1000; 5000 for `multicast:`).
+    pub initial_delay_ms: u64,
+    /// `maxReconnectDelay` (30000).
+    pub max_delay_ms: u64,
+    /// `useExponentialBackOff`: whether waits grow (true; false for `multicast:`).
+    pub exponential: bool,
+    /// `backOffMultiplier`: by what (2).
+    pub multiplier: f64,
+    /// `maxReconnectAttempts`: `None` for no limit, which is 0 or -1 in a URI.
+    pub max_attempts: Option<u32>,
+    /// `minConnectTime`: a link that broke sooner counts as an attempt that failed (5000).
+    pub min_connect_time_ms: u64,
+}
+
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self {
+            initial_delay_ms: 1_000,
+            max_delay_ms: 30_000,
+            exponential: true,
+            multiplier: 2.0,
+            max_attempts: None,
+            min_connect_time_ms: 5_000,
+        }
+    }
+}
+
+impl Reconnect {
+    fn read(reader: &mut OptionReader<'_>, default: Self) -> Self {
+        let attempts: Option<i64> = reader.number("maxReconnectAttempts", "a number, 0 or -1 for no limit");
+        let multiplier: Option<f64> = reader.number("backOffMultiplier", "a factor such as 2");
+        Self {
+            initial_delay_ms: reader.millis("initialReconnectDelay").unwrap_or(default.initial_delay_ms),
+            max_delay_ms: reader.millis("maxReconnectDelay").unwrap_or(default.max_delay_ms),
+            exponential: reader.bool("useExponentialBackOff").unwrap_or(default.exponential),
+            multiplier: multiplier
+                .filter(|factor| (1.0..=100.0).contains(factor))
+                .unwrap_or(default.multiplier),
+            max_attempts: attempts.and_then(|attempts| u32::try_from(attempts).ok()).filter(|most| *most > 0),
+            min_connect_time_ms: reader.millis("minConnectTime").unwrap_or(default.min_connect_time_ms),
+        }
+    }
+}
+
+/// A mistake: the text, and what to write instead.
+type Mistake = (String, String);
+
+pub(super) fn read(reader: &mut Reader<'_>, text: &str, place: &Source) -> Option<(NetworkPeers, Discovery)> {
+    match parse(text) {
+        Ok(found) => Some(found),
+        Err(mistakes) => {
+            for (problem, remedy) in mistakes {
+                reader.error(place, problem, remedy);
+            }
+            None
+        }
+    }
+}
+
+fn parse(text: &str) -> Result<(NetworkPeers, Discovery), Vec<Mistake>> {
+    let uri = Uri::parse(text).map_err(|mistake| vec![plain(&mistake)])?;
+    // `discovery:(multicast://default)` is the long form of what is inside.
+    let uri = match (uri.scheme.name(), uri.components()) {
+        ("discovery", [inner]) => inner.clone(),
+        _ => uri,
+    };
+    let mut mistakes = Vec::new();
+    let peers = match uri.scheme.name() {
+        "static" | "simple" => NetworkPeers::Each(peers(&uri, true, &mut mistakes)),
+        "masterslave" => {
+            if uri.components().len() < 2 {
+                let remedy = "write masterslave:(tcp://master:61616,tcp://standby:61616)";
+                mistakes.push(("masterslave: needs two brokers or more".into(), remedy.into()));
+            }
+            NetworkPeers::OneOf(peers(&uri, false, &mut mistakes))
+        }
+        "multicast" => NetworkPeers::Found(uri.clone()),
+        scheme @ ("tcp" | "nio" | "ssl" | "nio+ssl" | "auto" | "auto+nio" | "auto+ssl" | "auto+nio+ssl") => {
+            let problem = format!("a network connector does not take a plain {scheme}:// address");
+            mistakes.push((problem, "write static:(…) around it".into()));
+            return Err(mistakes);
+        }
+        "failover" => {
+            let problem = "a network connector does not take failover: by itself".to_owned();
+            mistakes.push((problem, "write masterslave:(…) for a master and its standbys".into()));
+            return Err(mistakes);
+        }
+        scheme => {
+            let problem = format!("{scheme}: does not find brokers in this version");
+            mistakes.push((problem, "name them: static:(tcp://a:61616,tcp://b:61616)".into()));
+            return Err(mistakes);
+        }
+    };
+    let discovery = match options(&uri) {
+        Ok(discovery) => discovery,
+        Err(errors) => {
+            mistakes.extend(errors.iter().map(plain));
+            Discovery::default()
+        }
+    };
+    if mistakes.is_empty() { Ok((peers, discovery)) } else { Err(mistakes) }
+}
+
+fn plain(error: &UriError) -> Mistake {
+    (error.to_string(), String::new())
+}
+
+fn options(uri: &Uri) -> Result<Discovery, Vec<UriError>> {
+    let mut reader = uri.options.reader();
+    // Attributes of the connector became keys before; they are known names, should one be misspelt.
+    for (name, _) in ATTRIBUTES.iter().chain(LISTS) {
+        reader.text(name);
+    }
+    let multicast = uri.scheme.name() == "multicast";
+    let default = if multicast {
+        Reconnect { initial_delay_ms: 5_000, exponential: false, ..Reconnect::default() }
+    } else {
+        Reconnect::default()
+    };
+    let discovery = Discovery {
+        reconnect: Reconnect::read(&mut reader, default),
+        discovered: reader.under("discovered."),
+    };
+    if multicast {
+        for name in ["group", "interface", "networkInterface", "joinNetworkInterface"] {
+            reader.text(name);
+        }
+        let _: Option<u8> = reader.number("timeToLive", "a number from 0 to 255");
+        let _ = (reader.bool("loopBackMode"), reader.millis("keepAliveInterval"));
+    }
+    reader.finish()?;
+    Ok(discovery)
+}
+
+/// The brokers inside; `nested` allows a `failover:` among them.
+fn peers(uri: &Uri, nested: bool, mistakes: &mut Vec<Mistake>) -> Vec<Uri> {
+    for peer in uri.components() {
+        match &peer.target {
+            Target::Socket(_) => broker(peer, mistakes),
+            Target::Group(inner) if nested && peer.scheme.name() == "failover" => {
+                if let Err(errors) = FailoverOptions::from_uri(peer) {
+                    mistakes.extend(errors.iter().map(plain));
+                }
+                inner.iter().for_each(|peer| broker(peer, mistakes));
+            }
+            _ => {
+                let problem = format!("{peer} is no address of a broker");
+                mistakes.push((problem, "write something like tcp://host:61616".into()));
+            }
+        }
+    }
+    uri.components().to_vec()
+}
+
+fn broker(uri: &Uri, mistakes: &mut Vec<Mistake>) {
+    match ConnectUri::from_uri(uri) {
+        Err(errors) => mistakes.extend(errors.iter().map(plain)),
+        Ok(uri) if uri.scheme.is_tls() => {
+            let problem = format!("{}:// needs TLS, which is not built into this version", uri.scheme);
+            mistakes.push((problem, "link over tcp://, inside of a network that you trust".into()));
+        }
+        Ok(uri) if !matches!(uri.scheme.name(), "tcp" | "nio" | "auto" | "auto+nio") => {
+            let problem = format!("brokers are linked by OpenWire, not by {}", uri.scheme);
+            mistakes.push((problem, "write tcp://host:61616".into()));
+        }
+        Ok(_) => {}
+    }
+}
