@@ -7,6 +7,7 @@ use ferromq_auth::{Authenticator, Secret, User};
 use ferromq_config::{self as config, Config};
 use ferromq_engine as engine;
 use ferromq_env::{Entropy, SystemEntropy};
+use ferromq_model::{Destination, DestinationKind};
 use ferromq_net::{AddressError, ListenAddress};
 use ferromq_store_journal::FsyncPolicy;
 
@@ -124,7 +125,27 @@ fn engine_settings(config: &Config) -> engine::Settings {
         blocked_producer_warning: millis(limits.blocked_producer_warning_ms),
         advisories: config.broker.advisories,
         allow_link_stealing: config.broker.allow_link_stealing,
+        virtual_topics: config.virtual_topics.as_ref().map_or_else(
+            || engine::Settings::default().virtual_topics,
+            |rules| rules.iter().map(virtual_topic).collect(),
+        ),
+        composites: config.composites.iter().map(composite).collect(),
+        mirror_prefix: config.broker.mirror_queues_to.clone(),
+        gc_period: millis(config.broker.gc_inactive_period_ms),
         ..engine::Settings::default()
+    }
+}
+
+fn virtual_topic(rule: &config::VirtualTopic) -> engine::VirtualTopic {
+    engine::VirtualTopic { topics: rule.topics.clone(), prefix: rule.prefix.clone() }
+}
+
+fn composite(rule: &config::Composite) -> engine::Composite {
+    let parse = |text: &String| Destination::parse(text, DestinationKind::Queue);
+    engine::Composite {
+        from: parse(&rule.destination),
+        to: rule.forward_to.iter().map(parse).collect(),
+        forward_only: rule.forward_only,
     }
 }
 
@@ -171,8 +192,34 @@ fn policy(policy: &config::Policy, limits: &config::Limits) -> engine::Policy {
             discarded: policy.advisories.discarded,
             include_body: policy.advisories.include_body,
         },
+        recovery: match policy.recovery.keep {
+            config::RecoveryKind::LastImage => engine::Recovery::Count(1),
+            config::RecoveryKind::FixedCount => engine::Recovery::Count(count(policy.recovery.count)),
+            config::RecoveryKind::FixedSize => engine::Recovery::Bytes(policy.recovery.bytes),
+            config::RecoveryKind::Timed => engine::Recovery::Time(millis(policy.recovery.time_ms)),
+            _ => engine::Recovery::Nothing,
+        },
+        always_retroactive: policy.recovery.always_retroactive,
+        slow_consumers: abort_slow(&policy.slow_consumer),
+        inactive_timeout: policy.gc_inactive.then_some(millis(policy.inactive_timeout_ms)),
         ..engine::Policy::default()
     }
+}
+
+fn abort_slow(slow: &config::SlowConsumer) -> Option<engine::AbortSlow> {
+    let by_acknowledgement = match slow.strategy {
+        config::SlowStrategy::Abort => false,
+        config::SlowStrategy::AbortSlowAck => true,
+        _ => return None,
+    };
+    Some(engine::AbortSlow {
+        by_acknowledgement,
+        most: millis(slow.max_slow_ms),
+        period: millis(slow.check_period_ms),
+        abort_connection: slow.abort_connection,
+        ignore_network: slow.ignore_network_consumers,
+        ignore_idle: slow.ignore_idle_consumers,
+    })
 }
 
 fn dead_letter(dead_letter: &config::DeadLetter) -> engine::DeadLetterPolicy {
@@ -181,9 +228,10 @@ fn dead_letter(dead_letter: &config::DeadLetter) -> engine::DeadLetterPolicy {
             config::DeadLetterStrategy::Individual => engine::DeadLetterTarget::Individual {
                 queue_prefix: dead_letter.queue_prefix.clone(),
                 topic_prefix: dead_letter.topic_prefix.clone(),
-                suffix: String::new(),
-                queue_for_queues: true,
-                queue_for_topics: true,
+                queue_suffix: dead_letter.queue_suffix.clone(),
+                topic_suffix: dead_letter.topic_suffix.clone(),
+                queue_for_queues: dead_letter.use_queue_for_queues,
+                queue_for_topics: dead_letter.use_queue_for_topics,
             },
             config::DeadLetterStrategy::Discard => engine::DeadLetterTarget::Discard,
             _ => engine::DeadLetterTarget::Shared(dead_letter.queue.clone()),

@@ -44,9 +44,10 @@ mod value;
 pub use diagnostic::{Diagnostic, Diagnostics, ErrorKind, Severity};
 pub use load::{Input, Loaded, MAX_FILE_BYTES, load};
 pub use sections::{
-    Admin, Auth, Broker, Compat, Config, DeadLetter, DeadLetterStrategy, Discovery, Limits, Listener, Log,
-    LogFormat, LogLevel, NetworkConnector, NetworkDestination, NetworkDestinationKind, NetworkFilter,
-    NetworkPeers, NoSpace, PendingLimit, Policy, PolicyAdvisories, Prefetch, Reconnect, Secret, Store,
-    StoreKind, SyncPolicy, User, UserSecret,
+    Admin, Auth, Broker, Compat, Composite, Config, DeadLetter, DeadLetterStrategy, Discovery, Limits,
+    Listener, Log, LogFormat, LogLevel, NetworkConnector, NetworkDestination, NetworkDestinationKind,
+    NetworkFilter, NetworkPeers, NoSpace, PendingLimit, Policy, PolicyAdvisories, Prefetch, Reconnect,
+    Recovery, RecoveryKind, Secret, SlowConsumer, SlowStrategy, Store, StoreKind, SyncPolicy, User,
+    UserSecret, VirtualTopic,
 };
 pub use source::Source;

@@ -30,6 +30,7 @@ impl Engine {
             None => None,
         };
         let Some(consumer) = self.consumers.get_mut(key) else { return Ok(()) };
+        consumer.acknowledged_at = self.now.mono;
         let had_room = consumer.has_room();
         if consumer.is_browser() {
             consumer.count_topic_ack(ack.count.max(1));

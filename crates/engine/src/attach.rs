@@ -97,6 +97,9 @@ impl Engine {
             hint: 0,
             most_unacknowledged: self.settings.consumer_unacknowledged,
             slow: false,
+            acknowledged_at: self.now.mono,
+            slow_since: None,
+            aborted: false,
             dirty: false,
         });
         if let Some(connection) = self.connections.get_mut(&conn) {
@@ -224,6 +227,8 @@ impl Engine {
                 topic.consumers.push(key);
             }
         }
+        self.arm_slow(place);
+        self.give_recent(key, place);
     }
 
     /// A client consumes no longer.

@@ -104,6 +104,12 @@ pub(crate) struct Consumer {
     pub(crate) most_unacknowledged: usize,
     /// It was reported as slow and has not caught up since.
     pub(crate) slow: bool,
+    /// When it acknowledged last, or began.
+    pub(crate) acknowledged_at: Instant,
+    /// Since when its window was seen full with messages behind it.
+    pub(crate) slow_since: Option<Instant>,
+    /// It was told to go.
+    pub(crate) aborted: bool,
     pub(crate) dirty: bool,
 }
 

@@ -169,14 +169,15 @@ fn target(rule: &DeadLetterTarget, from: &Destination) -> Option<Destination> {
         DeadLetterTarget::Individual {
             queue_prefix,
             topic_prefix,
-            suffix,
+            queue_suffix,
+            topic_suffix,
             queue_for_queues,
             queue_for_topics,
         } => {
-            let (prefix, queue) = if from.kind.is_queue() {
-                (queue_prefix, *queue_for_queues)
+            let (prefix, suffix, queue) = if from.kind.is_queue() {
+                (queue_prefix, queue_suffix, *queue_for_queues)
             } else {
-                (topic_prefix, *queue_for_topics)
+                (topic_prefix, topic_suffix, *queue_for_topics)
             };
             if from.kind.is_queue() && from.name.starts_with(prefix.as_str()) && !prefix.is_empty() {
                 return Some(from.clone());

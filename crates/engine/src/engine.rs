@@ -37,6 +37,10 @@ pub(crate) enum Timer {
     Naming(PlaceKey),
     /// A refused connection has had time to read why.
     Refused(ConnId),
+    /// Look for consumers of a destination that do not keep up.
+    Slow(PlaceKey),
+    /// Look for destinations that nobody uses.
+    Inactive,
 }
 
 /// What may have something to hand out.
@@ -80,6 +84,7 @@ pub struct Engine {
     pub(crate) burying: FxHashMap<(ConnId, Tag), usize>,
     /// Whatever is sent now belongs to a commit, and waits for its unit of work.
     pub(crate) commit_barrier: bool,
+    pub(crate) inactive_armed: bool,
 }
 
 impl Engine {
@@ -113,6 +118,7 @@ impl Engine {
             answering: None,
             burying: FxHashMap::default(),
             commit_barrier: false,
+            inactive_armed: false,
         }
     }
 
@@ -120,6 +126,7 @@ impl Engine {
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Outputs) {
         self.now = now;
         self.outbox.swap(out);
+        self.arm_inactive();
         match input {
             Input::Attach { conn } => {
                 self.connections.entry(conn).or_default();
@@ -151,6 +158,8 @@ impl Engine {
                 Timer::Parked(place) => self.parked_too_long(place),
                 Timer::Naming(place) => self.name_again(place),
                 Timer::Refused(conn) => self.close_refused(conn),
+                Timer::Slow(place) => self.look_for_slow(place),
+                Timer::Inactive => self.look_for_inactive(),
             }
         }
         self.settle();

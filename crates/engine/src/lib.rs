@@ -54,18 +54,21 @@ mod expiry;
 mod filter;
 mod flow;
 mod groups;
+mod inactive;
 mod load;
 mod outbox;
 mod place;
 mod policy;
 mod pull;
 mod queue;
+mod recent;
 mod recover;
 mod redelivery;
 mod registry;
 mod send;
 mod sessions;
 mod settings;
+mod slow;
 mod subscription;
 mod topic;
 mod topology;
@@ -76,7 +79,8 @@ mod window;
 pub use api::*;
 pub use engine::{Engine, Outputs};
 pub use policy::{
-    DeadLetterPolicy, DeadLetterTarget, PendingLimit, Policies, Policy, PolicyAdvisories, PrefetchPolicy,
+    AbortSlow, DeadLetterPolicy, DeadLetterTarget, PendingLimit, Policies, Policy, PolicyAdvisories,
+    PrefetchPolicy, Recovery,
 };
-pub use settings::{DedupSettings, Limits, NoSpace, Settings, VirtualTopic};
+pub use settings::{Composite, DedupSettings, Limits, NoSpace, Settings, VirtualTopic};
 pub use view::{BrokerView, ConnectionView, ConsumerView, Counters, DestinationView, DurableView, View};

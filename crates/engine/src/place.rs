@@ -11,6 +11,7 @@ use crate::consumer::ConsumerKey;
 use crate::durable::DurableKey;
 use crate::flow::Parked;
 use crate::queue::Queue;
+use crate::recent::Recent;
 use crate::{Counters, Policy};
 
 pub(crate) type PlaceKey = Key<Site>;
@@ -22,6 +23,8 @@ pub(crate) struct Topic {
     pub(crate) durables: Vec<DurableKey>,
     /// Queues that get a copy of each message (virtual topics).
     pub(crate) feeds: Vec<PlaceKey>,
+    /// What went by, for retroactive consumers.
+    pub(crate) recent: Recent,
 }
 
 #[derive(Debug)]
@@ -54,6 +57,9 @@ pub(crate) struct Site {
     pub(crate) naming_armed: bool,
     /// A full limit was reported and not left since.
     pub(crate) reported_full: bool,
+    /// Since when it was seen unused, and how much had been sent to it by then.
+    pub(crate) unused: Option<(Instant, u64)>,
+    pub(crate) slow_armed: bool,
 }
 
 impl Site {
@@ -74,6 +80,8 @@ impl Site {
             named: None,
             naming_armed: false,
             reported_full: false,
+            unused: None,
+            slow_armed: false,
         }
     }
 

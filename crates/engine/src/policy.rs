@@ -40,6 +40,14 @@ pub struct Policy {
     pub prefetch: PrefetchPolicy,
     /// Advisories that are off unless asked for.
     pub advisories: PolicyAdvisories,
+    /// What a topic keeps for retroactive consumers.
+    pub recovery: Recovery,
+    /// Whether every consumer of the topic is a retroactive one.
+    pub always_retroactive: bool,
+    /// What becomes of consumers that do not keep up.
+    pub slow_consumers: Option<AbortSlow>,
+    /// An empty destination that nobody used for so long is removed, if the broker looks for such.
+    pub inactive_timeout: Option<Duration>,
 }
 
 impl Default for Policy {
@@ -60,6 +68,10 @@ impl Default for Policy {
             window: 4_096,
             prefetch: PrefetchPolicy::default(),
             advisories: PolicyAdvisories::default(),
+            recovery: Recovery::Nothing,
+            always_retroactive: false,
+            slow_consumers: None,
+            inactive_timeout: None,
         }
     }
 }
@@ -74,6 +86,51 @@ pub enum PendingLimit {
     Constant(u32),
     /// So many times the consumer's prefetch.
     PrefetchRate(f64),
+}
+
+/// What a topic keeps of what went by, for consumers that ask for the past (`consumer.retroactive`); in memory, and
+/// gone with the broker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recovery {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The last messages, so many.
+    Count(usize),
+    /// The last messages, of so many bytes together.
+    Bytes(u64),
+    /// The messages of so long.
+    Time(Duration),
+}
+
+/// When a consumer that does not keep up is closed (`abortSlowConsumerStrategy`, `abortSlowAckConsumerStrategy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AbortSlow {
+    /// It is judged by the age of its last acknowledgement, not by a full window with messages behind it.
+    pub by_acknowledgement: bool,
+    /// How long it may be slow.
+    pub most: Duration,
+    /// How often consumers are looked at.
+    pub period: Duration,
+    /// Whether its connection is closed, too.
+    pub abort_connection: bool,
+    /// Whether bridges of other brokers are left alone.
+    pub ignore_network: bool,
+    /// Whether consumers that hold nothing are left alone, when judged by acknowledgements.
+    pub ignore_idle: bool,
+}
+
+impl Default for AbortSlow {
+    fn default() -> Self {
+        Self {
+            by_acknowledgement: false,
+            most: Duration::from_secs(30),
+            period: Duration::from_secs(30),
+            abort_connection: false,
+            ignore_network: true,
+            ignore_idle: true,
+        }
+    }
 }
 
 /// What becomes of a message that was given up or has expired.
@@ -111,8 +168,10 @@ pub enum DeadLetterTarget {
         queue_prefix: String,
         /// Before the name of a topic.
         topic_prefix: String,
-        /// Behind the name.
-        suffix: String,
+        /// Behind the name of a queue.
+        queue_suffix: String,
+        /// Behind the name of a topic.
+        topic_suffix: String,
         /// Whether dead letters of queues go to a queue, else to a topic.
         queue_for_queues: bool,
         /// Whether dead letters of topics go to a queue, else to a topic.
@@ -128,7 +187,8 @@ impl DeadLetterTarget {
         Self::Individual {
             queue_prefix: "ActiveMQ.DLQ.Queue.".into(),
             topic_prefix: "ActiveMQ.DLQ.Topic.".into(),
-            suffix: String::new(),
+            queue_suffix: String::new(),
+            topic_suffix: String::new(),
             queue_for_queues: true,
             queue_for_topics: true,
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferromq_model::{Destination, Message, ProducerId};
+use ferromq_model::{Destination, DestinationPattern, Message, ProducerId};
 use ferromq_store::StoreOp;
 
 use crate::engine::{Engine, fault};
@@ -95,7 +95,11 @@ impl Engine {
         if destination.is_composite() {
             let mut places = Vec::new();
             for member in destination.members() {
-                places.push(self.place_for_send(conn, &member)?);
+                let place = self.place_for_send(conn, &member)?;
+                match self.forwarded(conn, place, &member)? {
+                    Some(forwarded) => places.extend(forwarded),
+                    None => places.push(place),
+                }
             }
             if places.is_empty() {
                 return Err(fault(FaultKind::InvalidDestination, format!("{destination} has no members")));
@@ -103,6 +107,9 @@ impl Engine {
             return Ok(Target::Many(places));
         }
         let place = self.place_for_send(conn, destination)?;
+        if let Some(places) = self.forwarded(conn, place, destination)? {
+            return Ok(Target::Many(places));
+        }
         let generation = self.places.generation;
         if let Some(connection) = self.connections.get_mut(&conn) {
             let producer = connection.producers.entry(local).or_insert_with(|| Producer {
@@ -114,6 +121,40 @@ impl Engine {
             producer.route = Some(Route { to: destination.clone(), place, generation });
         }
         Ok(Target::One(place))
+    }
+
+    /// Where a destination hands on what is sent to it, itself included if it keeps it; `None` for one that does not.
+    fn forwarded(
+        &mut self,
+        conn: ConnId,
+        place: PlaceKey,
+        destination: &Destination,
+    ) -> Result<Option<Vec<PlaceKey>>, Fault> {
+        let rules = &self.settings;
+        if rules.composites.is_empty() && rules.mirror_prefix.is_none() {
+            return Ok(None);
+        }
+        let covers = |from: &Destination| {
+            from.kind == destination.kind && DestinationPattern::new(&from.name).matches(&destination.name)
+        };
+        let (mut to, mut keeps) = (Vec::new(), true);
+        for rule in rules.composites.iter().filter(|rule| covers(&rule.from)) {
+            to.extend(rule.to.iter().filter(|to| *to != destination).cloned());
+            keeps &= !rule.forward_only;
+        }
+        if let Some(prefix) = &rules.mirror_prefix
+            && destination.kind.is_queue()
+        {
+            to.push(Destination::topic(&format!("{prefix}{}", destination.name)));
+        }
+        if to.is_empty() {
+            return Ok(None);
+        }
+        let mut places = if keeps { vec![place] } else { Vec::new() };
+        for to in to {
+            places.push(self.place_for_send(conn, &to)?);
+        }
+        Ok(Some(places))
     }
 
     /// Whether a client sends again what it sent before (after a reconnect).
@@ -177,6 +218,9 @@ impl Engine {
     /// A copy of a message as it lies in another destination than the one it was sent to.
     pub(crate) fn rerouted(&self, message: &Message, place: PlaceKey) -> Option<Arc<Message>> {
         let destination = self.places.get(place)?.destination.clone();
+        if destination == message.destination {
+            return Some(Arc::new(message.clone()));
+        }
         let mut copy = message.clone();
         let sent_to = std::mem::replace(&mut copy.destination, destination);
         let extra = copy.extra_mut();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferromq_model::Text;
+use ferromq_model::{Destination, Text};
 
 use crate::Policies;
 
@@ -31,6 +31,13 @@ pub struct Settings {
     pub allow_link_stealing: bool,
     /// Which topics also feed queues.
     pub virtual_topics: Vec<VirtualTopic>,
+    /// Which destinations hand on what is sent to them.
+    pub composites: Vec<Composite>,
+    /// What stands before a queue's name in the name of the topic that gets a copy of all that is sent to it; `None`
+    /// for no copies.
+    pub mirror_prefix: Option<String>,
+    /// How often destinations are searched for inactive ones; zero for never.
+    pub gc_period: Duration,
     /// How long a connection that was refused stays open, so that its peer can read why.
     pub refused_linger: Duration,
     /// A transaction may hold at most so many messages and acknowledgements.
@@ -55,6 +62,9 @@ impl Default for Settings {
             advisories: true,
             allow_link_stealing: false,
             virtual_topics: vec![VirtualTopic::default()],
+            composites: Vec::new(),
+            mirror_prefix: None,
+            gc_period: Duration::ZERO,
             refused_linger: Duration::from_secs(2),
             transaction_entries: 1 << 20,
             transaction_bytes: 512 << 20,
@@ -127,4 +137,15 @@ impl Default for VirtualTopic {
     fn default() -> Self {
         Self { topics: "VirtualTopic.>".into(), prefix: "Consumer.*.".into() }
     }
+}
+
+/// A destination that hands on what clients send to it (`compositeQueue`, `compositeTopic`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Composite {
+    /// Which one; its name may have wildcards.
+    pub from: Destination,
+    /// Where to; what these hand on themselves stays with them.
+    pub to: Vec<Destination>,
+    /// Whether it keeps nothing itself.
+    pub forward_only: bool,
 }

@@ -129,6 +129,9 @@ impl Engine {
         if let (Some(prefetch), Some(consumer)) = (prefetch, self.consumers.get_mut(consumer)) {
             set_prefetch(consumer, prefetch, &mut self.outbox);
         }
+        if let Some(place) = first {
+            self.arm_slow(place);
+        }
     }
 
     /// Drops what a durable subscription keeps of one topic.

@@ -26,6 +26,7 @@ impl Engine {
         self.put_durables(key, message, sender, sequence, dedup);
         self.feed_queues(key, message, sender);
         let ticket = self.pending_ticket_for(message);
+        self.keep_recent(key, sequence, ticket, message, sender);
         let target = message.extra.as_ref().and_then(|extra| extra.target.as_ref());
         let mut index = 0;
         // By index, since the subscribers stay where they are while messages are handed out.

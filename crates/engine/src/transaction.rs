@@ -248,7 +248,8 @@ impl Engine {
         if !self.outbox.has_ops() {
             let hasty = sends.iter().any(|request| {
                 !request.message.persistent || request.message.destination.kind != DestinationKind::Queue
-            });
+            }) || !self.settings.composites.is_empty()
+                || self.settings.mirror_prefix.is_some();
             let Some(first) = sends.iter().find(lasting) else { return };
             if !hasty || sends.len() < 2 {
                 return;

@@ -24,6 +24,9 @@ pub struct Broker {
     pub allow_link_stealing: bool,
     /// `gc_inactive_period_ms`: how often destinations are searched for inactive ones; 0 for never.
     pub gc_inactive_period_ms: u64,
+    /// `mirror_queues_to`: what stands before a queue's name in the name of the topic that gets a copy of all that is
+    /// sent to it; `None` for no copies.
+    pub mirror_queues_to: Option<String>,
 }
 
 /// Whose defaults hold where releases of ActiveMQ differ.
@@ -63,6 +66,9 @@ impl Broker {
             populate_user_id: section.bool("populate_user_id", false),
             allow_link_stealing: section.bool("allow_link_stealing", false),
             gc_inactive_period_ms: section.millis("gc_inactive_period_ms", 0, 0..=u64::MAX),
+            mirror_queues_to: section.text_or_none("mirror_queues_to", None, "the start of a name", |text| {
+                !text.trim().is_empty() && !text.contains(['*', '>', ',', '?', '/'])
+            }),
         };
         section.finish();
         broker

@@ -32,6 +32,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Listener> {
         "admin",
         "auth",
         "broker",
+        "composite",
         "limits",
         "listener",
         "log",
@@ -39,6 +40,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Listener> {
         "policy",
         "store",
         "user",
+        "virtual_topic",
     ]);
     top.finish();
     // A flag or variable says where to listen, whatever the file says.

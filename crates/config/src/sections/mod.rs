@@ -2,6 +2,7 @@
 
 mod admin;
 mod broker;
+mod composite;
 mod limits;
 mod listener;
 mod log;
@@ -12,6 +13,7 @@ mod user;
 
 pub use admin::Admin;
 pub use broker::{Auth, Broker, Compat};
+pub use composite::{Composite, VirtualTopic};
 pub use limits::{Limits, NoSpace};
 pub use listener::Listener;
 pub use log::{Log, LogFormat, LogLevel};
@@ -20,7 +22,10 @@ pub use network::{
     Discovery, NetworkConnector, NetworkDestination, NetworkDestinationKind, NetworkFilter, NetworkPeers,
     Reconnect,
 };
-pub use policy::{DeadLetter, DeadLetterStrategy, PendingLimit, Policy, PolicyAdvisories, Prefetch};
+pub use policy::{
+    DeadLetter, DeadLetterStrategy, PendingLimit, Policy, PolicyAdvisories, Prefetch, Recovery, RecoveryKind,
+    SlowConsumer, SlowStrategy,
+};
 pub use store::{Store, StoreKind, SyncPolicy};
 pub use user::{Secret, User, UserSecret};
 
@@ -48,6 +53,10 @@ pub struct Config {
     pub policies: Vec<Policy>,
     /// `[[network_connector]]` and `--network-connector`, in this order.
     pub network_connectors: Vec<NetworkConnector>,
+    /// `[[composite]]`, in the order of the file.
+    pub composites: Vec<Composite>,
+    /// `[[virtual_topic]]`; `None` for ActiveMQ's.
+    pub virtual_topics: Option<Vec<VirtualTopic>>,
     /// `[[user]]`, in the order of the file.
     pub users: Vec<User>,
 }
@@ -67,6 +76,8 @@ impl Config {
             log: Log::read(reader),
             policies: policy::read(reader),
             network_connectors,
+            composites: composite::read(reader),
+            virtual_topics: composite::read_virtual(reader),
             users: user::read(reader),
         }
     }

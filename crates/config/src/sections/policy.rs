@@ -48,12 +48,78 @@ pub struct Policy {
     pub pending_limit: PendingLimit,
     /// `prefetch`: windows that replace what consumers ask for.
     pub prefetch: Prefetch,
-    /// `persist_redelivered`: whether JMSRedelivered outlives the broker.
+    /// `persist_redelivered`: whether JMSRedelivered outlives the broker; it always does.
     pub persist_redelivered: bool,
     /// `network_filter`: what of it may leave over the network.
     pub network_filter: NetworkFilter,
+    /// `recovery`: what a topic keeps for retroactive consumers.
+    pub recovery: Recovery,
+    /// `slow_consumer`: what becomes of consumers that do not keep up.
+    pub slow_consumer: SlowConsumer,
     /// Where the policy begins.
     pub source: Source,
+}
+
+/// What a topic keeps for retroactive consumers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// `keep`.
+    pub keep: RecoveryKind,
+    /// `count`: so many messages, for `fixed_count`.
+    pub count: u32,
+    /// `bytes`: of them, for `fixed_size`.
+    pub bytes: u64,
+    /// `time_ms`: how long, for `timed`.
+    pub time_ms: u64,
+    /// `always_retroactive`: every consumer is one.
+    pub always_retroactive: bool,
+}
+
+/// By what a topic decides what to keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RecoveryKind {
+    /// `nothing`.
+    Nothing,
+    /// `last_image`: the last message.
+    LastImage,
+    /// `fixed_count`.
+    FixedCount,
+    /// `fixed_size`.
+    FixedSize,
+    /// `timed`.
+    Timed,
+}
+
+/// What becomes of consumers that do not keep up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SlowConsumer {
+    /// `strategy`.
+    pub strategy: SlowStrategy,
+    /// `max_slow_ms`: how long a consumer may be slow.
+    pub max_slow_ms: u64,
+    /// `check_period_ms`: how often consumers are looked at.
+    pub check_period_ms: u64,
+    /// `abort_connection`: whether its connection is closed, too.
+    pub abort_connection: bool,
+    /// `ignore_network_consumers`: whether bridges are left alone.
+    pub ignore_network_consumers: bool,
+    /// `ignore_idle_consumers`: whether those that hold nothing are left alone, for `abort_slow_ack`.
+    pub ignore_idle_consumers: bool,
+}
+
+/// How it is judged who does not keep up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SlowStrategy {
+    /// `none`: nobody is judged.
+    Nobody,
+    /// `abort`: by a full window with messages behind it.
+    Abort,
+    /// `abort_slow_ack`: by the age of the last acknowledgement.
+    AbortSlowAck,
 }
 
 /// What becomes of a message that was given up or has expired.
@@ -68,6 +134,14 @@ pub struct DeadLetter {
     pub queue_prefix: String,
     /// `topic_prefix`: of the individual strategy, before the name of a topic.
     pub topic_prefix: String,
+    /// `queue_suffix`: of the individual strategy, behind the name of a queue.
+    pub queue_suffix: String,
+    /// `topic_suffix`: of the individual strategy, behind the name of a topic.
+    pub topic_suffix: String,
+    /// `use_queue_for_queues`: whether dead letters of queues go to a queue, else to a topic.
+    pub use_queue_for_queues: bool,
+    /// `use_queue_for_topics`: whether dead letters of topics go to a queue, else to a topic.
+    pub use_queue_for_topics: bool,
     /// `process_expired`: whether expired messages are kept as well.
     pub process_expired: bool,
     /// `process_non_persistent`: whether non-persistent messages are kept as well.
@@ -180,12 +254,14 @@ impl Policy {
             expire_messages_period_ms: section.millis("expire_messages_period_ms", 30_000, 0..=86_400_000),
             gc_inactive: section.bool("gc_inactive", false),
             inactive_timeout_ms: section.millis("inactive_timeout_ms", 60_000, 1..=u64::MAX),
-            persist_redelivered: section.bool("persist_redelivered", true),
+            persist_redelivered: persist_redelivered(section),
             pending_limit: PendingLimit::read(section),
             advisories: PolicyAdvisories::read(section),
             dead_letter: DeadLetter::read(section),
             prefetch: Prefetch::read(section),
             network_filter: NetworkFilter::read(section),
+            recovery: Recovery::read(section),
+            slow_consumer: SlowConsumer::read(section),
             source: table.clone(),
         };
         destination.map(|_| policy)
@@ -257,12 +333,17 @@ impl DeadLetter {
             ("discard", DeadLetterStrategy::Discard),
         ];
         let name = |text: &str| !text.trim().is_empty() && !text.contains(['*', '>', ',', '?', '/']);
+        let suffix = |text: &str| !text.contains(['*', '>', ',', '?', '/']);
         let mut section = section.inner("dead_letter");
         let dead_letter = Self {
             strategy: section.choice("strategy", DeadLetterStrategy::Shared, &strategies),
             queue: section.text("queue", "ActiveMQ.DLQ", "the name of a queue", name),
             queue_prefix: section.text("queue_prefix", "ActiveMQ.DLQ.Queue.", "the start of a name", name),
             topic_prefix: section.text("topic_prefix", "ActiveMQ.DLQ.Topic.", "the start of a name", name),
+            queue_suffix: section.text("queue_suffix", "", "the end of a name", suffix),
+            topic_suffix: section.text("topic_suffix", "", "the end of a name", suffix),
+            use_queue_for_queues: section.bool("use_queue_for_queues", true),
+            use_queue_for_topics: section.bool("use_queue_for_topics", true),
             process_expired: section.bool("process_expired", true),
             process_non_persistent: section.bool("process_non_persistent", false),
             expiration_ms: section.millis("expiration_ms", 0, 0..=u64::MAX),
@@ -284,5 +365,59 @@ impl Prefetch {
         };
         section.finish();
         prefetch
+    }
+}
+
+/// It always outlives the broker here, so the key is read for ActiveMQ's users and changes nothing.
+fn persist_redelivered(section: &mut Section<'_, '_>) -> bool {
+    let persist = section.bool("persist_redelivered", true);
+    if !persist {
+        let source = section.place("persist_redelivered");
+        let problem = "persist_redelivered = false has no effect: JMSRedelivered always outlives the broker";
+        section.reader.warn(&source, problem, "it can be left out");
+    }
+    persist
+}
+
+impl Recovery {
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        let kinds = [
+            ("nothing", RecoveryKind::Nothing),
+            ("last_image", RecoveryKind::LastImage),
+            ("fixed_count", RecoveryKind::FixedCount),
+            ("fixed_size", RecoveryKind::FixedSize),
+            ("timed", RecoveryKind::Timed),
+        ];
+        let mut section = section.inner("recovery");
+        let recovery = Self {
+            keep: section.choice("keep", RecoveryKind::Nothing, &kinds),
+            count: bounded(section.number("count", 100, 1..=100_000)),
+            bytes: section.bytes("bytes", 64 << 10, 1..=64 << 20),
+            time_ms: section.millis("time_ms", 60_000, 1..=86_400_000),
+            always_retroactive: section.bool("always_retroactive", false),
+        };
+        section.finish();
+        recovery
+    }
+}
+
+impl SlowConsumer {
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        let strategies = [
+            ("none", SlowStrategy::Nobody),
+            ("abort", SlowStrategy::Abort),
+            ("abort_slow_ack", SlowStrategy::AbortSlowAck),
+        ];
+        let mut section = section.inner("slow_consumer");
+        let slow = Self {
+            strategy: section.choice("strategy", SlowStrategy::Nobody, &strategies),
+            max_slow_ms: section.millis("max_slow_ms", 30_000, 1..=86_400_000),
+            check_period_ms: section.millis("check_period_ms", 30_000, 10..=86_400_000),
+            abort_connection: section.bool("abort_connection", false),
+            ignore_network_consumers: section.bool("ignore_network_consumers", true),
+            ignore_idle_consumers: section.bool("ignore_idle_consumers", true),
+        };
+        section.finish();
+        slow
     }
 }

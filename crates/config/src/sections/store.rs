@@ -63,7 +63,7 @@ impl Store {
             sync: section.choice("sync", SyncPolicy::Always, &syncs),
             sync_interval_ms: section.millis("sync_interval_ms", 1_000, 1..=60_000),
             max_bytes: section.bytes_or_none("max_bytes", None, 16 * MIB..=u64::MAX),
-            reserve_bytes: section.bytes("reserve_bytes", 64 * MIB, 0..=u64::MAX),
+            reserve_bytes: section.bytes("reserve_bytes", 96 * MIB, 0..=u64::MAX),
             checkpoint_bytes: section.bytes("checkpoint_bytes", 32 * MIB, MIB..=u64::MAX),
         };
         section.finish();
