@@ -241,3 +241,6 @@ fn dead_letter(dead_letter: &config::DeadLetter) -> engine::DeadLetterPolicy {
         expiration_ms: i64::try_from(dead_letter.expiration_ms).unwrap_or(i64::MAX),
     }
 }
+
+#[cfg(test)]
+mod tests;
