@@ -15,6 +15,8 @@ mod layers;
 mod link;
 mod logs;
 mod operator;
+mod progress;
+mod property;
 mod receive;
 mod run;
 mod send;

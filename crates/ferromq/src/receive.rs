@@ -7,6 +7,7 @@ use ferromq_client::{AckMode, ConsumerSpec, Delivery, Destination};
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::link::{self, converse, failed, io_failed};
+use crate::progress;
 
 /// What to take, and when to stop.
 #[derive(Debug, clap::Args)]
@@ -65,6 +66,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         }
         let mut consumer = connection.consumer(spec, AckMode::Individual).await.map_err(failed)?;
         let mut taken = 0;
+        let bar = progress::bar_beside_output(args.count);
         while args.count.is_none_or(|count| taken < count) {
             let delivery = match args.timeout {
                 Some(seconds) => consumer.recv_timeout(Duration::from_secs(seconds)).await,
@@ -74,7 +76,9 @@ pub(crate) fn run(args: Args) -> Outcome {
             show(&delivery)?;
             consumer.ack(&delivery).await.map_err(failed)?;
             taken += 1;
+            bar.inc(1);
         }
+        bar.finish_and_clear();
         connection.close().await.map_err(failed)?;
         match args.count {
             Some(count) if taken < count => {

@@ -6,16 +6,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ferromq_client::{Destination, Outgoing, Producer};
+use indicatif::ProgressBar;
 
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome};
 use crate::link::{self, converse, failed, io_failed};
+use crate::progress;
+use crate::property::Property;
 
 /// What to send, and where.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   ferromq send queue://orders 'first order'
-  ferromq send queue://orders --property region=eu --priority 7 'urgent'
+  ferromq send queue://orders --property region=eu --property size:int=5 --priority 7 'urgent'
   ferromq send topic://ticks --count 1000 --rate 50 --non-persistent tick
   seq 1000 | ferromq send queue://numbers            one message a line
   ferromq send queue://images --file picture.png     one message of bytes")]
@@ -30,9 +33,10 @@ pub(crate) struct Args {
     /// Send the bytes of a file as one message
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     file: Option<PathBuf>,
-    /// A property that selectors see; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
-    property: Vec<(String, String)>,
+    /// A property that selectors see; may be repeated. TYPE is string (if none is given), boolean, byte, short, int,
+    /// long, float or double
+    #[arg(long, value_name = "NAME[:TYPE]=VALUE")]
+    property: Vec<Property>,
     /// How often to send it; standard input is sent once
     #[arg(long, value_name = "N", default_value_t = 1)]
     count: u64,
@@ -50,39 +54,15 @@ pub(crate) struct Args {
     ttl: Option<u64>,
 }
 
-fn property(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(String::from("write it as NAME=VALUE")),
-    }
-}
-
 /// Sends; when it returns, the broker has every message (and a persistent one is safe).
 pub(crate) fn run(args: Args) -> Outcome {
     converse(async {
         let connection = args.link.connect().await?;
         let producer = connection.producer(args.destination.clone()).await.map_err(failed)?;
-        let mut stream = Stream::new(producer, args.rate);
-        match (&args.file, &args.text) {
-            (Some(file), _) => {
-                let bytes = std::fs::read(file).map_err(io_failed(&file.display().to_string()))?;
-                for _ in 0..args.count {
-                    stream.send(args.dressed(Outgoing::bytes(bytes.clone()))).await?;
-                }
-            }
-            (None, Some(text)) => {
-                for _ in 0..args.count {
-                    stream.send(args.dressed(Outgoing::text(text.as_str()))).await?;
-                }
-            }
-            (None, None) => {
-                for line in std::io::stdin().lock().lines() {
-                    let line = line.map_err(io_failed("standard input"))?;
-                    stream.send(args.dressed(Outgoing::text(line))).await?;
-                }
-            }
-        }
-        let sent = stream.finish().await?;
+        let known = (args.file.is_some() || args.text.is_some()).then_some(args.count);
+        let mut stream = Stream::new(producer, args.rate, progress::bar(known));
+        let outcome = args.feed(&mut stream).await;
+        let sent = stream.finish(outcome).await?;
         connection.close().await.map_err(failed)?;
         eprintln!("sent {sent} to {}", args.destination);
         Ok(())
@@ -90,13 +70,39 @@ pub(crate) fn run(args: Args) -> Outcome {
 }
 
 impl Args {
+    async fn feed(&self, stream: &mut Stream) -> Outcome {
+        match (&self.file, &self.text) {
+            (Some(file), _) => {
+                let bytes = std::fs::read(file).map_err(io_failed(&file.display().to_string()))?;
+                for _ in 0..self.count {
+                    stream.send(self.dressed(Outgoing::bytes(bytes.clone()))).await?;
+                }
+            }
+            (None, Some(text)) => {
+                for _ in 0..self.count {
+                    stream.send(self.dressed(Outgoing::text(text.as_str()))).await?;
+                }
+            }
+            (None, None) => {
+                for line in std::io::stdin().lock().lines() {
+                    let line = line.map_err(io_failed("standard input"))?;
+                    stream.send(self.dressed(Outgoing::text(line))).await?;
+                }
+            }
+        }
+        while !stream.under_way.is_empty() {
+            stream.oldest().await?;
+        }
+        Ok(())
+    }
+
     fn dressed(&self, message: Outgoing) -> Outgoing {
         let mut message = message.persistent(!self.non_persistent).priority(self.priority);
         if let Some(ms) = self.ttl {
             message = message.time_to_live(Duration::from_millis(ms));
         }
-        for (name, value) in &self.property {
-            message = message.property(name.as_str(), value.as_str());
+        for Property { name, value } in &self.property {
+            message = message.property(name.as_str(), value.clone());
         }
         message
     }
@@ -111,12 +117,16 @@ struct Stream {
     pace: Option<tokio::time::Interval>,
     under_way: VecDeque<ferromq_client::Receipt>,
     sent: u64,
+    bar: ProgressBar,
 }
 
+/// How long answers may still come after something went wrong.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
 impl Stream {
-    fn new(producer: Producer, rate: Option<u32>) -> Self {
+    fn new(producer: Producer, rate: Option<u32>, bar: ProgressBar) -> Self {
         let pace = rate.map(|rate| tokio::time::interval(Duration::from_secs(1) / rate));
-        Self { producer, pace, under_way: VecDeque::new(), sent: 0 }
+        Self { producer, pace, under_way: VecDeque::new(), sent: 0, bar }
     }
 
     async fn send(&mut self, message: Outgoing) -> Outcome {
@@ -134,14 +144,26 @@ impl Stream {
         if let Some(receipt) = self.under_way.pop_front() {
             receipt.await.map_err(failed)?;
             self.sent += 1;
+            self.bar.inc(1);
         }
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<u64, crate::exit::Failure> {
-        while !self.under_way.is_empty() {
-            self.oldest().await?;
+    /// How many the broker has; a failure says so too, since what was accepted stays where it is.
+    async fn finish(mut self, outcome: Outcome) -> Result<u64, Failure> {
+        self.bar.finish_and_clear();
+        let Err(failure) = outcome else { return Ok(self.sent) };
+        let deadline = tokio::time::Instant::now() + LAST_ANSWERS;
+        for receipt in std::mem::take(&mut self.under_way) {
+            if let Ok(Ok(_)) = tokio::time::timeout_at(deadline, receipt).await {
+                self.sent += 1;
+            }
         }
-        Ok(self.sent)
+        let accepted = match self.sent {
+            0 => "no message was accepted".to_owned(),
+            1 => "1 message was accepted before".to_owned(),
+            sent => format!("{sent} messages were accepted before"),
+        };
+        Err(Failure { text: format!("{}; {accepted}", failure.text), ..failure })
     }
 }

@@ -1,20 +1,27 @@
 //! `ferromq store`: looks into a journal without touching it, whether or not a broker uses it.
 
+use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
 use ferromq_env::SystemDisk;
-use ferromq_store::{Quarantined, StoreError};
+use ferromq_model::{BodyKind, Destination, DestinationKind, Message, Sequence};
+use ferromq_openwire::{Body, Limits, Message as WireMessage, MessageKind};
+use ferromq_store::{Loaded, Quarantined, StoreError};
 use ferromq_store_journal::inspect::Inspection;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::link::io_failed;
 
 /// What to look for.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Destinations with what waits in them, and the files that hold it
     Ls(Folder),
+    /// The messages of a destination, oldest first, one a line: number, id, size, and the text if it is one
+    Cat(Cat),
     /// Read every record; exit code 74 if something is damaged
     Verify(Folder),
     /// Say which destination keeps which file of the journal from being removed
@@ -29,6 +36,22 @@ pub(crate) struct Folder {
     folder: PathBuf,
 }
 
+/// What to show.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cat {
+    /// queue://NAME or topic://NAME
+    #[arg(value_name = "DESTINATION")]
+    destination: String,
+    #[command(flatten)]
+    at: Folder,
+    /// Begin behind this number
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    after: u64,
+    /// End after so many messages
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+}
+
 /// Looks and tells.
 pub(crate) fn run(verb: Verb) -> Outcome {
     match verb {
@@ -36,12 +59,23 @@ pub(crate) fn run(verb: Verb) -> Outcome {
             ls(&open(&at.folder)?);
             Ok(())
         }
+        Verb::Cat(what) => cat(&what),
         Verb::Verify(at) => verify(&open(&at.folder)?),
         Verb::Why(at) => why(&open(&at.folder)?),
     }
 }
 
+/// What the SQLite store calls its file.
+const DATABASE: &str = "ferromq.db";
+
 fn open(folder: &Path) -> Result<Inspection, Failure> {
+    let database = folder.join(DATABASE);
+    if database.is_file() && !folder.join("journal").exists() {
+        let path = database.display();
+        let remedy =
+            format!("`sqlite3 'file:{path}?mode=ro'` looks into it, `PRAGMA integrity_check` verifies it");
+        return Err(Failure::new(Exit::Usage, format!("{path} is a database, and no journal; {remedy}")));
+    }
     Inspection::open(Arc::new(SystemDisk), folder).map_err(failed)
 }
 
@@ -64,6 +98,65 @@ fn ls(store: &Inspection) {
     }
 }
 
+fn cat(what: &Cat) -> Outcome {
+    let store = open(&what.at.folder)?;
+    let destination = Destination::parse(&what.destination, DestinationKind::Queue);
+    let mut out = std::io::stdout().lock();
+    let (mut left, mut damaged, mut written) = (what.count.unwrap_or(u64::MAX), 0_u64, Ok(()));
+    let known = store
+        .cat(&destination, Sequence(what.after), |Sequence(number), loaded| {
+            if left == 0 {
+                return ControlFlow::Break(());
+            }
+            left -= 1;
+            written = match loaded {
+                Loaded::Message(message) => writeln!(out, "{number}  {}", described(&message)),
+                Loaded::Damaged(reason) => {
+                    damaged += 1;
+                    writeln!(out, "{number}  damaged: {reason}")
+                }
+                // It was consumed while we looked.
+                Loaded::Gone => Ok(()),
+            };
+            if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })
+        .map_err(failed)?;
+    written.map_err(io_failed("standard output"))?;
+    if !known {
+        let text = format!("{destination} is not in this store; `ferromq store ls` tells what is");
+        return Err(Failure::new(Exit::Usage, text));
+    }
+    if damaged > 0 {
+        return Err(Failure::new(
+            Exit::Io,
+            format!("{damaged} of these messages are damaged and not served"),
+        ));
+    }
+    Ok(())
+}
+
+/// Id and size of a message, and its text in one line.
+fn described(message: &Message) -> String {
+    let bytes = message.body.as_ref().map_or(0, |body| body.len());
+    match text(message) {
+        Some(text) => format!("{}  {bytes} bytes  {text:?}", message.id),
+        None => format!("{}  {bytes} bytes", message.id),
+    }
+}
+
+fn text(message: &Message) -> Option<String> {
+    if message.body_kind != BodyKind::Text {
+        return None;
+    }
+    let mut wire = WireMessage::new(MessageKind::Text);
+    wire.content = message.body.clone();
+    wire.compressed = message.compressed;
+    match wire.body(&Limits::default()) {
+        Ok(Body::Text(text)) => Some(text.to_str().into_owned()),
+        _ => None,
+    }
+}
+
 fn verify(store: &Inspection) -> Outcome {
     let found = store.verify(|_| {}).map_err(failed)?;
     println!("{} segments, {} records, {} messages", found.segments, found.records, found.messages);
@@ -80,7 +173,10 @@ fn verify(store: &Inspection) -> Outcome {
 }
 
 fn told(damage: &Quarantined) -> String {
-    format!("damaged: {:?} {:?}: {}", damage.destination, damage.message_id, damage.reason)
+    let destination =
+        damage.destination.as_ref().map_or("unknown destination".to_owned(), ToString::to_string);
+    let id = damage.message_id.as_ref().map_or("unknown message".to_owned(), ToString::to_string);
+    format!("damaged: {destination} {id}: {}", damage.reason)
 }
 
 fn why(store: &Inspection) -> Outcome {

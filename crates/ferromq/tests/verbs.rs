@@ -153,5 +153,58 @@ fn a_store_is_looked_into_while_it_is_used() {
     let verified = shown(&["store", "verify", folder], "");
     assert!(verified.contains(" 2 messages"), "{verified}");
     assert!(shown(&["store", "why", folder], "").contains("  queue://orders  2 messages"));
+    let cat = shown(&["store", "cat", "queue://orders", folder], "");
+    assert_eq!(
+        cat.lines().filter(|line| line.contains("ID:") && line.ends_with("\"x\"")).count(),
+        2,
+        "{cat}"
+    );
+    let first: Vec<_> = cat.lines().take(1).collect();
+    assert_eq!(
+        shown(&["store", "cat", "orders", folder, "--count", "1"], "").lines().collect::<Vec<_>>(),
+        first
+    );
+    let unknown = ferromq(&["store", "cat", "queue://none", folder], "");
+    assert_eq!(unknown.status.code(), Some(64));
+    assert!(said(&unknown).contains("store ls"), "{}", said(&unknown));
     assert_eq!(ferromq(&["store", "ls", "/nowhere"], "").status.code(), Some(73));
+}
+
+#[test]
+fn a_database_is_not_taken_for_a_journal() {
+    let node = Launch::new(PROGRAM).arg("--store").arg("sqlite").start().unwrap();
+    for verb in ["ls", "verify", "why"] {
+        let refused = ferromq(&["store", verb, node.data().to_str().unwrap()], "");
+        assert_eq!(refused.status.code(), Some(64), "{}", said(&refused));
+        assert!(said(&refused).contains("sqlite3"), "{}", said(&refused));
+    }
+}
+
+#[test]
+fn properties_have_types_that_selectors_see() {
+    let node = Launch::new(PROGRAM).start().unwrap();
+    let url = node.url();
+    for (size, text) in [("size:int=5", "small"), ("size:int=50", "large"), ("size=50", "a string")] {
+        shown(&["send", "--url", url, "queue://orders", text, "--property", size], "");
+    }
+    let large = ["receive", "--url", url, "queue://orders", "--timeout", "1", "--selector", "size > 9"];
+    assert_eq!(shown(&large, ""), "large\n");
+    let wrong = ferromq(&["send", "--url", url, "queue://orders", "x", "--property", "size:int=five"], "");
+    assert_eq!(wrong.status.code(), Some(64));
+    assert!(said(&wrong).contains("\"five\" is no int"), "{}", said(&wrong));
+}
+
+#[test]
+fn a_send_that_fails_midway_says_what_was_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("small.toml");
+    let policy =
+        "[[policy]]\ndestination = \"queue://>\"\nmemory_limit = \"20kb\"\nsend_fail_if_no_space = true\n";
+    std::fs::write(&config, policy).unwrap();
+    let node = Launch::new(PROGRAM).arg("--config").arg(&config).start().unwrap();
+    let body = "x".repeat(1000);
+    let many = ["send", "--url", node.url(), "orders", &body, "--count", "500", "--non-persistent"];
+    let output = ferromq(&many, "");
+    assert_eq!(output.status.code(), Some(69), "{}", said(&output));
+    assert!(said(&output).contains("messages were accepted before"), "{}", said(&output));
 }
