@@ -26,6 +26,22 @@ const SUITES: &[(&[&str], &[&str])] = &[
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     run_command(cargo().args(["test", "--workspace", "--quiet", "--no-fail-fast"]))?;
+    if args.full {
+        // Every sequence of three operations, cut at every change of the disk, and thousands of random longer ones.
+        println!("\nThe long half of the store's conformance, which the everyday subset leaves out:");
+        run_command(cargo().args([
+            "test",
+            "--release",
+            "--package",
+            "ferromq-store-journal",
+            "--",
+            "--ignored",
+        ]))?;
+    } else {
+        println!(
+            "\nLeft to --full: the ignored tests of ferromq-store-journal (three operations cut anywhere, 2,000 seeds)"
+        );
+    }
     // What real clients talk to is what users run.
     run_command(cargo().args(["build", "--release", "--package", "ferromq"]))?;
     let mut all = Tally::default();
