@@ -48,7 +48,7 @@ fn median(mut micros: Vec<f64>) -> f64 {
 
 fn sync_us(path: &std::path::Path) -> anyhow::Result<f64> {
     const BLOCK: usize = 4096;
-    const ROUNDS: u64 = 500;
+    const ROUNDS: u64 = 200;
     let file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
     for i in 0..ROUNDS {
         file.write_all_at(&[0; BLOCK], i * BLOCK as u64)?;
@@ -68,7 +68,7 @@ fn sync_us(path: &std::path::Path) -> anyhow::Result<f64> {
 fn round_trip_us() -> anyhow::Result<f64> {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
-    const ROUNDS: usize = 5_000;
+    const ROUNDS: usize = 2_000;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let echo = std::thread::spawn(move || -> std::io::Result<()> {
