@@ -53,6 +53,8 @@ impl fmt::Debug for Secret {
 pub struct Authenticator {
     /// `None` for an open broker.
     users: Option<BTreeMap<String, Known>>,
+    /// Who those are that give no name; `None` if they are refused.
+    anonymous: Option<Principal>,
     key: TagKey,
 }
 
@@ -67,7 +69,7 @@ impl Authenticator {
     /// Lets everybody in, under whatever name they give: a broker without users.
     #[must_use]
     pub fn open() -> Self {
-        Self { users: None, key: TagKey::new([0; 32]) }
+        Self { users: None, anonymous: None, key: TagKey::new([0; 32]) }
     }
 
     /// Lets in those users only. `secret` keys the tags of their passwords in memory; it should be random and new for
@@ -103,7 +105,14 @@ impl Authenticator {
         if known.is_empty() {
             return Err(AuthError::NoUsers);
         }
-        Ok(Self { users: Some(known), key })
+        Ok(Self { users: Some(known), anonymous: None, key })
+    }
+
+    /// Lets clients in that give neither name nor password, too, under this name and with these groups.
+    #[must_use]
+    pub fn with_anonymous(mut self, name: String, groups: Vec<String>) -> Self {
+        self.anonymous = Some(Principal::new(Some(name), groups));
+        self
     }
 
     /// Whether everybody is let in.
@@ -124,6 +133,10 @@ impl Authenticator {
             let named = user.filter(|name| !name.is_empty() && name.len() <= MAX_NAME_BYTES);
             return Ok(Principal::new(named.map(Into::into), Vec::new()));
         };
+        let nothing = |text: Option<&str>| text.is_none_or(str::is_empty);
+        if let Some(anonymous) = self.anonymous.as_ref().filter(|_| nothing(user) && nothing(password)) {
+            return Ok(anonymous.clone());
+        }
         let refusal =
             || Refusal::Credentials { user: user.map(|name| name.chars().take(EXCERPT_CHARS).collect()) };
         let (Some(name), Some(password)) = (user, password) else {

@@ -143,3 +143,20 @@ fn no_debug_text_shows_a_secret() {
     let authenticator = Authenticator::new([ann], KEY).expect("users");
     assert_eq!(format!("{authenticator:?}"), r#"Authenticator { users: Some(["ann"]), .. }"#);
 }
+
+#[test]
+fn clients_without_a_name_are_let_in_if_that_is_allowed_and_wrong_ones_are_not() {
+    let authenticator = Authenticator::new([user("ann", plain("s3cret"), &[])], KEY).expect("users");
+    assert!(authenticator.authenticate(None, None).is_err());
+
+    let authenticator = authenticator.with_anonymous("anonymous".into(), vec!["guests".into()]);
+    for (name, password) in [(None, None), (Some(""), Some("")), (None, Some(""))] {
+        let guest = authenticator.authenticate(name, password).expect("a guest");
+        assert_eq!(guest.user(), Some("anonymous"));
+        assert!(guest.is_in("guests"));
+    }
+    assert!(authenticator.authenticate(Some("ann"), None).is_err());
+    assert!(authenticator.authenticate(Some("ann"), Some("guess")).is_err());
+    assert!(authenticator.authenticate(None, Some("s3cret")).is_err());
+    assert!(authenticator.authenticate(Some("ann"), Some("s3cret")).is_ok());
+}

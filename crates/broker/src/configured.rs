@@ -9,6 +9,7 @@ use ferromq_engine as engine;
 use ferromq_env::{Entropy, SystemEntropy};
 use ferromq_model::{Destination, DestinationKind};
 use ferromq_net::{AddressError, ListenAddress};
+use ferromq_store::StoreError;
 use ferromq_store_journal::FsyncPolicy;
 
 use crate::{Door, Settings, StartError, StoreChoice};
@@ -20,6 +21,14 @@ impl Settings {
     /// An address or a user that only the parts themselves can judge.
     pub fn from_config(config: &Config) -> Result<Self, StartError> {
         let store = &config.store;
+        if let (config::StoreKind::Postgres, Some(_)) = (store.kind, &store.url) {
+            return Err(StartError::Store(StoreError::NotAStore {
+                store: "the PostgreSQL database of store.url".to_owned(),
+                reason: "PostgreSQL is not built into this version; use store.kind = \"journal\" on a folder that the \
+                         brokers share"
+                    .to_owned(),
+            }));
+        }
         Ok(Self {
             name: config.broker.name.clone(),
             data: config.broker.data_dir.clone().into(),
@@ -96,7 +105,13 @@ fn users(config: &Config) -> Result<Option<Arc<Authenticator>>, StartError> {
     for part in key.chunks_mut(8) {
         part.copy_from_slice(&SystemEntropy.next_u64().to_le_bytes());
     }
-    Ok(Some(Arc::new(Authenticator::new(users, key)?)))
+    let mut authenticator = Authenticator::new(users, key)?;
+    if config.auth.allow_anonymous {
+        let auth = &config.auth;
+        authenticator =
+            authenticator.with_anonymous(auth.anonymous_user.clone(), auth.anonymous_groups.clone());
+    }
+    Ok(Some(Arc::new(authenticator)))
 }
 
 fn engine_settings(config: &Config) -> engine::Settings {

@@ -18,8 +18,17 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
     network(config, reader);
 }
 
-/// Whoever builds the links removes this.
+/// Whoever builds the links, and tells clients and other brokers, removes this.
 fn network(config: &Config, reader: &mut Reader<'_>) {
+    for listener in &config.listeners {
+        if listener.update_cluster_clients || listener.discovery_uri.is_some() {
+            let problem = format!(
+                "listener '{}': nobody is told of it, or of other brokers, by this version",
+                listener.name
+            );
+            reader.warn(&listener.source, problem, "name all brokers in the URIs of clients and connectors");
+        }
+    }
     for connector in &config.network_connectors {
         let problem =
             format!("network connector '{}' is read, but this version makes no links yet", connector.name);
@@ -74,6 +83,30 @@ fn addresses(config: &Config, reader: &mut Reader<'_>) {
 
 fn store(config: &Config, reader: &mut Reader<'_>) {
     let store = &config.store;
+    let url = reader.source("store.url");
+    match &store.url {
+        Some(_) if store.kind != StoreKind::Postgres => {
+            reader.error(&url, "store.url is for kind = \"postgres\"", "set the kind, or remove the url");
+        }
+        Some(text)
+            if !["postgres://", "postgresql://"].iter().any(|start| text.expose().starts_with(start)) =>
+        {
+            reader.error(
+                &url,
+                "store.url does not begin with postgres://",
+                "write postgres://user:password@host/database",
+            );
+        }
+        None if store.kind == StoreKind::Postgres && reader.diagnostics.is_empty() => {
+            let source = reader.source("store.kind");
+            reader.error(
+                &source,
+                "there is no store.url",
+                "write url = \"postgres://user:password@host/database\"",
+            );
+        }
+        _ => {}
+    }
     let interval = reader.source("store.sync_interval_ms");
     if interval != Source::Default && store.sync != SyncPolicy::Periodic {
         reader.warn(&interval, "sync_interval_ms has no effect", "it belongs to sync = \"periodic\"");

@@ -56,6 +56,26 @@ impl Table {
         }
     }
 
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.entries.retain(|entry| entry.key != key);
+    }
+
+    /// Does something with the table and the key that a path such as `store.kind` leads to; tables on the way come to
+    /// be as they are needed.
+    pub(crate) fn at(&mut self, path: &str, source: &Source, act: impl FnOnce(&mut Table, &str)) {
+        let mut table = self;
+        let mut rest = path;
+        while let Some((first, tail)) = rest.split_once('.') {
+            if !matches!(table.find(first), Some(Node { value: Value::Table(_), .. })) {
+                let inner = Node { source: source.clone(), value: Value::Table(Table::default()) };
+                table.put(first, inner);
+            }
+            let Some(Node { value: Value::Table(inner), .. }) = table.find_mut(first) else { return };
+            (table, rest) = (inner, tail);
+        }
+        act(table, rest);
+    }
+
     /// Adds to the list at a key, which comes to be if there is none. What is no list stays as it is.
     pub(crate) fn push(&mut self, key: &str, node: Node) {
         match self.find_mut(key) {

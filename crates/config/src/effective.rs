@@ -14,8 +14,22 @@ pub(crate) struct Record {
 struct RecordedSection {
     name: String,
     repeated: bool,
-    lines: Vec<(String, Source)>,
+    lines: Vec<Line>,
     sources: Vec<(String, Source)>,
+}
+
+#[derive(Clone)]
+struct Line {
+    text: String,
+    /// The line with what is masked in `text`.
+    secret: Option<String>,
+    source: Source,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Line").field(&self.text).field(&self.source).finish()
+    }
 }
 
 impl Record {
@@ -28,8 +42,17 @@ impl Record {
             self.begin("", false);
         }
         if let Some(section) = self.sections.last_mut() {
-            section.lines.push((format!("{key} = {value}"), source.clone()));
+            let text = format!("{key} = {value}");
+            section.lines.push(Line { text, secret: None, source: source.clone() });
             section.sources.push((key.to_owned(), source));
+        }
+    }
+
+    /// A value that is printed with a mask, but for a file that needs it.
+    pub(crate) fn put_secret(&mut self, key: &str, masked: String, value: &str, source: Source) {
+        self.put(key, masked, source);
+        if let Some(line) = self.sections.last_mut().and_then(|section| section.lines.last_mut()) {
+            line.secret = Some(format!("{key} = {value}"));
         }
     }
 
@@ -40,10 +63,22 @@ impl Record {
         found.flat_map(|recorded| &recorded.sources).find(|(name, _)| name == key).map(|(_, source)| source)
     }
 
+    /// All values, masked.
     pub(crate) fn print(&self) -> String {
+        self.text(|line| Some(&line.text))
+    }
+
+    /// What was set, as a file.
+    pub(crate) fn file(&self) -> String {
+        self.text(|line| (line.source != Source::Default).then(|| line.secret.as_ref().unwrap_or(&line.text)))
+    }
+
+    fn text(&self, shown: impl Fn(&Line) -> Option<&String>) -> String {
         let mut text = String::new();
         for section in &self.sections {
-            if section.lines.is_empty() && !section.repeated {
+            let lines: Vec<_> =
+                section.lines.iter().filter_map(|line| Some((shown(line)?, &line.source))).collect();
+            if lines.is_empty() && !section.repeated {
                 continue;
             }
             if !text.is_empty() {
@@ -55,7 +90,7 @@ impl Record {
                 (name, false) => format!("[{name}]\n"),
             };
             text.push_str(&header);
-            for (line, source) in &section.lines {
+            for (line, source) in lines {
                 // Writing into a string does not fail.
                 let _ = writeln!(text, "{line}  # {source}");
             }

@@ -40,9 +40,10 @@ mod sections;
 mod source;
 mod toml_file;
 mod value;
+mod xml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, ErrorKind, Severity};
-pub use load::{Input, Loaded, MAX_FILE_BYTES, load};
+pub use load::{Input, Loaded, MAX_FILE_BYTES, examine, load};
 pub use sections::{
     Admin, Auth, Broker, Compat, Composite, Config, DeadLetter, DeadLetterStrategy, Discovery, Limits,
     Listener, Log, LogFormat, LogLevel, NetworkConnector, NetworkDestination, NetworkDestinationKind,
@@ -51,3 +52,4 @@ pub use sections::{
     UserSecret, VirtualTopic,
 };
 pub use source::Source;
+pub use xml::{Entry, Report, Verdict, compatibility_tables, is_xml, related_files};

@@ -3,12 +3,12 @@
 use crate::{
     check::check,
     diagnostic::{Diagnostic, Diagnostics, Severity},
-    document::Table,
     effective::Record,
     reader::Reader,
     sections::{Config, expand_network},
     source::Source,
     toml_file,
+    xml::{self, Report, Translated},
 };
 
 /// The largest configuration file.
@@ -20,6 +20,12 @@ pub struct Input {
     file: Option<(String, String)>,
     pub(crate) variables: Vec<(String, String)>,
     pub(crate) flags: Vec<Override>,
+    /// The whole environment, for placeholders.
+    pub(crate) environment: Vec<(String, String)>,
+    /// Properties of Java, as `-D` sets them.
+    pub(crate) properties: Vec<(String, String)>,
+    /// Files that the configuration file refers to.
+    pub(crate) related: Vec<(String, String)>,
 }
 
 /// A value from the command line.
@@ -41,15 +47,43 @@ impl Input {
         self
     }
 
-    /// Adds a variable of the environment. Those that do not begin with `FERROMQ_` are left out, so that a whole
-    /// environment can be handed over.
+    /// Adds a variable of the environment. Those that do not begin with `FERROMQ_` set nothing, so that a whole
+    /// environment can be handed over; the placeholders of an `activemq.xml` may name them.
     #[must_use]
     pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        let name = name.into();
+        let (name, value) = (name.into(), value.into());
         if name.starts_with(crate::reader::PREFIX) && !OTHERS.contains(&name.as_str()) {
-            self.variables.push((name, value.into()));
+            self.variables.push((name.clone(), value.clone()));
         }
+        self.environment.push((name, value));
         self
+    }
+
+    /// Adds a property of Java, for the placeholders of an `activemq.xml`: `activemq.data` and the like.
+    #[must_use]
+    pub fn property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.properties.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a file that [`crate::related_files`] asked for, with its text.
+    #[must_use]
+    pub fn related(mut self, path: impl Into<String>, text: impl Into<String>) -> Self {
+        self.related.push((path.into(), text.into()));
+        self
+    }
+
+    /// Without what variables would set; placeholders still have their values.
+    #[must_use]
+    pub fn without_overrides(mut self) -> Self {
+        self.variables.clear();
+        self
+    }
+
+    /// The configuration file, if it is XML.
+    pub(crate) fn xml(&self) -> Option<(&str, &str)> {
+        let (name, text) = self.file.as_ref()?;
+        xml::is_xml(name, text).then_some((name.as_str(), text.as_str()))
     }
 
     /// Adds a flag of the command line: its name as typed, the key that it sets, such as `store.kind`, and its value.
@@ -74,9 +108,22 @@ pub struct Loaded {
     /// What whoever wrote it should know.
     pub warnings: Diagnostics,
     record: Record,
+    report: Option<Report>,
 }
 
 impl Loaded {
+    /// What became of each element and attribute of an `activemq.xml`; `None` for a TOML file.
+    #[must_use]
+    pub fn report(&self) -> Option<&Report> {
+        self.report.as_ref()
+    }
+
+    /// The values that were set, as a TOML file that loads to the same configuration. **Passwords stand in it.**
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        self.record.file()
+    }
+
     /// The configuration as it counts, as TOML, with the source of each value behind it. Passwords are masked.
     #[must_use]
     pub fn effective(&self) -> String {
@@ -95,22 +142,21 @@ impl Loaded {
 /// # Errors
 /// Every error and warning, in the order of their places.
 pub fn load(input: &Input) -> Result<Loaded, Diagnostics> {
-    let (mut root, syntax) = match &input.file {
-        None => (Table::default(), Vec::new()),
-        Some((name, text)) if text.len() > MAX_FILE_BYTES => {
-            let source = Source::File { file: name.as_str().into(), line: 1, column: 1 };
-            let problem =
-                format!("the file has {} bytes, more than the limit of {MAX_FILE_BYTES}", text.len());
-            let remedy = "is this the right file?".to_owned();
-            return Err(Diagnostics::new(vec![Diagnostic {
-                source,
-                severity: Severity::Error,
-                problem,
-                remedy,
-            }]));
+    examine(input).1
+}
+
+/// As [`load`], with the report on an `activemq.xml` even if it is refused; `None` for a TOML file.
+pub fn examine(input: &Input) -> (Option<Report>, Result<Loaded, Diagnostics>) {
+    let Translated { mut root, report, diagnostics: syntax } = match &input.file {
+        None => Translated::default(),
+        Some((name, text)) if text.len() > MAX_FILE_BYTES => return (None, Err(too_long(name, text))),
+        Some((name, text)) if xml::is_xml(name, text) => xml::parse(input, name, text),
+        Some((name, text)) => {
+            let (root, diagnostics) = toml_file::parse(name, text);
+            Translated { root, diagnostics, ..Translated::default() }
         }
-        Some((name, text)) => toml_file::parse(name, text),
     };
+    let report = input.xml().map(|_| report);
     let clashes = expand_network(&mut root, input);
     let mut reader = Reader::new(input, &root);
     reader.diagnostics.extend(clashes);
@@ -119,13 +165,40 @@ pub fn load(input: &Input) -> Result<Loaded, Diagnostics> {
     check(&config, &mut reader);
     reader.finish();
     let Reader { mut diagnostics, record, .. } = reader;
-    // What a broken line says is not judged as well.
-    diagnostics
-        .retain(|diagnostic| !syntax.iter().any(|broken| broken.source.is_on_line_of(&diagnostic.source)));
+    match &report {
+        // What a broken line says is not judged as well.
+        None => diagnostics.retain(|diagnostic| {
+            !syntax.iter().any(|broken| broken.source.is_on_line_of(&diagnostic.source))
+        }),
+        Some(report) => in_words_of_xml(&mut diagnostics, &syntax, report),
+    }
     diagnostics.extend(syntax);
     let diagnostics = Diagnostics::new(diagnostics);
     if diagnostics.has_errors() {
-        return Err(diagnostics);
+        return (report, Err(diagnostics));
     }
-    Ok(Loaded { config, warnings: diagnostics, record })
+    let loaded = Loaded { config, warnings: diagnostics, record, report: report.clone() };
+    (report, Ok(loaded))
+}
+
+/// Whoever wrote XML knows attributes, not keys.
+fn in_words_of_xml(diagnostics: &mut Vec<Diagnostic>, syntax: &[Diagnostic], report: &Report) {
+    let broken = |source: &Source| {
+        syntax.iter().any(|broken| broken.severity == Severity::Error && broken.source == *source)
+    };
+    diagnostics.retain(|diagnostic| !broken(&diagnostic.source));
+    for diagnostic in diagnostics {
+        if let Some(entry) = report.iter().find(|entry| {
+            entry.source == diagnostic.source && matches!(entry.verdict, xml::Verdict::Supported { .. })
+        }) {
+            diagnostic.problem = format!("{}: {}", entry.subject, diagnostic.problem);
+        }
+    }
+}
+
+fn too_long(name: &str, text: &str) -> Diagnostics {
+    let source = Source::File { file: name.into(), line: 1, column: 1 };
+    let problem = format!("the file has {} bytes, more than the limit of {MAX_FILE_BYTES}", text.len());
+    let remedy = "is this the right file?".to_owned();
+    Diagnostics::new(vec![Diagnostic { source, severity: Severity::Error, problem, remedy }])
 }

@@ -258,7 +258,18 @@ impl<'a> Section<'_, 'a> {
         let (raw, source) = self.find(key)?;
         let text = raw.text().map(str::to_owned);
         match &text {
-            Some(_) => self.reader.record.put(key, quoted("********"), source),
+            Some(text) => self.reader.record.put_secret(key, quoted("********"), &quoted(text), source),
+            None => self.reader.error(&source, format!("'{key}' is not a string"), "put it into quotes"),
+        }
+        text
+    }
+
+    /// A URL that may hold a password, which is masked.
+    pub(crate) fn secret_url(&mut self, key: &'static str) -> Option<String> {
+        let (raw, source) = self.find(key)?;
+        let text = raw.text().map(str::to_owned);
+        match &text {
+            Some(text) => self.reader.record.put_secret(key, quoted(&masked(text)), &quoted(text), source),
             None => self.reader.error(&source, format!("'{key}' is not a string"), "put it into quotes"),
         }
         text
@@ -414,5 +425,19 @@ fn words<T: Display + PartialEq>(range: &RangeInclusive<T>, endless: T) -> Strin
         format!("from {}", range.start())
     } else {
         format!("from {} to {}", range.start(), range.end())
+    }
+}
+
+/// `scheme://user:password@rest` without the password.
+fn masked(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let login_end = rest.split(['/', '?']).next().unwrap_or_default().rfind('@');
+    match login_end.and_then(|end| rest.split_at_checked(end)) {
+        Some((login, behind)) => {
+            let user = login.split(':').next().unwrap_or_default();
+            let mask = if login.contains(':') { ":********" } else { "" };
+            format!("{scheme}://{user}{mask}{behind}")
+        }
+        None => url.to_owned(),
     }
 }

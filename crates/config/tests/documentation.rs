@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use ferromq_config::{Input, load};
+use ferromq_config::{Input, compatibility_tables, load};
 
 fn document() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/CONFIGURATION.md");
@@ -103,4 +103,49 @@ fn the_example_is_right() {
         (loaded.config.listeners.len(), loaded.config.policies.len(), loaded.config.users.len()),
         (2, 2, 1)
     );
+}
+
+/// With `FERROMQ_BLESS=1` in the environment the document is written instead of compared.
+#[test]
+fn the_tables_of_activemqs_xml_are_those_that_are_obeyed() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/COMPATIBILITY.md");
+    let text = fs::read_to_string(&path).expect("docs/COMPATIBILITY.md");
+    let begin = "<!-- begin: made of crates/config/src/xml/schema.txt -->\n";
+    let (before, rest) = text.split_once(begin).expect("where the tables begin");
+    let (_, behind) = rest.split_once("<!-- end -->").expect("where they end");
+    let right = format!("{before}{begin}\n{}\n<!-- end -->{behind}", compatibility_tables(shown_by()));
+    if std::env::var_os("FERROMQ_BLESS").is_some() {
+        fs::write(&path, &right).expect("a writable folder");
+    } else {
+        assert!(text == right, "the tables are not those of schema.txt; run this test with FERROMQ_BLESS=1");
+    }
+}
+
+/// The file of expectations in which an attribute of an element occurs.
+fn shown_by() -> impl Fn(&str, &str) -> Option<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/xml");
+    let mut files: Vec<(String, String)> = fs::read_dir(folder)
+        .expect("the folder of the table")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .map(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+            (name, fs::read_to_string(&path).expect("the file"))
+        })
+        .collect();
+    files.sort();
+    move |owner, name| {
+        let [attribute, holder, class] =
+            [format!(": {owner} {name}: "), format!(" in {owner} {name}: "), format!(": bean {name}: ")];
+        let within = format!(": {name}");
+        let found = files.iter().find(|(_, text)| {
+            text.lines().any(|line| {
+                line.contains(&attribute)
+                    || line.contains(&holder)
+                    || (owner == "spring" && line.contains(&class))
+                    || (owner == "beans" && (line.contains(&within) || line.contains(&format!("<{name}"))))
+            })
+        });
+        found.map(|(name, _)| format!("crates/config/tests/xml/{name}"))
+    }
 }

@@ -7,7 +7,7 @@
 
 use std::{fs, path::Path};
 
-use ferromq_config::{Input, load};
+use ferromq_config::{Input, examine, load};
 
 fn input(name: &str, text: &str) -> Input {
     let mut input = Input::default().file(name, text);
@@ -26,17 +26,21 @@ fn input(name: &str, text: &str) -> Input {
 }
 
 fn check(folder: &str, answer: impl Fn(&Input) -> String) {
+    check_files(folder, "toml", |name, text| answer(&input(name, text)));
+}
+
+fn check_files(folder: &str, kind: &str, answer: impl Fn(&str, &str) -> String) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
     let mut files = 0;
     let mut wrong = Vec::new();
     for entry in fs::read_dir(&folder).expect("the folder of the table") {
         let path = entry.expect("an entry").path();
-        if path.extension().is_none_or(|extension| extension != "toml") {
+        if path.extension().is_none_or(|extension| extension != kind) {
             continue;
         }
         files += 1;
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
-        let found = answer(&input(&name, &fs::read_to_string(&path).expect("the file")));
+        let found = answer(&name, &fs::read_to_string(&path).expect("the file"));
         let expectation = path.with_extension("txt");
         if std::env::var_os("FERROMQ_BLESS").is_some() {
             fs::write(&expectation, &found).expect("a writable folder");
@@ -88,4 +92,60 @@ fn the_effective_configuration_is_the_configuration() {
         };
         assert_eq!(values(&again.effective()), values(&first), "{}", path.display());
     }
+}
+
+/// Each `xml/NAME.xml` has in `xml/NAME.txt` what becomes of everything in it, and then the TOML that it comes to, or
+/// why it is refused. Comments `<!-- env NAME=VALUE -->`, `<!-- -D NAME=VALUE -->` and `<!-- file PATH TEXT -->` add to it.
+#[test]
+fn files_of_activemq_are_told_about_line_by_line() {
+    check_files("xml", "xml", |name, text| {
+        let (report, outcome) = examine(&xml_input(name, text));
+        let report = report.expect("an XML file has a report");
+        let lines: String = report.iter().map(|entry| format!("{entry}\n")).collect();
+        match outcome {
+            Ok(loaded) => format!("{lines}\n{}", loaded.to_toml()),
+            Err(mistakes) => {
+                let more = mistakes.iter().filter(|mistake| !report.tells(mistake));
+                format!("{lines}\n{}", more.map(|mistake| format!("{mistake}\n")).collect::<String>())
+            }
+        }
+    });
+}
+
+#[test]
+fn what_a_file_of_activemq_is_converted_to_comes_to_the_same() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/xml");
+    let mut converted = 0;
+    for entry in fs::read_dir(folder).expect("the folder of the table") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|extension| extension != "xml") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("the file");
+        let Ok(loaded) = load(&xml_input("first.xml", &text)) else { continue };
+        converted += 1;
+        let again = load(&Input::default().file("again.toml", loaded.to_toml()))
+            .unwrap_or_else(|mistakes| panic!("{}: {mistakes}\n{}", path.display(), loaded.to_toml()));
+        let values = |text: &str| {
+            let values = text.lines().map(|line| line.split("  # ").next().unwrap_or_default().to_owned());
+            values.collect::<Vec<_>>()
+        };
+        assert_eq!(values(&again.effective()), values(&loaded.effective()), "{}", path.display());
+        assert_eq!(again.config.store, loaded.config.store, "masked values survive as well");
+    }
+    assert!(converted > 5, "only {converted} files were converted");
+}
+
+fn xml_input(name: &str, text: &str) -> Input {
+    let mut input = Input::default().file(format!("conf/{name}"), text);
+    for line in text.lines().filter_map(|line| line.trim().strip_prefix("<!-- ")?.strip_suffix(" -->")) {
+        if let Some((name, value)) = line.strip_prefix("env ").and_then(|pair| pair.split_once('=')) {
+            input = input.variable(name, value);
+        } else if let Some((name, value)) = line.strip_prefix("-D ").and_then(|pair| pair.split_once('=')) {
+            input = input.property(name, value);
+        } else if let Some((path, text)) = line.strip_prefix("file ").and_then(|rest| rest.split_once(' ')) {
+            input = input.related(path, text.replace("; ", "\n"));
+        }
+    }
+    input
 }

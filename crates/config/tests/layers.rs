@@ -155,7 +155,7 @@ fn strange_variables_are_warned_about_and_strange_flags_refused() {
     assert_eq!(
         value.to_string(),
         "env FERROMQ_LOG_LEVEL: error: 'level' is 'loud', expected one of error, warn, info, debug, trace\n\
-         --store: error: 'kind' is 'oracle', expected one of journal, sqlite, memory"
+         --store: error: 'kind' is 'oracle', expected one of journal, sqlite, postgres, memory"
     );
 }
 

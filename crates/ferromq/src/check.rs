@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use ferromq_config::load;
+use ferromq_config::{Entry, Report, examine, load};
 use ferromq_env::{Clock, SystemClock};
 use serde_json::json;
 
@@ -34,6 +34,8 @@ Examples:
   ferromq check /etc/ferromq.toml             mistakes as file:line:column with a remedy, exit code 64;
                                               or every value with the place that it comes from
   FERROMQ_STORE_SYNC=never ferromq check      variables count as they do for `ferromq run`
+  ferromq check conf/activemq.xml             what becomes of each element and attribute: supported, ignored with
+                                              the consequence, rejected with the remedy (exit code 64)
   ferromq check a.toml --peers b.toml         will these two work as master and standby?
   ferromq check a.toml --peers http://10.0.0.7:8161
                                               will this one work beside a node that runs?
@@ -56,6 +58,9 @@ pub(crate) struct Args {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+    /// A property for the placeholders of an activemq.xml, such as activemq.data=/var/lib/ferromq; may be repeated
+    #[arg(short = 'D', value_name = "NAME=VALUE")]
+    property: Vec<String>,
 }
 
 /// Prints the effective configuration with the source of each value, or all mistakes; or what the doctor finds.
@@ -66,15 +71,79 @@ pub(crate) fn run(args: Args) -> Outcome {
     if !args.peers.is_empty() {
         return doctor(&args);
     }
-    let input = layers::Args::of_file(args.file).input(true)?;
-    let loaded = load(&input).map_err(|mistakes| {
-        Failure::new(Exit::Usage, format!("the configuration has mistakes\n{mistakes}"))
-    })?;
-    for warning in loaded.warnings.iter() {
-        eprintln!("{warning}");
+    let input = layers::Args::of_file_with(args.file, args.property).input(true)?;
+    let (report, outcome) = examine(&input);
+    if let Some(report) = &report {
+        tell(report, args.json);
     }
-    print!("{}", loaded.effective());
-    Ok(())
+    let (mistakes, effective) = match &outcome {
+        Ok(loaded) => (&loaded.warnings, Some(loaded.effective())),
+        Err(mistakes) => (mistakes, None),
+    };
+    let rest: Vec<_> = mistakes
+        .iter()
+        .filter(|mistake| !report.as_ref().is_some_and(|report| report.tells(mistake)))
+        .collect();
+    match effective {
+        Some(effective) => {
+            rest.iter().for_each(|warning| eprintln!("{warning}"));
+            if args.json && report.is_some() {
+                println!("{}", json!({ "result": "fine", "effective": effective }));
+            } else {
+                print!("{effective}");
+            }
+            Ok(())
+        }
+        None => {
+            let texts: Vec<String> = rest.iter().map(ToString::to_string).collect();
+            if args.json && report.is_some() {
+                println!("{}", json!({ "result": "refused", "mistakes": texts }));
+            }
+            let text = format!("the configuration has mistakes\n{}", texts.join("\n"));
+            Err(Failure::new(Exit::Usage, text.trim_end()))
+        }
+    }
+}
+
+/// What becomes of each element and attribute of an activemq.xml: a line each, and how many of each kind.
+fn tell(report: &Report, json: bool) {
+    let mut counts = [("supported", 0), ("ignored", 0), ("rejected", 0)];
+    for entry in report.iter() {
+        let word = entry.verdict.word();
+        for (name, count) in &mut counts {
+            *count += u32::from(*name == word);
+        }
+        if json {
+            println!("{}", object(entry));
+        } else {
+            println!("{entry}");
+        }
+    }
+    let [supported, ignored, rejected] = counts.map(|(_, count)| count);
+    if !json {
+        println!("{supported} supported, {ignored} ignored, {rejected} rejected\n");
+    }
+}
+
+fn object(entry: &Entry) -> serde_json::Value {
+    let (means, consequence, reason, remedy) = match &entry.verdict {
+        ferromq_config::Verdict::Supported { means } => (Some(means), None, None, None),
+        ferromq_config::Verdict::Ignored { consequence } => (None, Some(consequence), None, None),
+        ferromq_config::Verdict::Rejected { reason, remedy } => (None, None, Some(reason), Some(remedy)),
+        _ => (None, None, None, None),
+    };
+    let mut object = json!({
+        "source": entry.source.to_string(),
+        "subject": entry.subject,
+        "verdict": entry.verdict.word(),
+    });
+    let texts = [("means", means), ("consequence", consequence), ("reason", reason), ("remedy", remedy)];
+    if let Some(map) = object.as_object_mut() {
+        for (name, text) in texts {
+            map.extend(text.map(|text| (name.to_owned(), json!(text))));
+        }
+    }
+    object
 }
 
 /// Variables are our own node's; those of a peer are not known here.

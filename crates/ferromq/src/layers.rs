@@ -1,9 +1,11 @@
 //! The layers of a configuration: file, environment, flags; shared by `run` and `check`.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use ferromq_config::Input;
+use ferromq_config::{Input, MAX_FILE_BYTES, related_files};
 
 use crate::exit::{Exit, Failure};
 use crate::logs;
@@ -11,9 +13,12 @@ use crate::logs;
 /// What the command line may say; it wins over environment and file.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// The configuration file, TOML; every key may be overridden by a variable such as FERROMQ_STORE_KIND
+    /// The configuration file, TOML or an activemq.xml (also as xbean:file:…); every key may be overridden by a variable such as FERROMQ_STORE_KIND
     #[arg(long, value_name = "FILE", env = "FERROMQ_CONFIG")]
     config: Option<PathBuf>,
+    /// A property for the placeholders of an activemq.xml, such as activemq.data=/var/lib/ferromq; may be repeated
+    #[arg(short = 'D', value_name = "NAME=VALUE")]
+    property: Vec<String>,
     /// The broker's name, which clients and logs show [default: localhost]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -65,11 +70,17 @@ impl Args {
         Self { config, ..Self::default() }
     }
 
+    /// The same, with properties for placeholders.
+    pub(crate) fn of_file_with(config: Option<PathBuf>, property: Vec<String>) -> Self {
+        Self { config, property, ..Self::default() }
+    }
+
     /// All layers; the environment only if it is to count.
     pub(crate) fn input(&self, environment: bool) -> Result<Input, Failure> {
         let mut input = Input::default();
-        if let Some(file) = &self.config {
-            input = input.file(file.display().to_string(), text(file)?);
+        for property in &self.property {
+            let (name, value) = property.split_once('=').unwrap_or((property, ""));
+            input = input.property(name, value);
         }
         if environment {
             let names_text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -79,6 +90,16 @@ impl Args {
                 std::env::vars_os().filter_map(names_text).filter(|(name, _)| name != logs::VARIABLE)
             {
                 input = input.variable(name, value);
+            }
+        }
+        if let Some(file) = &self.config {
+            let file = plain(file);
+            input = input.file(file.display().to_string(), text(&file)?);
+            for related in related_files(&input) {
+                // One that can't be read is warned about with the place that names it.
+                if let Ok(text) = text(Path::new(&related)) {
+                    input = input.related(related, text);
+                }
             }
         }
         let flag = |input: Input, flag: &str, path: &str, value: Option<&str>| match value {
@@ -120,9 +141,22 @@ fn millis(text: &str) -> Result<u64, String> {
     Ok(number.saturating_mul(unit))
 }
 
+/// A path as ActiveMQ's scripts write it: `xbean:file:conf/activemq.xml`, `xbean:conf/activemq.xml`.
+fn plain(file: &Path) -> PathBuf {
+    let Some(text) = file.to_str() else { return file.to_owned() };
+    let path = text.strip_prefix("xbean:").unwrap_or(text);
+    let path = path.strip_prefix("file:").unwrap_or(path);
+    PathBuf::from(path.strip_prefix("//").unwrap_or(path))
+}
+
 fn text(file: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(file).map_err(|error| {
+    let unreadable = |error: std::io::Error| {
         let remedy = "name an existing file with --config";
         Failure::new(Exit::Usage, format!("{} can't be read: {error}; {remedy}", file.display()))
-    })
+    };
+    // One byte more, so that a file beyond the limit is told from one that just fits.
+    let most = u64::try_from(MAX_FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let mut text = String::new();
+    File::open(file).map_err(unreadable)?.take(most).read_to_string(&mut text).map_err(unreadable)?;
+    Ok(text)
 }

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod check;
+mod config;
 mod door;
 mod exit;
 mod force_claim;
@@ -43,6 +44,9 @@ enum Verb {
     Bench(bench::Args),
     /// Check a configuration, and show what it comes to.
     Check(check::Args),
+    /// Translate configurations.
+    #[command(subcommand)]
+    Config(config::Verb),
     /// Send messages.
     Send(send::Args),
     /// Take messages.
@@ -69,6 +73,7 @@ Examples:
   ferromq run --listen tcp://0.0.0.0:61616 --data /var/lib/ferromq
   ferromq run --config /etc/ferromq.toml --log-format json
   ferromq check /etc/ferromq.toml             mistakes, or every value and where it comes from
+  ferromq run --config conf/activemq.xml      with what ActiveMQ was configured with; see `ferromq check` first
   ferromq check a.toml --peers b.toml         will these two work as master and standby?
   ferromq status                              who is master?
   ferromq send queue://orders 'first order'
@@ -87,6 +92,7 @@ fn main() -> std::process::ExitCode {
         Verb::Run(args) => run::run(args),
         Verb::Bench(args) => bench::run(args),
         Verb::Check(args) => check::run(args),
+        Verb::Config(verb) => config::run(verb),
         Verb::Send(args) => send::run(args),
         Verb::Receive(args) => receive::run(args),
         Verb::Browse(args) => receive::browse(args),

@@ -45,6 +45,12 @@ pub enum Compat {
 pub struct Auth {
     /// `allow_anonymous_remote`: whether a broker without users may listen beyond loopback.
     pub allow_anonymous_remote: bool,
+    /// `allow_anonymous`: whether a broker with users lets clients in that give no name.
+    pub allow_anonymous: bool,
+    /// `anonymous_user`: what they are called then.
+    pub anonymous_user: String,
+    /// `anonymous_groups`: the groups that they are in.
+    pub anonymous_groups: Vec<String>,
 }
 
 const MAX_NAME_CHARS: usize = 128;
@@ -78,7 +84,17 @@ impl Broker {
 impl Auth {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let mut section = reader.section("auth");
-        let auth = Self { allow_anonymous_remote: section.bool("allow_anonymous_remote", false) };
+        let auth = Self {
+            allow_anonymous_remote: section.bool("allow_anonymous_remote", false),
+            allow_anonymous: section.bool("allow_anonymous", false),
+            anonymous_user: section
+                .text("anonymous_user", "anonymous", "a name", |text| !text.is_empty() && text.len() <= 256),
+            anonymous_groups: section
+                .texts("anonymous_groups", &["anonymous"])
+                .into_iter()
+                .map(|(group, _)| group)
+                .collect(),
+        };
         section.finish();
         auth
     }

@@ -17,7 +17,7 @@ pub use composite::{Composite, VirtualTopic};
 pub use limits::{Limits, NoSpace};
 pub use listener::Listener;
 pub use log::{Log, LogFormat, LogLevel};
-pub(crate) use network::expand as expand_network;
+pub(crate) use network::{ATTRIBUTES as NETWORK_ATTRIBUTES, expand as expand_network};
 pub use network::{
     Discovery, NetworkConnector, NetworkDestination, NetworkDestinationKind, NetworkFilter, NetworkPeers,
     Reconnect,

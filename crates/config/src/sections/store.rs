@@ -1,5 +1,6 @@
 //! `[store]`: where and how messages are kept.
 
+use super::Secret;
 use crate::reader::Reader;
 
 /// Where and how messages are kept.
@@ -8,6 +9,10 @@ use crate::reader::Reader;
 pub struct Store {
     /// `kind`.
     pub kind: StoreKind,
+    /// `url`: the database of `kind = "postgres"`, with its login.
+    pub url: Option<Secret>,
+    /// `schema`: where the store is in it.
+    pub schema: String,
     /// `segment_bytes`: the size of one journal file.
     pub segment_bytes: u64,
     /// `sync`.
@@ -30,6 +35,8 @@ pub enum StoreKind {
     Journal,
     /// `sqlite`: a SQLite database.
     Sqlite,
+    /// `postgres`: a PostgreSQL database, which several brokers may share.
+    Postgres,
     /// `memory`: nothing outlives the process.
     Memory,
 }
@@ -49,8 +56,18 @@ pub enum SyncPolicy {
 impl Store {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         const MIB: u64 = 1 << 20;
-        let kinds =
-            [("journal", StoreKind::Journal), ("sqlite", StoreKind::Sqlite), ("memory", StoreKind::Memory)];
+        let kinds = [
+            ("journal", StoreKind::Journal),
+            ("sqlite", StoreKind::Sqlite),
+            ("postgres", StoreKind::Postgres),
+            ("memory", StoreKind::Memory),
+        ];
+        let schema = |text: &str| {
+            let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            text.starts_with(|c: char| c.is_ascii_lowercase())
+                && text.len() <= 50
+                && text.chars().all(letters)
+        };
         let syncs = [
             ("always", SyncPolicy::Always),
             ("periodic", SyncPolicy::Periodic),
@@ -59,6 +76,8 @@ impl Store {
         let mut section = reader.section("store");
         let store = Self {
             kind: section.choice("kind", StoreKind::Journal, &kinds),
+            url: section.secret_url("url").map(Secret::new),
+            schema: section.text("schema", "ferromq", "a name of lower case letters, digits and '_'", schema),
             segment_bytes: section.bytes("segment_bytes", 32 * MIB, MIB..=1024 * MIB),
             sync: section.choice("sync", SyncPolicy::Always, &syncs),
             sync_interval_ms: section.millis("sync_interval_ms", 1_000, 1..=60_000),

@@ -42,7 +42,9 @@ pub(crate) fn expand(root: &mut Table, input: &Input) -> Vec<Diagnostic> {
 
 /// What is both in the URI and beside it must be the same.
 fn attributes(table: &mut Table, problems: &mut Vec<Diagnostic>) {
-    let Some(Node { source, value: Value::Text(text) }) = table.find("uri") else { return };
+    let Some(Node { source, value: Value::Text(text) | Value::Untyped(text) }) = table.find("uri") else {
+        return;
+    };
     // A URI that cannot be read is reported by whoever reads it.
     let Ok(uri) = Uri::parse(text) else { return };
     let source = source.clone();

@@ -1,0 +1,215 @@
+//! A data source of Java to the URL of a PostgreSQL database.
+
+use super::{
+    handlers::rejected,
+    report::Verdict,
+    translate::{Given, Scope, Translation, properties_of, simple_class, text_of},
+    tree::Element,
+};
+use crate::source::Source;
+
+/// Databases that are not spoken here, by what a URL or class of theirs holds.
+const OTHERS: [(&str, &str); 9] = [
+    ("derby", "Derby"),
+    ("embeddeddatasource", "Derby"),
+    ("mysql", "MySQL"),
+    ("mariadb", "MariaDB"),
+    ("oracle", "Oracle"),
+    ("sqlserver", "SQL Server"),
+    ("jtds", "SQL Server"),
+    ("db2", "DB2"),
+    ("hsql", "HSQLDB"),
+];
+
+const REMEDY: &str = "use PostgreSQL (jdbc:postgresql://host/database), or <kahaDB directory=\"…\"/> on a folder that the \
+                      brokers share";
+
+/// Where the database is, as far as it is known.
+#[derive(Default)]
+struct Database {
+    url: Option<String>,
+    host: Option<String>,
+    port: Option<String>,
+    name: Option<String>,
+    user: Option<String>,
+    password: Option<String>,
+}
+
+impl<'a> Translation<'a> {
+    /// `dataSource="#id"`, or a bean within.
+    pub(super) fn data_source(
+        &mut self,
+        given: Given<'a>,
+        source: &'a Source,
+        scope: &mut Scope,
+    ) -> Option<Verdict> {
+        let bean = match given {
+            Given::Text(text) => self.bean_of(text.trim_start_matches('#'), source)?,
+            Given::Element(element) => match element.children.as_slice() {
+                [bean] if bean.name == "bean" => bean,
+                [reference] if reference.name == "ref" => {
+                    self.bean_of(reference.value("bean").unwrap_or_default(), source)?
+                }
+                _ => {
+                    return Some(rejected(
+                        "this should be one data source",
+                        "write dataSource=\"#id\" and a <bean id=\"id\">",
+                    ));
+                }
+            },
+        };
+        let (database, kind) = (self.database(bean), simple_class(bean).to_ascii_lowercase());
+        let where_to = format!("{} {kind}", database.url.as_deref().unwrap_or_default().to_ascii_lowercase());
+        if let Some((_, other)) = OTHERS.iter().find(|(mark, _)| where_to.contains(mark)) {
+            return Some(rejected(&format!("{other} is not supported as a store"), REMEDY));
+        }
+        match self.url(&database, &bean.source) {
+            Ok(url) => {
+                self.set("store.url", &url, &bean.source, scope);
+                let means = format!("`store.url`, {}", shown(&url));
+                Some(Verdict::Supported { means })
+            }
+            Err(reason) => Some(rejected(&reason, REMEDY)),
+        }
+    }
+
+    fn bean_of(&mut self, id: &str, source: &Source) -> Option<&'a Element> {
+        let found = self.beans.get(id).copied();
+        match found {
+            Some(_) => {
+                self.used.insert(id.to_owned());
+            }
+            None => {
+                let remedy = format!(
+                    "add <bean id=\"{id}\" class=\"org.apache.commons.dbcp2.BasicDataSource\"> with its url"
+                );
+                self.error(source, format!("there is no bean '{id}'"), remedy);
+            }
+        }
+        found
+    }
+
+    fn database(&mut self, bean: &'a Element) -> Database {
+        let class = simple_class(bean);
+        let mut database = Database::default();
+        for property in properties_of(bean) {
+            let value = text_of(property.given).map(str::to_owned);
+            let place = match property.name {
+                "url" | "jdbcUrl" | "URL" | "jdbcURL" => &mut database.url,
+                "serverName" | "serverNames" => &mut database.host,
+                "portNumber" | "portNumbers" => &mut database.port,
+                "databaseName" => &mut database.name,
+                "username" | "user" => &mut database.user,
+                "password" => &mut database.password,
+                "driverClassName" | "driverClass" => {
+                    let means = "the store speaks to the database by itself".to_owned();
+                    let subject = format!("{class} {}", property.name);
+                    self.report(property.source, subject, Verdict::Supported { means });
+                    continue;
+                }
+                name => {
+                    let consequence = "the store has a few connections of its own, and no pool".to_owned();
+                    self.report(property.source, format!("{class} {name}"), Verdict::Ignored { consequence });
+                    continue;
+                }
+            };
+            *place = value;
+            let means = "`store.url`".to_owned();
+            self.report(property.source, format!("{class} {}", property.name), Verdict::Supported { means });
+        }
+        database
+    }
+
+    fn url(&mut self, database: &Database, source: &Source) -> Result<String, String> {
+        let (address, query) = match &database.url {
+            Some(url) => {
+                let url = url.strip_prefix("jdbc:").unwrap_or(url);
+                let rest = url.strip_prefix("postgresql:").or_else(|| url.strip_prefix("postgres:"));
+                let rest = rest.ok_or("its url does not begin with jdbc:postgresql:")?;
+                let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+                // `jdbc:postgresql:name` is a database of this machine.
+                let address = match address.strip_prefix("//") {
+                    Some(address) => address.to_owned(),
+                    None => format!("localhost/{}", address.trim_start_matches('/')),
+                };
+                (address, query)
+            }
+            None => {
+                let host = database.host.as_deref().ok_or("it names no url and no serverName")?;
+                let port = database.port.as_deref().map(|port| format!(":{port}")).unwrap_or_default();
+                (format!("{host}{port}/{}", database.name.as_deref().unwrap_or("postgres")), "")
+            }
+        };
+        let (mut user, mut password) = (database.user.clone(), database.password.clone());
+        let mut options = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match name {
+                "user" => user = user.or(Some(decoded(value))),
+                "password" => password = password.or(Some(decoded(value))),
+                "sslmode" | "sslrootcert" => options.push(format!("{name}={value}")),
+                "ssl" if value == "false" => {}
+                // The driver of Java checks the server's name then.
+                "ssl" => options.push("sslmode=verify-full".to_owned()),
+                "targetServerType" if matches!(value, "primary" | "master") => {
+                    options.push("target_session_attrs=read-write".to_owned());
+                }
+                "connectTimeout" => options.push(format!("connect_timeout={value}")),
+                name => {
+                    let consequence =
+                        "times and keep-alives of the store's connections are its own".to_owned();
+                    let subject = format!("option {name} of the database's url");
+                    self.report(source, subject, Verdict::Ignored { consequence });
+                }
+            }
+        }
+        if address.contains('@') || address.split('/').next().unwrap_or_default().is_empty() {
+            return Err("its url names no host".to_owned());
+        }
+        let login = match (&user, &password) {
+            (Some(user), Some(password)) => format!("{}:{}@", encoded(user), encoded(password)),
+            (Some(user), None) => format!("{}@", encoded(user)),
+            _ => String::new(),
+        };
+        let question = if options.is_empty() { "" } else { "?" };
+        Ok(format!("postgres://{login}{address}{question}{}", options.join("&")))
+    }
+}
+
+/// Without the login.
+fn shown(url: &str) -> String {
+    let rest = url.strip_prefix("postgres://").unwrap_or(url);
+    format!("postgres://{}", rest.rsplit_once('@').map_or(rest, |(_, address)| address))
+}
+
+fn encoded(text: &str) -> String {
+    let mut result = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            result.push(char::from(byte));
+        } else {
+            result.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    result
+}
+
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let code = (*first == b'%').then(|| tail.get(..2)).flatten();
+        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
+        match code {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

@@ -1,0 +1,362 @@
+//! The attributes and properties that take more than a line of the table.
+
+use ferromq_uri::{Options, Protocol, Scheme, Uri};
+
+use super::{
+    report::Verdict,
+    translate::{Given, Property, Scope, Translation, text_of},
+    tree::Element,
+};
+use crate::{
+    document::{Node, Value},
+    source::Source,
+    value,
+};
+
+const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 30;
+
+impl<'a> Translation<'a> {
+    /// By the words of the table; `None` if everything is told already.
+    pub(super) fn handle(
+        &mut self,
+        words: &[&str],
+        means: &str,
+        property: &Property<'a>,
+        scope: &mut Scope,
+    ) -> Option<Verdict> {
+        let supported = Verdict::Supported { means: means.to_owned() };
+        match (words, property.given) {
+            (["destinations", key], Given::Element(list)) => {
+                for (text, source) in self.destinations(list) {
+                    self.push(key, text, source, scope);
+                }
+                return Some(supported);
+            }
+            (["forward_to"], Given::Element(list)) => {
+                for (text, source) in self.destinations(list) {
+                    self.push(".forward_to", text, source, scope);
+                }
+                return Some(supported);
+            }
+            (["dead_letter_queue"], Given::Element(holder)) => {
+                let (text, source) = self.destinations(holder).into_iter().next_back()?;
+                match text.strip_prefix("queue://") {
+                    Some(name) => self.set(".dead_letter.queue", name, source, scope),
+                    None => {
+                        return Some(rejected(
+                            "a dead letter goes to a queue",
+                            "write <queue physicalName=\"…\"/>",
+                        ));
+                    }
+                }
+                return Some(supported);
+            }
+            (["default_policy"], Given::Element(holder)) => {
+                for entry in holder.children.iter().filter(|entry| entry.name == "policyEntry") {
+                    let mut inner = Scope::default();
+                    self.walk(entry, "policyEntry", &mut inner);
+                    self.default_policy = Some((inner.table, &entry.source));
+                }
+                return Some(supported);
+            }
+            (["network_uris" | "listen"], Given::Element(list)) => {
+                for item in &list.children {
+                    self.uri_of_list(words.first() == Some(&"listen"), &item.text, &item.source);
+                }
+                return Some(supported);
+            }
+            (["data_source"], given) => return self.data_source(given, property.source, scope),
+            _ => {}
+        }
+        let Some(text) = text_of(property.given) else {
+            return Some(rejected("this should be a value", &format!("write {}=\"…\"", property.name)));
+        };
+        let source = property.source;
+        match words {
+            ["data_directory"] => self.set("broker.data_dir", text, source, scope),
+            ["persistent"] => {
+                if text.eq_ignore_ascii_case("false") {
+                    self.set("store.kind", "memory", source, scope);
+                } else if !text.eq_ignore_ascii_case("true") {
+                    return Some(rejected("this should be true or false", ""));
+                }
+            }
+            ["temporary"] => {
+                scope.dropped = true;
+                let consequence =
+                    "temporary destinations have the defaults, and no policy of their own".to_owned();
+                return Some(Verdict::Ignored { consequence });
+            }
+            ["mirrored"] => {
+                if text.eq_ignore_ascii_case("true") {
+                    self.set("broker.mirror_queues_to", "VirtualTopic.Mirror.", source, scope);
+                }
+            }
+            ["link_stealing"] => {
+                if text.eq_ignore_ascii_case("true") {
+                    self.set("broker.allow_link_stealing", "true", source, scope);
+                }
+            }
+            ["network_uris" | "listen"] => {
+                for uri in uris(text) {
+                    self.uri_of_list(words.first() == Some(&"listen"), uri, source);
+                }
+            }
+            ["transport"] => return Some(self.transport(text, source, scope)),
+            ["network_uri"] => return Some(self.network_uri(text, source, scope, supported)),
+            ["policy" | "name", prefix] => {
+                if words.first() == Some(&"policy") && scope.table.find("destination").is_some() {
+                    return Some(rejected("this entry has a destination already", "write an entry for each"));
+                }
+                self.set(".destination", &format!("{prefix}{text}"), source, scope);
+            }
+            // 0 stands for "not set" to ActiveMQ.
+            ["positive", key] if text == "0" => {
+                return Some(Verdict::Supported { means: format!("0 leaves `{key}` unset") });
+            }
+            ["positive", key] => {
+                self.set(key, text, source, scope);
+                self.no_contradiction(key, source, scope);
+            }
+            ["fail", key] => {
+                self.set(key, text, source, scope);
+                self.no_contradiction(key, source, scope);
+            }
+            ["flag", key, value] => match text.to_ascii_lowercase().as_str() {
+                "true" => self.push(key, (*value).to_owned(), source, scope),
+                "false" => return Some(Verdict::Supported { means: "is false unless asked for".to_owned() }),
+                _ => return Some(rejected("this should be true or false", "")),
+            },
+            ["groups"] => {
+                let (kind, options) = text.split_once(['?', ':']).unwrap_or((text, ""));
+                let size = options.strip_prefix("cacheSize=").unwrap_or(options);
+                match (kind, size) {
+                    ("cached", "") => {}
+                    ("cached", size) => self.set(".message_groups", size, source, scope),
+                    _ => {
+                        let consequence =
+                            "groups are remembered one by one, as many as `message_groups`".to_owned();
+                        return Some(Verdict::Ignored { consequence });
+                    }
+                }
+            }
+            ["segment"] => return Some(self.segment(text, source, scope, supported)),
+            ["lower", key] => self.set(key, &text.to_ascii_lowercase(), source, scope),
+            ["syncs"] => {
+                if text.eq_ignore_ascii_case("false") {
+                    self.set("store.sync", "never", source, scope);
+                }
+            }
+            ["schema"] => {
+                let letters = text.trim_matches('_').chars().filter(char::is_ascii_alphanumeric);
+                let name: String = letters.map(|c| c.to_ascii_lowercase()).take(40).collect();
+                if !name.is_empty() {
+                    self.set("store.schema", &format!("ferromq_{name}"), source, scope);
+                }
+            }
+            ["words", key] => {
+                for word in text.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty()) {
+                    self.push(key, word.to_owned(), source, scope);
+                }
+            }
+            _ => return Some(rejected("this is not understood here", "write it as an attribute")),
+        }
+        Some(supported)
+    }
+
+    /// To ActiveMQ a time wins over `sendFailIfNoSpace="false"`; here the two would contradict one another.
+    fn no_contradiction(&mut self, key: &str, source: &Source, scope: &mut Scope) {
+        let (table, path) = match key.strip_prefix('.') {
+            Some(path) => (&mut scope.table, path),
+            None => (&mut self.out.root, key),
+        };
+        table.at(path, source, |table, _| {
+            let waits = table.find("send_fail_if_no_space_after_ms").is_some();
+            let no = table.find("send_fail_if_no_space").and_then(|node| node.value.text());
+            if waits && no.is_some_and(|value| value.eq_ignore_ascii_case("false")) {
+                table.remove("send_fail_if_no_space");
+            }
+        });
+    }
+
+    pub(super) fn set(&mut self, path: &str, text: &str, source: &Source, scope: &mut Scope) {
+        self.put(path, Node { source: source.clone(), value: Value::Untyped(text.to_owned()) }, scope);
+    }
+
+    fn push(&mut self, path: &str, text: String, source: &Source, scope: &mut Scope) {
+        let node = Node { source: source.clone(), value: Value::Text(text) };
+        let (table, path) = match path.strip_prefix('.') {
+            Some(path) => (&mut scope.table, path),
+            None => (&mut self.out.root, path),
+        };
+        table.at(path, source, |table, key| table.push(key, node));
+    }
+
+    /// The `<queue>` and `<topic>` elements within.
+    fn destinations(&mut self, list: &'a Element) -> Vec<(String, &'a Source)> {
+        let mut found = Vec::new();
+        for item in &list.children {
+            if matches!(item.name.as_str(), "list" | "set") {
+                found.extend(self.destinations(item));
+                continue;
+            }
+            let name = item.value("physicalName").or_else(|| item.value("name"));
+            let within = |kind: &str| item.value(kind).map(|name| format!("{kind}://{name}"));
+            let text = match item.name.as_str() {
+                "queue" | "topic" => name.map(|name| format!("{}://{name}", item.name)),
+                "filteredDestination" if item.value("selector").is_some() => {
+                    let verdict = rejected(
+                        "filters of composite destinations are not built, and without it everything would be copied",
+                        "let the consumers select, and write <queue> or <topic>",
+                    );
+                    self.report(&item.source, "<filteredDestination>".to_owned(), verdict);
+                    continue;
+                }
+                "filteredDestination" => within("queue").or_else(|| within("topic")),
+                "tempQueue" | "tempTopic" => {
+                    let consequence =
+                        "temporary destinations follow the connection that made them".to_owned();
+                    self.report(&item.source, format!("<{}>", item.name), Verdict::Ignored { consequence });
+                    continue;
+                }
+                _ => None,
+            };
+            match text {
+                Some(text) => found.push((text, &item.source)),
+                None => {
+                    let remedy = "write <queue physicalName=\"…\"/> or <topic physicalName=\"…\"/>";
+                    let verdict = rejected("this is no destination", remedy);
+                    self.report(&item.source, format!("<{}>", item.name), verdict);
+                }
+            }
+        }
+        found
+    }
+
+    /// An item of `transportConnectorURIs` or `networkConnectorURIs`.
+    fn uri_of_list(&mut self, listens: bool, uri: &str, source: &Source) {
+        let mut inner = Scope::default();
+        let (list, verdict) = if listens {
+            ("listener", self.transport(uri, source, &mut inner))
+        } else {
+            let supported = Verdict::Supported { means: "`[[network_connector]]`".to_owned() };
+            ("network_connector", self.network_uri(uri, source, &mut inner, supported))
+        };
+        self.report(source, uri.to_owned(), verdict);
+        if !inner.dropped {
+            self.out.root.push(list, Node { source: source.clone(), value: Value::Table(inner.table) });
+        }
+    }
+
+    /// Where to listen: what is not spoken here does not hinder the rest, what is to be protected does.
+    fn transport(&mut self, text: &str, source: &Source, scope: &mut Scope) -> Verdict {
+        // The port of the process itself is of no use here.
+        let name = text.split_once(':').map_or(text, |(scheme, _)| scheme).to_ascii_lowercase();
+        if matches!(name.as_str(), "vm" | "peer" | "udp" | "multicast") {
+            scope.dropped = true;
+            let consequence =
+                format!("nobody can connect to {name}: here; clients of other processes use tcp://");
+            return Verdict::Ignored { consequence };
+        }
+        let Some(scheme) = Scheme::from_name(&name) else {
+            // The reader of listeners says what is wrong with it.
+            self.set(".uri", text, source, scope);
+            return Verdict::Supported { means: "`[[listener]]`".to_owned() };
+        };
+        if scheme.is_tls() {
+            scope.dropped = true;
+            return rejected(
+                "TLS is not built into this version, and without it the connector would be open",
+                "end TLS in front of the broker, and listen on tcp://127.0.0.1 here",
+            );
+        }
+        match scheme.protocol() {
+            Some(Protocol::OpenWire) => {
+                self.set(".uri", text, source, scope);
+                Verdict::Supported { means: "`[[listener]]`".to_owned() }
+            }
+            Some(Protocol::Auto) if !scheme.is_websocket() => {
+                self.set(".uri", &without_auto(text), source, scope);
+                let consequence = "OpenWire is spoken there, and no other protocol".to_owned();
+                Verdict::Ignored { consequence }
+            }
+            _ => {
+                scope.dropped = true;
+                let consequence = format!("{name}: is not spoken by this version; its clients can't connect");
+                Verdict::Ignored { consequence }
+            }
+        }
+    }
+
+    fn network_uri(&mut self, text: &str, source: &Source, scope: &mut Scope, supported: Verdict) -> Verdict {
+        self.set(".uri", text, source, scope);
+        let Ok(uri) = Uri::parse(text) else { return supported };
+        let known = crate::sections::NETWORK_ATTRIBUTES;
+        let lost: Vec<&str> = uri
+            .options
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| known.iter().any(|(known, _)| known == name))
+            .collect();
+        match lost.as_slice() {
+            [] => supported,
+            names => Verdict::Supported {
+                means: format!(
+                    "`uri`; {} counts here, while ActiveMQ overlooks it in a uri",
+                    names.join(", ")
+                ),
+            },
+        }
+    }
+
+    /// A size beyond what a segment may have is no reason not to start.
+    fn segment(&mut self, text: &str, source: &Source, scope: &mut Scope, supported: Verdict) -> Verdict {
+        match value::bytes(text) {
+            Some(bytes) if !SEGMENT_BYTES.contains(&bytes) => {
+                let bytes = bytes.clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end());
+                self.set("store.segment_bytes", &bytes.to_string(), source, scope);
+                let consequence = format!("segments have 1 MiB to 1 GiB; this broker's have {bytes} bytes");
+                Verdict::Ignored { consequence }
+            }
+            _ => {
+                self.set("store.segment_bytes", text, source, scope);
+                supported
+            }
+        }
+    }
+}
+
+pub(super) fn rejected(reason: &str, remedy: &str) -> Verdict {
+    Verdict::Rejected { reason: reason.to_owned(), remedy: remedy.to_owned() }
+}
+
+/// `auto+nio://host?auto.protocols=…` as a listener for OpenWire alone.
+fn without_auto(text: &str) -> String {
+    let Ok(uri) = Uri::parse(text) else { return text.to_owned() };
+    let mut options = Options::default();
+    for (name, value) in uri.options.iter().filter(|(name, _)| !name.starts_with("auto.")) {
+        options.set(name, value);
+    }
+    let scheme = Scheme::from_name("tcp").unwrap_or(uri.scheme);
+    Uri { scheme, options, ..uri }.to_string()
+}
+
+/// URIs divided by blanks, or by commas outside of parentheses.
+fn uris(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let (mut start, mut depth) = (0, 0_i32);
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ',' | ' ' | '\n' | '\t' if depth <= 0 => {
+                found.push(text.get(start..at).unwrap_or_default());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found.push(text.get(start..).unwrap_or_default());
+    found.retain(|uri| !uri.trim().is_empty());
+    found
+}

@@ -1,0 +1,105 @@
+//! What became of each element and attribute of an XML file.
+
+use std::fmt;
+
+use crate::{
+    diagnostic::{Diagnostic, Severity},
+    source::Source,
+};
+
+/// What became of everything in an `activemq.xml`, in the order of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// One element, attribute or property.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Where it stands.
+    pub source: Source,
+    /// What it is: `<kahaDB>`, or `kahaDB directory`.
+    pub subject: String,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// What became of an element or attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It counts.
+    Supported {
+        /// The key that it sets, or why it needs none.
+        means: String,
+    },
+    /// The broker starts without it.
+    Ignored {
+        /// What is different from ActiveMQ for that.
+        consequence: String,
+    },
+    /// The broker does not start with it.
+    Rejected {
+        /// Why.
+        reason: String,
+        /// What to write instead.
+        remedy: String,
+    },
+}
+
+impl Report {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+}
+
+impl Report {
+    /// Whether a mistake or warning is told by one of the entries already.
+    #[must_use]
+    pub fn tells(&self, diagnostic: &Diagnostic) -> bool {
+        self.entries.iter().any(|entry| entry.diagnostic().as_ref() == Some(diagnostic))
+    }
+}
+
+impl Entry {
+    /// What is to be said beside the report; nothing of what is supported.
+    pub(crate) fn diagnostic(&self) -> Option<Diagnostic> {
+        let subject = &self.subject;
+        let (severity, problem, remedy) = match &self.verdict {
+            Verdict::Supported { .. } => return None,
+            Verdict::Ignored { consequence } => {
+                (Severity::Warning, format!("{subject} is ignored: {consequence}"), String::new())
+            }
+            Verdict::Rejected { reason, remedy } => {
+                (Severity::Error, format!("{subject}: {reason}"), remedy.clone())
+            }
+        };
+        Some(Diagnostic { source: self.source.clone(), severity, problem, remedy })
+    }
+}
+
+impl Verdict {
+    /// The word for it: `supported`, `ignored` or `rejected`.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Verdict::Supported { .. } => "supported",
+            Verdict::Ignored { .. } => "ignored",
+            Verdict::Rejected { .. } => "rejected",
+        }
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}: ", self.source, self.verdict.word(), self.subject)?;
+        match &self.verdict {
+            Verdict::Supported { means } => f.write_str(means),
+            Verdict::Ignored { consequence } => f.write_str(consequence),
+            Verdict::Rejected { reason, remedy } if remedy.is_empty() => f.write_str(reason),
+            Verdict::Rejected { reason, remedy } => write!(f, "{reason}; {remedy}"),
+        }
+    }
+}

@@ -1,0 +1,577 @@
+//! Walks through the tree, and obeys the table.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
+
+use ferromq_uri::nearest;
+
+use super::{
+    Translated, properties,
+    report::{Entry, Verdict},
+    rules::{Directive, Rule, Rules},
+    tree::{Element, Space},
+};
+use crate::{
+    diagnostic::{Diagnostic, Severity},
+    document::{Node, Table, Value},
+    source::Source,
+    value,
+};
+
+/// The file as far as it is translated.
+pub(super) struct Translation<'a> {
+    pub(super) rules: &'static Rules,
+    /// The beans of Spring by their ids.
+    pub(super) beans: BTreeMap<&'a str, &'a Element>,
+    /// Those that something refers to.
+    pub(super) used: BTreeSet<String>,
+    pub(super) out: Translated,
+    /// The policy of names that no other one covers.
+    pub(super) default_policy: Option<(Table, &'a Source)>,
+    /// How often the store that is being read would renew its lock.
+    keep_alive_ms: u64,
+    /// How many beans refer to beans here; it is bounded.
+    depth: usize,
+}
+
+/// A table of the configuration that is being filled.
+#[derive(Default)]
+pub(super) struct Scope {
+    pub(super) table: Table,
+    /// Whether it does not count after all.
+    pub(super) dropped: bool,
+}
+
+/// Something that a bean is given: by an attribute, an element within, or Spring's `<property>`.
+pub(super) struct Property<'a> {
+    pub(super) name: &'a str,
+    pub(super) source: &'a Source,
+    pub(super) given: Given<'a>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Given<'a> {
+    Text(&'a str),
+    Element(&'a Element),
+}
+
+/// References to beans that refer to beans.
+const MAX_DEPTH: usize = 64;
+
+pub(super) fn rules() -> &'static Rules {
+    static RULES: OnceLock<Rules> = OnceLock::new();
+    RULES.get_or_init(Rules::of_table)
+}
+
+pub(super) fn translate(root: &Element) -> Translated {
+    let mut translation = Translation {
+        rules: rules(),
+        beans: BTreeMap::new(),
+        used: BTreeSet::new(),
+        out: Translated::default(),
+        default_policy: None,
+        keep_alive_ms: 0,
+        depth: 0,
+    };
+    root.visit(&mut |element| {
+        if let Some(id) = element.value("id").filter(|_| element.name == "bean") {
+            translation.beans.insert(id, element);
+        }
+    });
+    translation.file(root);
+    let mut out = translation.out;
+    out.report.entries.sort_by(|left, right| left.source.cmp(&right.source));
+    out
+}
+
+impl<'a> Translation<'a> {
+    fn file(&mut self, root: &'a Element) {
+        let brokers: Vec<&Element> = match root.name.as_str() {
+            "broker" => vec![root],
+            "beans" => root.children.iter().filter(|child| child.name == "broker").collect(),
+            other => {
+                let problem = format!("<{other}> is no configuration of a broker");
+                return self.error(
+                    &root.source,
+                    problem,
+                    "the file should hold <beans> with a <broker>, or a <broker>",
+                );
+            }
+        };
+        match brokers.as_slice() {
+            [] => self.error(&root.source, "there is no <broker> in here", "is this the right file?"),
+            [broker] => self.broker(broker),
+            [_, second, ..] => {
+                self.error(&second.source, "this is a second <broker>", "give each broker a file of its own");
+            }
+        }
+        if root.name == "beans" {
+            self.beans(root);
+        }
+    }
+
+    fn broker(&mut self, broker: &'a Element) {
+        let source = &broker.source;
+        let mut scope = Scope::default();
+        self.walk(broker, "broker", &mut scope);
+        self.add_default_policy();
+        // ActiveMQ's, where they differ from ours.
+        let text = |text: &str| Node { source: source.clone(), value: Value::Untyped(text.to_owned()) };
+        self.fit_frames(&mut scope);
+        if self.find("broker.data_dir").is_none() {
+            self.put("broker.data_dir", text("activemq-data"), &mut scope);
+        }
+        if self.out.root.find("listener").is_none() && self.out.root.find("listen").is_none() {
+            let none = Node { source: source.clone(), value: Value::List(Vec::new()) };
+            self.put("listen", none, &mut scope);
+        }
+        // Without a plug-in that asks for logins ActiveMQ is open to everybody, and so is this broker.
+        let asks = broker
+            .children
+            .iter()
+            .filter(|child| child.name == "plugins")
+            .any(|plugins| !plugins.children.is_empty());
+        let anonymous = self.find("auth.allow_anonymous").and_then(|node| node.value.text());
+        let nobody = self.out.root.find("user").is_none() && anonymous.is_none_or(|value| value != "true");
+        let refused = self.out.diagnostics.iter().any(|problem| problem.severity == Severity::Error);
+        if asks
+            && nobody
+            && !refused
+            && broker.children.iter().any(|child| {
+                child.name == "plugins"
+                    && child.children.iter().any(|plugin| plugin.name == "simpleAuthenticationPlugin")
+            })
+        {
+            let remedy =
+                "add <users><authenticationUser username=\"…\" password=\"…\" groups=\"…\"/></users>";
+            self.error(source, "the broker asks for logins, and nobody can log in", remedy);
+        }
+        let everybody = asks && !nobody && self.out.root.find("user").is_none();
+        if everybody {
+            self.put("auth.allow_anonymous_remote", text("true"), &mut scope);
+        }
+        if !asks {
+            self.put("auth.allow_anonymous_remote", text("true"), &mut scope);
+            let consequence = "no plug-in asks for a login, so that everybody who reaches the broker may use it, as in ActiveMQ";
+            let verdict = Verdict::Ignored { consequence: consequence.to_owned() };
+            self.report(source, "<broker> without authentication".to_owned(), verdict);
+        }
+    }
+
+    /// A memory limit below the largest frame is common in ActiveMQ's files, and no message beyond it could be taken.
+    fn fit_frames(&mut self, scope: &mut Scope) {
+        const FRAME_BYTES: u64 = 100 << 20;
+        let Some(node) = self.find("limits.memory_bytes") else { return };
+        let (source, text) = (node.source.clone(), node.value.text().unwrap_or_default());
+        if let Some(bytes) = value::bytes(&text).filter(|bytes| (1 << 20..FRAME_BYTES).contains(bytes)) {
+            let frame = Node { source: source.clone(), value: Value::Untyped(bytes.to_string()) };
+            self.put("limits.max_frame_bytes", frame, scope);
+            let consequence =
+                "a single message larger than it is refused, where ActiveMQ would take it".to_owned();
+            self.report(&source, format!("limit of {text}"), Verdict::Ignored { consequence });
+        }
+    }
+
+    /// Where an entry covers all queues, or all topics, there is nothing left for the default.
+    fn add_default_policy(&mut self) {
+        let Some((mut table, source)) = self.default_policy.take() else { return };
+        let destinations: Vec<String> = match self.out.root.find("policy").map(|node| &node.value) {
+            Some(Value::List(policies)) => policies
+                .iter()
+                .filter_map(|policy| match &policy.value {
+                    Value::Table(table) => table.find("destination")?.value.text(),
+                    _ => None,
+                })
+                .collect(),
+            _ => Vec::new(),
+        };
+        let covers = |name: &str| destinations.iter().any(|destination| destination == name);
+        let destination = match (covers("queue://>"), covers("topic://>")) {
+            (true, true) => return,
+            (true, false) => "topic://>",
+            (false, true) => "queue://>",
+            (false, false) => ">",
+        };
+        let node = Node { source: source.clone(), value: Value::Text(destination.to_owned()) };
+        table.put("destination", node);
+        self.out.root.push("policy", Node { source: source.clone(), value: Value::Table(table) });
+    }
+
+    /// What stands beside the broker.
+    fn beans(&mut self, root: &'a Element) {
+        self.attributes_of_beans(root);
+        for child in root.children.iter().filter(|child| child.name != "broker") {
+            if child.space == Space::Foreign {
+                let consequence = "it does not run here; run it as a program of its own".to_owned();
+                self.report(&child.source, format!("<{}>", child.name), Verdict::Ignored { consequence });
+                continue;
+            }
+            match self.rules.section("beans").and_then(|section| section.rule(&child.name)) {
+                Some(Rule::Handler("bean", _)) => self.lone_bean(child),
+                Some(Rule::Handler("import", _)) => {
+                    let file = child.value("resource").unwrap_or("a file");
+                    let consequence = if file.contains("jetty") {
+                        "there is no web console; `ferromq status` and the admin port (`[admin]`) show the broker"
+                    } else {
+                        "other files are not read; what the broker needs of it must stand here"
+                    };
+                    let verdict = Verdict::Ignored { consequence: consequence.to_owned() };
+                    self.report(&child.source, format!("import of {file}"), verdict);
+                }
+                Some(Rule::Always(means)) => {
+                    let verdict = Verdict::Supported { means: means.to_owned() };
+                    self.report(&child.source, format!("<{}>", child.name), verdict);
+                }
+                _ => self.unknown(
+                    &child.source,
+                    format!("element <{}> in <beans>", child.name),
+                    &child.name,
+                    "beans",
+                ),
+            }
+        }
+    }
+
+    fn attributes_of_beans(&mut self, root: &'a Element) {
+        for attribute in &root.attributes {
+            match self.rules.section("beans").and_then(|section| section.rule(&attribute.name)) {
+                Some(Rule::Ignore(consequence)) => {
+                    let verdict = Verdict::Ignored { consequence: consequence.to_owned() };
+                    self.report(&attribute.source, format!("beans {}", attribute.name), verdict);
+                }
+                _ => {
+                    let what = format!("attribute {} of <beans>", attribute.name);
+                    self.unknown(&attribute.source, what, &attribute.name, "beans");
+                }
+            }
+        }
+    }
+
+    /// A bean that nothing but itself speaks for.
+    fn lone_bean(&mut self, bean: &'a Element) {
+        let class = simple_class(bean);
+        if bean.value("id").is_some_and(|id| self.used.contains(id)) {
+            return;
+        }
+        let subject = format!("bean {class}");
+        let verdict = match self.rules.section("spring").and_then(|section| section.rule(class)) {
+            Some(Rule::Always(means)) => Verdict::Supported { means: means.to_owned() },
+            Some(Rule::Ignore(consequence)) => Verdict::Ignored { consequence: consequence.to_owned() },
+            _ if properties::is_placeholders(bean) => {
+                Verdict::Supported { means: "values for `${…}`".to_owned() }
+            }
+            _ => Verdict::Ignored {
+                consequence: "Java objects do not run here, and nothing that counts refers to it".to_owned(),
+            },
+        };
+        self.report(&bean.source, subject, verdict);
+    }
+
+    /// Everything that an element is given, by the rules of `name`.
+    pub(super) fn walk(&mut self, element: &'a Element, name: &str, scope: &mut Scope) {
+        let Some(section) = self.rules.section(name) else { return };
+        for property in properties_of(element) {
+            match section.rule(property.name) {
+                Some(rule) => self.apply(rule, name, &property, scope),
+                None => {
+                    let kind = match property.given {
+                        Given::Text(_) => format!("attribute {} of <{name}>", property.name),
+                        Given::Element(_) => format!("element <{}> in <{name}>", property.name),
+                    };
+                    self.unknown(property.source, kind, property.name, name);
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, rule: Rule, owner: &str, property: &Property<'a>, scope: &mut Scope) {
+        let text = text_of(property.given);
+        let is = |value: &str| text.is_some_and(|text| text.eq_ignore_ascii_case(value));
+        let verdict = match rule {
+            Rule::Holds(elements) => return self.hold(elements, owner, property, scope),
+            Rule::Handler(words, means) => {
+                let words: Vec<&str> = words.split_whitespace().collect();
+                match self.handle(&words, means, property, scope) {
+                    Some(verdict) => verdict,
+                    None => return,
+                }
+            }
+            Rule::Key(path) => match text {
+                Some(text) => {
+                    let value = Value::Untyped(text.to_owned());
+                    self.put(path, Node { source: property.source.clone(), value }, scope);
+                    Verdict::Supported { means: format!("`{}`", path.trim_start_matches('.')) }
+                }
+                None => Verdict::Rejected {
+                    reason: "this should be a value".to_owned(),
+                    remedy: format!("write {}=\"…\"", property.name),
+                },
+            },
+            Rule::Always(means) => Verdict::Supported { means: means.to_owned() },
+            Rule::Same(value, _) if is(value) => {
+                Verdict::Supported { means: format!("is {value} in any case") }
+            }
+            Rule::Same(_, consequence) | Rule::Ignore(consequence) => {
+                Verdict::Ignored { consequence: consequence.to_owned() }
+            }
+            Rule::Must(value, ..) if !value.is_empty() && is(value) => {
+                Verdict::Supported { means: format!("is {value} in any case") }
+            }
+            Rule::Must(_, reason, remedy) => {
+                Verdict::Rejected { reason: reason.to_owned(), remedy: remedy.to_owned() }
+            }
+        };
+        self.report(property.source, format!("{owner} {}", property.name), verdict);
+    }
+
+    /// The elements within a property, whichever way they are written.
+    fn hold(&mut self, elements: &'static str, owner: &str, property: &Property<'a>, scope: &mut Scope) {
+        let holder = format!("{owner} {}", property.name);
+        match property.given {
+            Given::Text(text) => match text.strip_prefix('#') {
+                Some(id) => self.refer(id, elements, &holder, property.source, scope),
+                None => {
+                    let reason = "this should refer to a bean".to_owned();
+                    let remedy = format!("write <{}> with an element inside", property.name);
+                    self.report(property.source, holder, Verdict::Rejected { reason, remedy });
+                }
+            },
+            Given::Element(element) => {
+                for attribute in &element.attributes {
+                    if !matches!(attribute.name.as_str(), "name" | "id") {
+                        let what = format!("attribute {} of <{}>", attribute.name, element.name);
+                        self.unknown(&attribute.source, what, &attribute.name, "none");
+                    }
+                }
+                for child in &element.children {
+                    self.held(child, elements, &holder, scope);
+                }
+            }
+        }
+    }
+
+    fn held(&mut self, child: &'a Element, elements: &'static str, holder: &str, scope: &mut Scope) {
+        let allowed = || elements.split_whitespace().filter(|element| *element != "bean");
+        match child.name.as_str() {
+            "list" | "set" => {
+                for inner in &child.children {
+                    self.held(inner, elements, holder, scope);
+                }
+            }
+            "null" => {}
+            "ref" => match child.value("bean").or_else(|| child.value("local")) {
+                Some(id) => self.refer(id, elements, holder, &child.source, scope),
+                None => self.error(&child.source, "this refers to nothing", "write <ref bean=\"…\"/>"),
+            },
+            "bean" => {
+                if let Some(id) = child.value("id") {
+                    self.used.insert(id.to_owned());
+                }
+                let class = simple_class(child);
+                match allowed().find(|element| is_class_of(class, element)) {
+                    Some(element) => self.enter(child, element, scope),
+                    None => self.java(child, class, holder),
+                }
+            }
+            name if allowed().any(|element| element == name) => self.enter(child, name, scope),
+            name => {
+                let near = nearest(name, allowed());
+                let remedy = near.map_or_else(
+                    || format!("known are {}", allowed().collect::<Vec<_>>().join(", ")),
+                    |near| format!("did you mean <{near}>?"),
+                );
+                let reason = format!("unknown element <{name}> in {holder}");
+                self.report(&child.source, format!("<{name}>"), Verdict::Rejected { reason, remedy });
+            }
+        }
+    }
+
+    /// A class of Java that is none of ActiveMQ's own here. What guards a broker is not left out.
+    fn java(&mut self, bean: &Element, class: &str, holder: &str) {
+        let subject = format!("bean {class} in {holder}");
+        let verdict = match self.rules.section("spring").and_then(|section| section.rule(class)) {
+            Some(Rule::Ignore(consequence)) => Verdict::Ignored { consequence: consequence.to_owned() },
+            _ => Verdict::Rejected {
+                reason: "Java classes do not run here, and the broker would run without what it does"
+                    .to_owned(),
+                remedy: "write one of ActiveMQ's elements, or remove it".to_owned(),
+            },
+        };
+        self.report(&bean.source, subject, verdict);
+    }
+
+    fn refer(&mut self, id: &str, elements: &'static str, holder: &str, source: &Source, scope: &mut Scope) {
+        let id = id.trim_start_matches('#');
+        let Some(bean) = self.beans.get(id).copied() else {
+            let problem = format!("there is no bean '{id}'");
+            return self.error(
+                source,
+                problem,
+                format!("add <bean id=\"{id}\" class=\"…\">, or correct the name"),
+            );
+        };
+        self.used.insert(id.to_owned());
+        if self.depth >= MAX_DEPTH {
+            return self.error(source, "beans refer to one another without an end", "remove the circle");
+        }
+        self.depth += 1;
+        self.held(bean, elements, holder, scope);
+        self.depth -= 1;
+    }
+
+    /// An element with rules of its own.
+    pub(super) fn enter(&mut self, element: &'a Element, name: &str, scope: &mut Scope) {
+        let Some(section) = self.rules.section(name) else { return };
+        let subject = format!("<{name}>");
+        let source = &element.source;
+        match section.directive {
+            Directive::Plain => {
+                // The table cannot compare two values.
+                if name == "lease-database-locker" {
+                    self.lease(element);
+                }
+                self.walk(element, name, scope);
+            }
+            Directive::Set(path, value) => {
+                let node = Node { source: source.clone(), value: Value::Untyped(value.to_owned()) };
+                self.put(path, node, scope);
+                let means = format!("`{} = \"{value}\"`", path.trim_start_matches('.'));
+                self.report(source, subject, Verdict::Supported { means });
+                // ActiveMQ's defaults: never for a folder, each 30 s for a database.
+                let default = if name == "jdbcPersistenceAdapter" { 30_000 } else { 0 };
+                let renewed = element.value("lockKeepAlivePeriod").and_then(|text| text.parse().ok());
+                self.keep_alive_ms = renewed.unwrap_or(default);
+                self.walk(element, name, scope);
+            }
+            Directive::Into(list) => {
+                let mut inner = Scope::default();
+                self.walk(element, name, &mut inner);
+                if !inner.dropped {
+                    let node = Node { source: source.clone(), value: Value::Table(inner.table) };
+                    self.out.root.push(list, node);
+                }
+            }
+            Directive::Ignore(consequence) => {
+                self.report(source, subject, Verdict::Ignored { consequence: consequence.to_owned() });
+            }
+            Directive::Reject(reason, remedy) => {
+                let verdict = Verdict::Rejected { reason: reason.to_owned(), remedy: remedy.to_owned() };
+                self.report(source, subject, verdict);
+            }
+        }
+    }
+
+    /// ActiveMQ's own numbers contradict one another: its lease is over before it is renewed.
+    fn lease(&mut self, locker: &'a Element) {
+        let lasts =
+            locker.value("lockAcquireSleepInterval").and_then(|text| text.parse().ok()).unwrap_or(10_000_u64);
+        let renewed = self.keep_alive_ms;
+        if renewed >= lasts {
+            let consequence = format!(
+                "ActiveMQ would renew its lease of {lasts} ms each {renewed} ms, too late, and two masters would be \
+                 possible; here all times follow from `broker.takeover_after_ms`"
+            );
+            self.report(
+                &locker.source,
+                "<lease-database-locker>".to_owned(),
+                Verdict::Ignored { consequence },
+            );
+        }
+    }
+
+    /// Sets a key of the scope, with a dot in front, or of the whole.
+    pub(super) fn put(&mut self, path: &str, node: Node, scope: &mut Scope) {
+        let (table, path) = match path.strip_prefix('.') {
+            Some(path) => (&mut scope.table, path),
+            None => (&mut self.out.root, path),
+        };
+        let source = node.source.clone();
+        table.at(path, &source, |table, key| table.put(key, node));
+    }
+
+    pub(super) fn find(&self, path: &str) -> Option<&Node> {
+        let (section, key) = path.split_once('.')?;
+        match &self.out.root.find(section)?.value {
+            Value::Table(table) => table.find(key),
+            _ => None,
+        }
+    }
+
+    pub(super) fn report(&mut self, source: &Source, subject: String, verdict: Verdict) {
+        let entry = Entry { source: source.clone(), subject, verdict };
+        self.out.diagnostics.extend(entry.diagnostic());
+        self.out.report.entries.push(entry);
+    }
+
+    pub(super) fn error(&mut self, source: &Source, problem: impl Into<String>, remedy: impl Into<String>) {
+        let (problem, remedy) = (problem.into(), remedy.into());
+        self.out.diagnostics.push(Diagnostic {
+            source: source.clone(),
+            severity: Severity::Error,
+            problem,
+            remedy,
+        });
+    }
+
+    /// Something that ActiveMQ does not know either; its own reader refuses it, too.
+    fn unknown(&mut self, source: &Source, what: String, name: &str, section: &str) {
+        let known = self.rules.section(section).into_iter().flat_map(|section| section.names_of_rows());
+        let remedy = nearest(name, known).map(|near| format!("did you mean {near}?")).unwrap_or_default();
+        let verdict = Verdict::Rejected { reason: "ActiveMQ knows no such thing".to_owned(), remedy };
+        self.report(source, what, verdict);
+    }
+}
+
+/// The value of a property that has one.
+pub(super) fn text_of<'a>(given: Given<'a>) -> Option<&'a str> {
+    match given {
+        Given::Text(text) => Some(text),
+        Given::Element(element) if element.children.is_empty() => {
+            Some(element.value("value").unwrap_or(&element.text)).filter(|text| !text.is_empty())
+        }
+        Given::Element(_) => None,
+    }
+}
+
+/// Attributes, elements and Spring's properties, in the order of the file.
+pub(super) fn properties_of(element: &Element) -> Vec<Property<'_>> {
+    const OF_BEANS: [&str; 7] =
+        ["class", "id", "init-method", "destroy-method", "scope", "lazy-init", "depends-on"];
+    let of_bean = element.name == "bean";
+    let mut properties: Vec<Property<'_>> = element
+        .attributes
+        .iter()
+        .filter(|attribute| !of_bean || !OF_BEANS.contains(&attribute.name.as_str()))
+        .map(|attribute| Property {
+            name: &attribute.name,
+            source: &attribute.source,
+            given: Given::Text(&attribute.value),
+        })
+        .collect();
+    for child in &element.children {
+        let name = child.value("name").filter(|_| child.name == "property");
+        let given = match (name, child.value("value"), child.value("ref")) {
+            (Some(_), Some(value), _) => Given::Text(value),
+            (Some(_), None, Some(reference)) => Given::Text(reference),
+            _ => match child.children.as_slice() {
+                [value] if name.is_some() && value.name == "value" => Given::Text(&value.text),
+                _ => Given::Element(child),
+            },
+        };
+        properties.push(Property { name: name.unwrap_or(&child.name), source: &child.source, given });
+    }
+    properties
+}
+
+pub(super) fn simple_class(bean: &Element) -> &str {
+    let class = bean.value("class").unwrap_or_default();
+    class.rsplit('.').next().unwrap_or(class)
+}
+
+/// `KahaDBPersistenceAdapter` is what `<kahaDB>` makes.
+fn is_class_of(class: &str, element: &str) -> bool {
+    let plain = class.strip_suffix("PersistenceAdapter").unwrap_or(class);
+    class.eq_ignore_ascii_case(element) || plain.eq_ignore_ascii_case(element)
+}

@@ -1,0 +1,182 @@
+//! XML text to a tree with positions, placeholders filled in.
+
+use std::sync::Arc;
+
+use roxmltree::{Document, Node, ParsingOptions};
+
+use super::properties::Properties;
+use crate::{
+    diagnostic::{Diagnostic, Severity},
+    source::Source,
+};
+
+/// The most elements and texts in a file.
+const MAX_NODES: u32 = 100_000;
+/// The most elements within one another.
+const MAX_DEPTH: usize = 64;
+/// Columns of longer lines are counted in bytes.
+const MAX_LINE_BYTES: usize = 4 * 1024;
+
+/// Whose element it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Space {
+    ActiveMq,
+    Spring,
+    /// Somebody else's, such as Camel's.
+    Foreign,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Element {
+    pub(super) name: String,
+    pub(super) space: Space,
+    pub(super) source: Source,
+    pub(super) attributes: Vec<Attribute>,
+    pub(super) children: Vec<Element>,
+    /// The text directly inside, trimmed.
+    pub(super) text: String,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Attribute {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) source: Source,
+}
+
+impl Element {
+    pub(super) fn attribute(&self, name: &str) -> Option<&Attribute> {
+        self.attributes.iter().find(|attribute| attribute.name == name)
+    }
+
+    /// The value of an attribute.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.attribute(name).map(|attribute| attribute.value.as_str())
+    }
+
+    /// This element and all within, outermost first.
+    pub(super) fn visit<'e>(&'e self, each: &mut impl FnMut(&'e Element)) {
+        each(self);
+        self.children.iter().for_each(|child| child.visit(each));
+    }
+}
+
+/// Elements that are Spring's in whatever namespace they are written; `xmlns=""` is common.
+const SPRING: [&str; 14] = [
+    "beans",
+    "bean",
+    "property",
+    "constructor-arg",
+    "list",
+    "set",
+    "map",
+    "props",
+    "entry",
+    "prop",
+    "value",
+    "ref",
+    "null",
+    "import",
+];
+
+/// Parses a file; nothing is filled in yet.
+pub(super) fn parse(file: &Arc<str>, text: &str) -> Result<Element, Diagnostic> {
+    let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
+    let places = Places::new(file, text);
+    let document = Document::parse_with_options(text, options).map_err(|error| {
+        let position = error.pos();
+        let (line, column) = (position.row.max(1), position.col.max(1));
+        let (problem, remedy) = match error {
+            roxmltree::Error::DtdDetected => (
+                "a DTD is not read, and its entities are not expanded".to_owned(),
+                "remove <!DOCTYPE …>; activemq.xml needs none".to_owned(),
+            ),
+            roxmltree::Error::NodesLimitReached => (
+                format!("there are more than {MAX_NODES} elements and texts"),
+                "is this the right file?".to_owned(),
+            ),
+            other => (format!("this is no valid XML: {other}"), String::new()),
+        };
+        let source = Source::File {
+            file: Arc::clone(file),
+            line: usize::try_from(line).unwrap_or(1),
+            column: usize::try_from(column).unwrap_or(1),
+        };
+        Diagnostic { source, severity: Severity::Error, problem, remedy }
+    })?;
+    element(document.root_element(), &places, 1)
+}
+
+fn element(node: Node<'_, '_>, places: &Places<'_>, depth: usize) -> Result<Element, Diagnostic> {
+    let source = places.at(node.range().start);
+    if depth > MAX_DEPTH {
+        let problem = format!("there are more than {MAX_DEPTH} elements within one another");
+        let remedy = "is this the right file?".to_owned();
+        return Err(Diagnostic { source, severity: Severity::Error, problem, remedy });
+    }
+    let name = node.tag_name().name().to_owned();
+    let space = match node.tag_name().namespace().unwrap_or_default() {
+        _ if SPRING.contains(&name.as_str()) => Space::Spring,
+        "" => Space::ActiveMq,
+        space if space.contains("activemq") => Space::ActiveMq,
+        space if space.contains("springframework.org/schema/beans") => Space::Spring,
+        _ => Space::Foreign,
+    };
+    let attributes = node
+        .attributes()
+        // Where schemas are, and Spring's shorthands, are not ActiveMQ's attributes.
+        .filter(|attribute| attribute.namespace().is_none_or(|space| !space.contains("XMLSchema-instance")))
+        .map(|attribute| Attribute {
+            name: attribute.name().to_owned(),
+            value: attribute.value().trim().to_owned(),
+            source: places.at(attribute.range().start),
+        })
+        .collect();
+    let mut children = Vec::new();
+    let mut text = String::new();
+    for child in node.children() {
+        if child.is_element() {
+            children.push(element(child, places, depth + 1)?);
+        } else if child.is_text() {
+            text.push_str(child.text().unwrap_or_default());
+        }
+    }
+    Ok(Element { name, space, source, attributes, children, text: text.trim().to_owned() })
+}
+
+/// Fills in the placeholders of all attributes and texts.
+pub(super) fn fill(element: &mut Element, properties: &Properties, problems: &mut Vec<Diagnostic>) {
+    for attribute in &mut element.attributes {
+        properties.fill(&mut attribute.value, &attribute.source, problems);
+    }
+    properties.fill(&mut element.text, &element.source, problems);
+    for child in &mut element.children {
+        fill(child, properties, problems);
+    }
+}
+
+struct Places<'a> {
+    file: &'a Arc<str>,
+    text: &'a str,
+    /// Where each line ends.
+    newlines: Vec<usize>,
+}
+
+impl<'a> Places<'a> {
+    fn new(file: &'a Arc<str>, text: &'a str) -> Self {
+        let newlines =
+            text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        Self { file, text, newlines }
+    }
+
+    fn at(&self, offset: usize) -> Source {
+        let before = self.newlines.partition_point(|newline| *newline < offset);
+        let start =
+            before.checked_sub(1).and_then(|last| self.newlines.get(last)).map_or(0, |newline| newline + 1);
+        let column = match self.text.get(start..offset) {
+            Some(line) if line.len() <= MAX_LINE_BYTES => line.chars().count(),
+            _ => offset - start,
+        };
+        Source::File { file: Arc::clone(self.file), line: before + 1, column: column + 1 }
+    }
+}
