@@ -5,6 +5,8 @@ use std::process::ExitCode;
 /// Why the program could not do what it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
+    /// Messages were lost where none may be.
+    Wrong = 1,
     /// Nobody that was asked is active.
     NotActive = 3,
     /// Wrong command line or configuration.
@@ -19,6 +21,8 @@ pub(crate) enum Exit {
     Io = 74,
     /// A node does not take commands from here.
     NoPermission = 77,
+    /// Ended by Ctrl-C.
+    Interrupted = 130,
 }
 
 /// An error with the exit code that it deserves.

@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// Listen beyond this machine although nobody has to log in
     #[arg(long)]
     open_to_network: bool,
+    /// End in order when standard input closes, as when the program that started it ends
+    #[arg(long, hide = true)]
+    pub(crate) end_with_stdin: bool,
     /// The shape of log lines [default: human]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,

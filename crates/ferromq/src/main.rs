@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check;
 mod config;
+mod demo;
 mod door;
 mod exit;
 mod force_claim;
@@ -40,6 +41,8 @@ struct Cli {
 enum Verb {
     /// Start the broker (what happens without a verb, too).
     Run(run::Args),
+    /// See a takeover happen: two brokers on this machine, one of them killed.
+    Demo(demo::Args),
     /// Measure a broker with one workload
     Bench(bench::Args),
     /// Check a configuration, and show what it comes to.
@@ -69,6 +72,7 @@ enum Verb {
 
 const EXAMPLES: &str = "\
 Examples:
+  ferromq demo                                two brokers, one is killed, nothing is lost
   ferromq                                     broker on tcp://127.0.0.1:61616, messages in ./ferromq-data
   ferromq run --listen tcp://0.0.0.0:61616 --data /var/lib/ferromq
   ferromq run --config /etc/ferromq.toml --log-format json
@@ -81,7 +85,8 @@ Examples:
   ferromq receive queue://orders --count 1
 
 Exit codes: 0 fine, 64 wrong usage or configuration, 69 not reachable or port in use, 70 bug,
-73 folder can't be made or used, 74 reading or writing failed, 77 command not taken from here, 3 nobody asked is active.";
+73 folder can't be made or used, 74 reading or writing failed, 77 command not taken from here, 3 nobody asked is active,
+1 a demo that lost a message, 130 interrupted.";
 
 fn main() -> std::process::ExitCode {
     let cli = match Cli::try_parse() {
@@ -90,6 +95,7 @@ fn main() -> std::process::ExitCode {
     };
     let outcome = match cli.verb.unwrap_or(Verb::Run(cli.run)) {
         Verb::Run(args) => run::run(args),
+        Verb::Demo(args) => demo::run(&args),
         Verb::Bench(args) => bench::run(args),
         Verb::Check(args) => check::run(args),
         Verb::Config(verb) => config::run(verb),

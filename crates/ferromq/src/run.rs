@@ -22,7 +22,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     }
     let settings = Settings::from_config(&loaded.config).map_err(refused)?;
     let runtime = runtime().map_err(|error| Failure::new(Exit::Unavailable, error))?;
-    let outcome = runtime.block_on(serve(&loaded.config, settings));
+    let outcome = runtime.block_on(serve(&loaded.config, settings, args.end_with_stdin));
     runtime.shutdown_background();
     outcome
 }
@@ -32,8 +32,8 @@ fn runtime() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(2).thread_name("net").enable_all().build()
 }
 
-async fn serve(config: &Config, settings: Settings) -> Outcome {
-    let orders = signals().map_err(|error| Failure::new(Exit::Software, error))?;
+async fn serve(config: &Config, settings: Settings, end_with_stdin: bool) -> Outcome {
+    let orders = signals(end_with_stdin).map_err(|error| Failure::new(Exit::Software, error))?;
     let in_memory = settings.store == StoreChoice::Memory;
     let data = settings.data.clone();
     let door = OperatorDoor::reserve(config).await?;
@@ -48,9 +48,18 @@ async fn serve(config: &Config, settings: Settings) -> Outcome {
     broker.serve(orders, |role| println!("role {role}")).await.map_err(|error| Failure::new(Exit::Io, error))
 }
 
-/// Each SIGTERM or SIGINT is an order to stop.
-fn signals() -> std::io::Result<mpsc::Receiver<&'static str>> {
+/// Each SIGTERM or SIGINT is an order to stop, and so is the end of standard input if it is to be.
+fn signals(end_with_stdin: bool) -> std::io::Result<mpsc::Receiver<&'static str>> {
     let (stop, orders) = mpsc::channel(2);
+    if end_with_stdin {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            // An input that can't be read has ended, too.
+            let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await;
+            // Whoever stopped listening is on the way out already.
+            let _ = stop.send("the end of standard input").await;
+        });
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
