@@ -166,6 +166,7 @@ fn seeds(target: &str) -> anyhow::Result<Seeds> {
         "openwire" => vectors(&root.join("tests/data/openwire/vectors")),
         "session" => conversations(&root.join("tests/data/openwire/captures")),
         "selector" => tables(&root.join("crates/selector/tests")),
+        "xml" => files(&root.join("crates/config/tests/xml"), "xml"),
         "uri" => tables(&root.join("crates/uri/tests")),
         _ => Ok(Seeds::new()),
     }

@@ -463,7 +463,7 @@ fn begin(
         Arc::new(SystemDisk),
         Box::new(SystemEntropy),
         &settings.data,
-        &role::owner(&settings.name),
+        &role::owner(settings.node_name()),
         timings,
     );
     let mut start =
@@ -473,7 +473,7 @@ fn begin(
         First::Won { grant, asked } => Some((*grant, *asked)),
         First::Master { epoch, owner } => {
             let owner = owner.clone().unwrap_or_default();
-            if role::name_of(&owner) == settings.name {
+            if role::name_of(&owner) == settings.node_name() {
                 return Err(StartError::SameName { path: settings.data.clone(), owner, epoch: epoch.number });
             }
             None

@@ -31,6 +31,7 @@ impl Settings {
         }
         Ok(Self {
             name: config.broker.name.clone(),
+            node: config.broker.node.clone(),
             data: config.broker.data_dir.clone().into(),
             listen: config.listeners.iter().map(address).collect::<Result<_, _>>()?,
             store: match store.kind {

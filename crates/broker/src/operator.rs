@@ -38,7 +38,7 @@ pub(crate) struct OperatorSide {
 
 impl OperatorSide {
     pub(crate) fn new(settings: &Settings, urls: &[String], census: &Arc<Census>) -> Self {
-        let mut view = RoleView::new(settings.name.as_str());
+        let mut view = RoleView::new(settings.node_name());
         view.listeners = urls.to_vec();
         let folder = settings.data.display();
         view.store = match settings.store {

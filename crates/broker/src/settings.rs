@@ -13,6 +13,9 @@ use ferromq_net::ListenAddress;
 pub struct Settings {
     /// The name that clients, logs and advisories show.
     pub name: String,
+    /// What this node is called among those that share its store; `None` for the broker's name. Brokers whose name is
+    /// the same for their clients and neighbours differ in it.
+    pub node: Option<String>,
     /// Where messages are kept.
     pub data: PathBuf,
     /// Where to listen.
@@ -84,6 +87,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             name: "localhost".to_owned(),
+            node: None,
             data: PathBuf::from("ferromq-data"),
             listen: vec![ListenAddress::loopback(61_616)],
             store: StoreChoice::default(),
@@ -94,5 +98,13 @@ impl Default for Settings {
             door: Door::default(),
             engine: ferromq_engine::Settings::default(),
         }
+    }
+}
+
+impl Settings {
+    /// What this node is called among those that share its store.
+    #[must_use]
+    pub fn node_name(&self) -> &str {
+        self.node.as_deref().unwrap_or(&self.name)
     }
 }

@@ -102,7 +102,7 @@ pub(crate) fn follower(settings: &Settings) -> Result<Box<dyn Follower>, StartEr
         return Err(StartError::OtherStore { path: folder.clone(), there: "a database", kind: "sqlite" });
     }
     let mut options = settings.journal.clone();
-    options.owner = crate::role::owner(&settings.name);
+    options.owner = crate::role::owner(settings.node_name());
     warn_of_loss(options.fsync);
     ferromq_store_journal::open(Arc::new(SystemDisk), Arc::new(SystemClock), folder, options)
         .map_err(|error| understood(error, settings))

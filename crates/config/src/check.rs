@@ -10,6 +10,9 @@ use crate::{
     source::Source,
 };
 
+/// What is said of a broker that nobody can reach.
+pub(crate) const NO_LISTENER: &str = "there is nothing to listen on";
+
 pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
     login(config, reader);
     addresses(config, reader);
@@ -61,7 +64,7 @@ fn login(config: &Config, reader: &mut Reader<'_>) {
 fn addresses(config: &Config, reader: &mut Reader<'_>) {
     if config.listeners.is_empty() && reader.diagnostics.is_empty() {
         let source = reader.source("listen");
-        reader.error(&source, "there is nothing to listen on", "write listen = [\"tcp://127.0.0.1:61616\"]");
+        reader.error(&source, NO_LISTENER, "write listen = [\"tcp://127.0.0.1:61616\"]");
     }
     let mut taken = BTreeMap::new();
     for listener in &config.listeners {

@@ -1,7 +1,7 @@
 //! Layers in, a checked configuration out.
 
 use crate::{
-    check::check,
+    check::{NO_LISTENER, check},
     diagnostic::{Diagnostic, Diagnostics, Severity},
     effective::Record,
     reader::Reader,
@@ -186,8 +186,15 @@ fn in_words_of_xml(diagnostics: &mut Vec<Diagnostic>, syntax: &[Diagnostic], rep
     let broken = |source: &Source| {
         syntax.iter().any(|broken| broken.severity == Severity::Error && broken.source == *source)
     };
-    diagnostics.retain(|diagnostic| !broken(&diagnostic.source));
+    // What is missing may be what was refused.
+    let any = syntax.iter().any(|broken| broken.severity == Severity::Error);
+    let missing =
+        |problem: &str| problem.starts_with("there is no store.url") || problem.starts_with(NO_LISTENER);
+    diagnostics.retain(|diagnostic| !(broken(&diagnostic.source) || any && missing(&diagnostic.problem)));
     for diagnostic in diagnostics {
+        if diagnostic.problem == NO_LISTENER {
+            diagnostic.remedy = "add <transportConnector uri=\"tcp://0.0.0.0:61616\"/>".to_owned();
+        }
         if let Some(entry) = report.iter().find(|entry| {
             entry.source == diagnostic.source && matches!(entry.verdict, xml::Verdict::Supported { .. })
         }) {

@@ -66,6 +66,11 @@ pub(crate) fn parse(input: &Input, name: &str, text: &str) -> Translated {
     let broken = |problems: &[Diagnostic]| problems.iter().any(|problem| problem.severity == Severity::Error);
     tree::fill(&mut root, &properties, &mut problems);
     let mut translated = translate::translate(&root);
+    let named = input.flags.iter().any(|flag| flag.path == "broker.name")
+        || input.variables.iter().any(|(name, _)| name == "FERROMQ_BROKER_NAME");
+    if !named {
+        translate::name_node(&mut translated.root, properties.host());
+    }
     if broken(&problems) {
         // A value with a hole in it is not judged as well.
         let holes: Vec<_> = problems.iter().map(|problem| problem.source.clone()).collect();

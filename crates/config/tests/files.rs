@@ -137,7 +137,7 @@ fn what_a_file_of_activemq_is_converted_to_comes_to_the_same() {
 }
 
 fn xml_input(name: &str, text: &str) -> Input {
-    let mut input = Input::default().file(format!("conf/{name}"), text);
+    let mut input = Input::default().file(format!("conf/{name}"), text).property("host.name", "machine-1");
     for line in text.lines().filter_map(|line| line.trim().strip_prefix("<!-- ")?.strip_suffix(" -->")) {
         if let Some((name, value)) = line.strip_prefix("env ").and_then(|pair| pair.split_once('=')) {
             input = input.variable(name, value);

@@ -22,6 +22,9 @@ pub(crate) struct Args {
     /// The broker's name, which clients and logs show [default: localhost]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// What this node is called among those that share its store [default: the broker's name]
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
     /// The folder for messages; made if it does not exist [default: ferromq-data]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
@@ -81,6 +84,7 @@ impl Args {
     /// All layers; the environment only if it is to count.
     pub(crate) fn input(&self, environment: bool) -> Result<Input, Failure> {
         let mut input = Input::default();
+        input = input.property("host.name", rustix::system::uname().nodename().to_string_lossy());
         for property in &self.property {
             let (name, value) = property.split_once('=').unwrap_or((property, ""));
             input = input.property(name, value);
@@ -110,6 +114,7 @@ impl Args {
             None => input,
         };
         input = flag(input, "--name", "broker.name", self.name.as_deref());
+        input = flag(input, "--node", "broker.node", self.node.as_deref());
         input = flag(input, "--data", "broker.data_dir", self.data.as_deref());
         let listen = self.listen.join(" ");
         input = flag(input, "--listen", "listen", (!listen.is_empty()).then_some(&listen));

@@ -8,6 +8,8 @@ use crate::reader::Reader;
 pub struct Broker {
     /// `name`: the name in advisories, error texts and networks.
     pub name: String,
+    /// `node`: what this node is called among those that share its store; `None` for `name`.
+    pub node: Option<String>,
     /// `compat`: whose defaults hold where releases of ActiveMQ differ.
     pub compat: Compat,
     /// `data_dir`: the folder of everything that outlives the process.
@@ -64,6 +66,12 @@ impl Broker {
         };
         let broker = Self {
             name: section.text("name", "localhost", "a name of letters, digits, '.', '_', '-' and ':'", name),
+            node: section.text_or_none(
+                "node",
+                None,
+                "a name of letters, digits, '.', '_', '-' and ':'",
+                name,
+            ),
             compat: section.choice("compat", Compat::V6, &[("5.17", Compat::V5_17), ("6", Compat::V6)]),
             data_dir: section.text("data_dir", "ferromq-data", "a folder", |text| !text.trim().is_empty()),
             takeover_after_ms: section.millis("takeover_after_ms", 2_000, 200..=600_000),

@@ -46,6 +46,11 @@ impl Properties {
         Self { files: BTreeMap::new(), given, environment, defaults }
     }
 
+    /// The name of this machine, if whoever reads the file knows it.
+    pub(super) fn host(&self) -> &str {
+        self.given.get("host.name").map(String::as_str).unwrap_or_default()
+    }
+
     fn value(&self, name: &str) -> Option<&str> {
         let found =
             self.files.get(name).or_else(|| self.given.get(name)).or_else(|| self.environment.get(name));

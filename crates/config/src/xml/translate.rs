@@ -86,6 +86,39 @@ pub(super) fn translate(root: &Element) -> Translated {
     out
 }
 
+/// To ActiveMQ all brokers that share a store may have one name. Here the nodes differ, by machine and port; the name
+/// that clients and neighbours see stays.
+pub(super) fn name_node(root: &mut Table, host: &str) {
+    let table = |key: &str| match root.find(key).map(|node| &node.value) {
+        Some(Value::Table(table)) => Some(table),
+        _ => None,
+    };
+    let name = table("broker").and_then(|broker| broker.find("name"));
+    let text = name.and_then(|name| name.value.text()).unwrap_or_else(|| "localhost".to_owned());
+    let listeners = match root.find("listener").map(|node| &node.value) {
+        Some(Value::List(listeners)) => listeners.as_slice(),
+        _ => &[],
+    };
+    let port = listeners.iter().find_map(|listener| match &listener.value {
+        Value::Table(table) => {
+            ferromq_uri::Uri::parse(&table.find("uri")?.value.text()?).ok()?.endpoint()?.port
+        }
+        _ => None,
+    });
+    let Some(source) =
+        name.map(|name| name.source.clone()).or_else(|| Some(root.find("auth")?.source.clone()))
+    else {
+        return;
+    };
+    let fits = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let host: String = host.chars().filter(fits).take(48).collect();
+    let short: String = text.chars().take(64).collect();
+    let port = port.map(|port| format!("-{port}")).unwrap_or_default();
+    let dash = if host.is_empty() { "" } else { "-" };
+    let node = Node { source: source.clone(), value: Value::Untyped(format!("{short}{dash}{host}{port}")) };
+    root.at("broker.node", &source, |table, key| table.put(key, node));
+}
+
 impl<'a> Translation<'a> {
     fn file(&mut self, root: &'a Element) {
         let brokers: Vec<&Element> = match root.name.as_str() {
@@ -443,6 +476,20 @@ impl<'a> Translation<'a> {
                 let default = if name == "jdbcPersistenceAdapter" { 30_000 } else { 0 };
                 let renewed = element.value("lockKeepAlivePeriod").and_then(|text| text.parse().ok());
                 self.keep_alive_ms = renewed.unwrap_or(default);
+                let given = |name: &str| properties_of(element).iter().any(|property| property.name == name);
+                if name == "jdbcPersistenceAdapter" && !given("dataSource") && !given("ds") {
+                    self.report(
+                        source,
+                        "jdbcPersistenceAdapter without dataSource".to_owned(),
+                        Verdict::Rejected {
+                            reason: "ActiveMQ would embed Derby, which is not supported as a store"
+                                .to_owned(),
+                            remedy:
+                                "add dataSource=\"#…\" with PostgreSQL, or write <kahaDB directory=\"…\"/>"
+                                    .to_owned(),
+                        },
+                    );
+                }
                 self.walk(element, name, scope);
             }
             Directive::Into(list) => {

@@ -22,11 +22,12 @@ use crate::whereabouts;
 pub(super) const MAX_FACTS_BYTES: usize = 1 << 20;
 
 /// Keys whose places are told.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "broker.name",
     "broker.data_dir",
     "broker.takeover_after_ms",
     "store.kind",
+    "store.url",
     "store.sync",
     "store.reserve_bytes",
     "limits.max_connections",
@@ -37,10 +38,13 @@ const KEYS: [&str; 9] = [
 /// A node of this machine that would start with this configuration.
 pub(super) fn of_configuration(source: &str, loaded: &Loaded) -> Facts {
     let config = &loaded.config;
-    let data = PathBuf::from(&config.broker.data_dir);
+    let data = match &config.store.url {
+        Some(url) if config.store.kind == StoreKind::Postgres => database(url.expose(), &config.store.schema),
+        _ => PathBuf::from(&config.broker.data_dir),
+    };
     let mut facts = Facts {
         source: source.to_owned(),
-        node: config.broker.name.clone(),
+        node: config.broker.node.as_ref().unwrap_or(&config.broker.name).clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         machine: fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
         store: store(config.store.kind).to_owned(),
@@ -65,7 +69,7 @@ pub(super) fn of_configuration(source: &str, loaded: &Loaded) -> Facts {
             facts.lines.insert(key.to_owned(), format!("{source}: {place}"));
         }
     }
-    if config.store.kind != StoreKind::Memory {
+    if !matches!(config.store.kind, StoreKind::Memory | StoreKind::Postgres) {
         let folder = folder(&data);
         if let Some(folder) = &folder {
             facts.probe = Some(probe(&folder.path, contest::challenge));
@@ -74,6 +78,14 @@ pub(super) fn of_configuration(source: &str, loaded: &Loaded) -> Facts {
         facts.folder = folder;
     }
     facts
+}
+
+/// A database and a schema in it, without the login.
+fn database(url: &str, schema: &str) -> PathBuf {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let address = rest.split(['?', '#']).next().unwrap_or_default();
+    let address = address.rsplit_once('@').map_or(address, |(_, address)| address);
+    PathBuf::from(format!("postgres://{address}, schema {schema}"))
 }
 
 /// As the effective configuration tells it.
@@ -87,6 +99,7 @@ const fn store(kind: StoreKind) -> &'static str {
     match kind {
         StoreKind::Sqlite => "sqlite",
         StoreKind::Memory => "memory",
+        StoreKind::Postgres => "postgres",
         _ => "journal",
     }
 }

@@ -80,7 +80,7 @@ fn sharing(facts: &Facts, report: &mut Report) {
             format!("sync is {}: a takeover after a power cut may miss what was acknowledged", facts.sync);
         report.warn("durability", reason, facts.line("store.sync"), "set store.sync = \"always\"");
     }
-    if facts.data.is_relative() && !facts.running && facts.store != "memory" {
+    if facts.data.is_relative() && !facts.running && !matches!(facts.store.as_str(), "memory" | "postgres") {
         let reason = format!("{} depends on where {} is started", facts.data.display(), facts.node);
         report.warn("folder", reason, facts.line("broker.data_dir"), "write the whole path");
     }

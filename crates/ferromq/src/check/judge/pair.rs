@@ -77,6 +77,14 @@ fn store(own: &Facts, peer: &Facts, report: &mut Report) {
         );
         return;
     }
+    // What the URLs say; whether two names are one server, nobody knows who does not ask it.
+    let known = !own.data.as_os_str().is_empty() && !peer.data.as_os_str().is_empty();
+    if own.store == "postgres" && known && own.data != peer.data {
+        let (ours, theirs) = (own.data.display(), peer.data.display());
+        let reason = format!("{} and {} use different databases: {ours} and {theirs}", own.node, peer.node);
+        report.refuse("one store", reason, peer.line("store.url"), "write the same store.url for each node");
+        return;
+    }
     if let (Some(one), Some(other)) = (&own.folder, &peer.folder) {
         let remedy = "write the same broker.data_dir, on a file system that all machines mount";
         if let Some(reason) = apart(own, one, peer, other) {

@@ -1,0 +1,172 @@
+//! A user brings an activemq.xml: what `check`, `config convert` and `run` make of it.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "what can not be set up ends the test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use ferromq_testkit::{Launch, PATIENCE};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ferromq");
+
+/// A pair on a shared folder, as the file of ActiveMQ says it.
+const PAIR: &str = r##"<beans xmlns="http://www.springframework.org/schema/beans">
+  <bean class="org.springframework.beans.factory.config.PropertyPlaceholderConfigurer"/>
+  <broker xmlns="http://activemq.apache.org/schema/core" brokerName="pair" dataDirectory="${activemq.data}">
+    <destinationPolicy><policyMap><policyEntries>
+      <policyEntry queue="doomed.>"><deadLetterStrategy><individualDeadLetterStrategy queuePrefix="DLQ."/></deadLetterStrategy></policyEntry>
+    </policyEntries></policyMap></destinationPolicy>
+    <persistenceAdapter>
+      <kahaDB directory="${activemq.data}/kahadb" lockKeepAlivePeriod="5000"><locker><shared-file-locker lockAcquireSleepInterval="2000"/></locker></kahaDB>
+    </persistenceAdapter>
+    <plugins><simpleAuthenticationPlugin anonymousAccessAllowed="${guests:false}"><users>
+      <authenticationUser username="ann" password="${ann.password}" groups="users"/>
+    </users></simpleAuthenticationPlugin></plugins>
+    <transportConnectors><transportConnector name="openwire" uri="tcp://127.0.0.1:0?maximumConnections=1000"/></transportConnectors>
+  </broker>
+  <import resource="jetty.xml"/>
+</beans>
+"##;
+
+fn written(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn ferromq(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).env("ANN", "s3cret").output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_pair_on_a_shared_folder_is_master_and_standby() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), "activemq.xml", PAIR);
+    let data = folder.path().join("shared/kahadb");
+    // The test kit names a folder and an address of its own; the rest is the file's.
+    // Both have one name to their clients, as in ActiveMQ; port 0 is no difference here, so that they are told apart.
+    let start = |node: &str| {
+        Launch::new(PROGRAM)
+            .data(&data)
+            .arg("--config")
+            .arg(format!("xbean:file:{}", file.display()))
+            .arg("-Dann.password=s3cret")
+            .arg("-D")
+            .arg(format!("activemq.data={}", folder.path().join("shared").display()))
+            .arg("--node")
+            .arg(node)
+            .start()
+            .unwrap()
+    };
+    let master = start("a");
+    let standby = start("b");
+    assert!(standby.output().wait_for("role standby (master: a", PATIENCE).is_some());
+
+    let send = |user: &[&str]| {
+        let mut arguments = vec!["send", "--url", master.url()];
+        arguments.extend(user);
+        arguments.extend(["queue://q", "kept"]);
+        ferromq(&arguments)
+    };
+    assert_ne!(send(&[]).status.code(), Some(0), "the file asks for a login");
+    let sent = send(&["--user", "ann", "--password", "s3cret"]);
+    assert_eq!(sent.status.code(), Some(0), "{}", String::from_utf8_lossy(&sent.stderr));
+
+    master.kill();
+    assert!(standby.output().wait_for("role active", PATIENCE).is_some());
+    let got = ferromq(&[
+        "receive",
+        "--url",
+        standby.url(),
+        "--user",
+        "ann",
+        "--password",
+        "s3cret",
+        "queue://q",
+        "--count",
+        "1",
+    ]);
+    assert_eq!(out(&got), "kept\n", "{}", String::from_utf8_lossy(&got.stderr));
+}
+
+#[test]
+fn check_tells_of_each_line_and_ends_with_the_code_that_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), "activemq.xml", PAIR);
+    let path = file.to_str().unwrap();
+
+    let right = ferromq(&["check", path, "-Dann.password=s3cret"]);
+    let text = out(&right);
+    assert_eq!(right.status.code(), Some(0), "{}", String::from_utf8_lossy(&right.stderr));
+    assert!(text.contains("activemq.xml:8:15: supported: kahaDB directory: `broker.data_dir`"), "{text}");
+    assert!(text.contains(": ignored: import of jetty.xml: there is no web console"), "{text}");
+    assert!(text.contains(&format!("data_dir = \"{}/data/kahadb\"", folder.path().display())), "{text}");
+    assert!(!text.contains("s3cret"), "no password is printed: {text}");
+
+    let wrong =
+        PAIR.replace("<plugins>", "<plugins><authorizationPlugin/>").replace("lockKeepAlive", "lockKepAlive");
+    let file = written(folder.path(), "wrong.xml", &wrong);
+    let refused = ferromq(&["check", file.to_str().unwrap(), "-Dann.password=ENC(x)", "--json"]);
+    let text = out(&refused);
+    assert_eq!(refused.status.code(), Some(64));
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rejected = |subject: &str| {
+        lines
+            .iter()
+            .any(|line| line["verdict"] == "rejected" && line["subject"].as_str().unwrap().contains(subject))
+    };
+    assert!(rejected("<authorizationPlugin>") && rejected("lockKepAlivePeriod"), "{text}");
+    let last = lines.last().unwrap();
+    assert_eq!(last["result"], "refused");
+    assert!(last["mistakes"].to_string().contains("this value is encrypted"), "{text}");
+
+    let started = ferromq(&["run", "--config", file.to_str().unwrap(), "-Dann.password=s3cret"]);
+    assert_eq!(started.status.code(), Some(64), "what is refused by check is refused by run");
+}
+
+#[test]
+fn what_is_converted_comes_to_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), "activemq.xml", &PAIR.replace("${ann.password}", "${ANN}"));
+    let effective = |path: &Path| -> Vec<String> {
+        let output = ferromq(&["check", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let values = out(&output);
+        let values =
+            values.lines().filter(|line| !line.contains(": supported: ") && !line.contains(": ignored: "));
+        let values = values.map(|line| line.split("  # ").next().unwrap_or_default().to_owned());
+        values.filter(|line| !line.is_empty() && !line.contains(" supported, ")).collect()
+    };
+    let converted = ferromq(&["config", "convert", file.to_str().unwrap()]);
+    assert_eq!(converted.status.code(), Some(0), "{}", String::from_utf8_lossy(&converted.stderr));
+    let toml = written(folder.path(), "ferromq.toml", &out(&converted));
+    assert_eq!(effective(&toml), effective(&file));
+    assert!(out(&converted).contains("s3cret"), "the file can log users in");
+}
+
+#[test]
+fn nodes_on_different_databases_are_refused_by_the_doctor() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = |name: &str, database: &str| {
+        let text = format!(
+            r##"<beans xmlns="http://www.springframework.org/schema/beans">
+              <broker xmlns="http://activemq.apache.org/schema/core" brokerName="{name}">
+                <persistenceAdapter><jdbcPersistenceAdapter dataSource="#pg"/></persistenceAdapter>
+                <transportConnectors><transportConnector uri="tcp://127.0.0.1:0"/></transportConnectors>
+              </broker>
+              <bean id="pg" class="org.apache.commons.dbcp2.BasicDataSource"><property name="url" value="jdbc:postgresql://{database}"/></bean>
+            </beans>"##
+        );
+        written(folder.path(), &format!("{name}.xml"), &text)
+    };
+    let (a, b) = (node("a", "db/activemq"), node("b", "db/activemq_test"));
+    let found = ferromq(&["check", a.to_str().unwrap(), "--peers", b.to_str().unwrap()]);
+    assert_eq!(found.status.code(), Some(64));
+    assert!(out(&found).contains("use different databases"), "{}", out(&found));
+}
