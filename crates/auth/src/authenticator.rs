@@ -121,6 +121,14 @@ impl Authenticator {
         self.users.is_none()
     }
 
+    /// Whether [`Authenticator::authenticate`] would take tens of milliseconds and megabytes: the user has a hash, and
+    /// the right password was not seen yet.
+    #[must_use]
+    pub fn takes_long(&self, user: Option<&str>, password: Option<&str>) -> bool {
+        let (Some(users), Some(name), Some(_)) = (&self.users, user, password) else { return false };
+        users.get(name).is_some_and(|known| known.hashed.is_some() && known.tag.get().is_none())
+    }
+
     /// Checks one login.
     ///
     /// A name that is unknown is refused faster than a known one whose password was never given rightly so far: names

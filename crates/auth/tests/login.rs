@@ -137,6 +137,23 @@ fn wrong_users_are_named_with_the_remedy() {
 }
 
 #[test]
+fn only_a_hash_whose_password_was_not_seen_takes_long() {
+    let authenticator =
+        Authenticator::new([user("ann", hashed("s3cret"), &[]), user("bob", plain("x"), &[])], KEY)
+            .expect("users");
+    let long = |name, password| authenticator.takes_long(name, password);
+    assert!(long(Some("ann"), Some("s3cret")) && long(Some("ann"), Some("guess")));
+    for (name, password) in
+        [(Some("bob"), Some("x")), (Some("eve"), Some("x")), (Some("ann"), None), (None, None)]
+    {
+        assert!(!long(name, password), "{name:?}");
+    }
+    authenticator.authenticate(Some("ann"), Some("s3cret")).expect("the right password");
+    assert!(!long(Some("ann"), Some("s3cret")) && !long(Some("ann"), Some("guess")));
+    assert!(!Authenticator::open().takes_long(Some("ann"), Some("x")));
+}
+
+#[test]
 fn no_debug_text_shows_a_secret() {
     let ann = user("ann", plain("s3cret"), &[]);
     assert!(!format!("{ann:?}").contains("s3cret"));

@@ -33,7 +33,7 @@ impl Settings {
             name: config.broker.name.clone(),
             node: config.broker.node.clone(),
             data: config.broker.data_dir.clone().into(),
-            listen: config.listeners.iter().map(address).collect::<Result<_, _>>()?,
+            listen: listeners(config)?,
             store: match store.kind {
                 config::StoreKind::Sqlite => StoreChoice::Sqlite,
                 config::StoreKind::Memory => StoreChoice::Memory,
@@ -72,19 +72,8 @@ const fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Only the options that change something here; the configuration has judged the others.
-fn address(listener: &config::Listener) -> Result<ListenAddress, AddressError> {
-    let bare = listener.text.split('?').next().unwrap_or_default();
-    let with_port = match listener.uri.endpoint.port {
-        Some(_) => bare.parse::<ListenAddress>(),
-        None => format!("{}:{}", bare.trim_end_matches('/'), listener.uri.endpoint.port_or_default()).parse(),
-    };
-    let mut address = with_port?;
-    if let Some(most) = listener.uri.options.maximum_connections {
-        address.maximum_connections = usize::try_from(most).unwrap_or(usize::MAX);
-    }
-    address.max_frame_bytes = listener.uri.options.wire_format.max_frame_bytes;
-    Ok(address)
+fn listeners(config: &Config) -> Result<Vec<ListenAddress>, AddressError> {
+    config.listeners.iter().map(|listener| ListenAddress::from_uri(&listener.uri)).collect()
 }
 
 /// Nobody if the configuration names no users: a broker without logins.

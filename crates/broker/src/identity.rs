@@ -36,11 +36,12 @@ impl Settings {
         if let Some(users) = &door.users {
             session.login = Arc::clone(users) as Arc<dyn Login>;
         }
-        session.max_frame_size = address.max_frame_bytes.unwrap_or(door.max_frame_bytes);
+        session.max_frame_size = door.max_frame_bytes;
         session.handshake_timeout = door.handshake_timeout;
         session.max_inactivity = door.max_inactivity;
         session.max_inactivity_initial_delay = door.max_inactivity_initial_delay;
         session.populate_user_id = door.populate_user_id;
+        address.offer(&mut session);
         session
     }
 

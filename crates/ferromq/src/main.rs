@@ -10,6 +10,7 @@ mod bench;
 mod check;
 mod config;
 mod demo;
+mod descriptors;
 mod door;
 mod exit;
 mod force_claim;

@@ -8,6 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::descriptors;
 use crate::door::OperatorDoor;
 use crate::exit::{Exit, Failure, Outcome};
 pub(crate) use crate::layers::Args;
@@ -20,7 +21,8 @@ pub(crate) fn run(args: Args) -> Outcome {
     for warning in loaded.warnings.iter() {
         tracing::warn!("{warning}");
     }
-    let settings = Settings::from_config(&loaded.config).map_err(refused)?;
+    let mut settings = Settings::from_config(&loaded.config).map_err(refused)?;
+    descriptors::provide(&mut settings);
     let runtime = runtime().map_err(|error| Failure::new(Exit::Unavailable, error))?;
     let outcome = runtime.block_on(serve(&loaded.config, settings, args.end_with_stdin));
     runtime.shutdown_background();

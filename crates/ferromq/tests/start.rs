@@ -75,3 +75,24 @@ fn an_unknown_flag_is_wrong_usage() {
     assert_eq!(refused.code, Some(64), "{refused}");
     assert!(refused.said.contains("--name"), "{refused}");
 }
+
+#[test]
+fn a_store_that_can_not_be_read_and_an_output_that_can_not_be_written_end_with_74() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("format")).unwrap();
+    let refused = Launch::new(PROGRAM).data(folder.path()).start().unwrap_err();
+    assert_eq!(refused.code, Some(74), "{refused}");
+    assert!(refused.said.contains("format"), "{refused}");
+    assert!(!folder.path().join("journal").exists(), "nothing is written beside it");
+
+    let node = Launch::new(PROGRAM).start().unwrap();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let verb = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(PROGRAM);
+        command.args(arguments).args(["--url", node.url(), "queue://q"]);
+        command
+    };
+    assert!(verb(&["send"]).arg("text").status().unwrap().success());
+    let unwritable = verb(&["receive", "--count", "1"]).stdout(full).output().unwrap();
+    assert_eq!(unwritable.status.code(), Some(74), "{}", String::from_utf8_lossy(&unwritable.stderr));
+}

@@ -5,8 +5,11 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use ferromq_testkit::{Node, PATIENCE};
+use std::os::unix::fs::PermissionsExt;
+
+use ferromq_testkit::{Launch, Node, PATIENCE};
 use peer::{Peer, ferromq};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 mod peer;
 
@@ -80,6 +83,76 @@ fn ten_thousand_connects_and_drops_leave_nothing_behind() {
     let grown = node.resident_bytes().saturating_sub(before);
     assert!(grown < 32 << 20, "10,000 connections left {grown} bytes behind");
     assert!(node.stop().success());
+}
+
+/// A program that starts the broker with so many open files at most.
+fn with_open_files(folder: &std::path::Path, files: u32) -> std::path::PathBuf {
+    let script = folder.join("few-files");
+    let text = format!("#!/bin/sh\nulimit -n {files}\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_ferromq"));
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    script
+}
+
+#[test]
+fn connections_can_not_take_the_files_that_the_store_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Launch::new(with_open_files(folder.path(), 256)).start().unwrap();
+    let mut witness = witness(&node);
+    let mut sender = Peer::connect(node.address()).unwrap();
+    // More than there are files: the rest is turned away.
+    let crowd: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(node.address()).unwrap()).collect();
+    assert!(node.log().wait_for("the limit of connections is reached", PATIENCE).is_some());
+    let refusals = node.log().all().iter().filter(|line| line.contains("connection refused")).count();
+    assert!(refusals <= 40, "300 strangers wrote {refusals} lines");
+    // The store makes files meanwhile: 40 MB of durable messages are more than one segment.
+    let text = "x".repeat(1_000_000);
+    for _ in 0..40 {
+        sender.send("heavy", &text).unwrap();
+    }
+    witness.round_trip("witness", "after").unwrap();
+    drop(crowd);
+    assert!(node.stop().success());
+}
+
+#[test]
+fn who_runs_out_of_files_rests_and_accepts_again() {
+    let node = node();
+    let mut witness = witness(&node);
+    let open = std::fs::read_dir(format!("/proc/{}/fd", node.pid())).unwrap().count() as u64;
+    let limit = |files| {
+        let pid = Pid::from_raw(i32::try_from(node.pid()).unwrap());
+        prlimit(pid, Resource::Nofile, Rlimit { current: Some(files), maximum: None }).map(drop)
+    };
+    if limit(open + 8).is_err() {
+        println!("skip out-of-files: the limits of another process need privileges");
+        return;
+    }
+    let crowd: Vec<TcpStream> = (0..50).map(|_| TcpStream::connect(node.address()).unwrap()).collect();
+    assert!(node.log().wait_for("raise the limit of open files", PATIENCE).is_some());
+    witness.round_trip("witness", "meanwhile").unwrap();
+    // It rests up to a second: it does not fill the log, and its thread does not spin.
+    let lines = node.log().all().iter().filter(|line| line.contains("raise the limit")).count();
+    assert!(lines < 20, "{lines} lines");
+    drop(crowd);
+    let mut late = Peer::connect(node.address()).unwrap();
+    late.round_trip("late", "accepted again").unwrap();
+    assert!(node.stop().success());
+}
+
+#[test]
+fn a_flood_of_garbage_does_not_fill_the_log() {
+    let node = node();
+    for _ in 0..2_000 {
+        let mut stream = TcpStream::connect(node.address()).unwrap();
+        // The broker may close before it has everything.
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\n\r\n");
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said);
+    }
+    witness(&node);
+    let lines = node.log().all().iter().filter(|line| line.contains("is it an OpenWire client?")).count();
+    assert!((20..400).contains(&lines), "2,000 strangers wrote {lines} lines");
 }
 
 #[test]

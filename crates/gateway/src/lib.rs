@@ -31,11 +31,11 @@
 //! ```
 
 mod error;
+mod login;
 pub mod openwire;
 mod settings;
 
 pub use error::{ErrorKind, SessionError};
+pub use login::{Credentials, Login, LoginQuestion, LoginRefused, OpenDoor};
 pub use openwire::{Session, Turnaway};
-pub use settings::{
-    BrokerIdentity, Credentials, Login, LoginRefused, OpenDoor, SessionLimits, SessionSettings,
-};
+pub use settings::{BrokerIdentity, SessionLimits, SessionSettings};

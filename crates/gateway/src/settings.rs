@@ -1,10 +1,11 @@
 //! What every session of a listener shares: who the broker is, what peers may do, who may come in.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ferromq_model::Text;
+
+use crate::{Login, OpenDoor};
 
 /// How the broker names itself to clients.
 #[derive(Clone, Debug)]
@@ -68,12 +69,18 @@ pub struct SessionSettings {
     pub limits: SessionLimits,
     /// Who may come in.
     pub login: Arc<dyn Login>,
+    /// `wireFormat.version`: the highest that is spoken, 1 to 12.
+    pub version: u8,
     /// `wireFormat.maxFrameSize`, bytes.
     pub max_frame_size: u64,
+    /// `wireFormat.maxFrameSizeEnabled`: whether the peer is told to mind it.
+    pub max_frame_size_enabled: bool,
     /// `wireFormat.maxInactivityDuration`, zero for no monitor.
     pub max_inactivity: Duration,
     /// `wireFormat.maxInactivityDurationInitalDelay`.
     pub max_inactivity_initial_delay: Duration,
+    /// `useKeepAlive`: whether a quiet broker gives signs of life.
+    pub keep_alive: bool,
     /// `wireFormat.tightEncodingEnabled`.
     pub tight_encoding: bool,
     /// `wireFormat.cacheEnabled`.
@@ -82,6 +89,10 @@ pub struct SessionSettings {
     pub cache_size: u32,
     /// `wireFormat.tcpNoDelayEnabled`.
     pub tcp_no_delay: bool,
+    /// `wireFormat.stackTraceEnabled`.
+    pub stack_trace: bool,
+    /// `soWriteTimeout`: how long output may wait for a peer that does not read, zero for ever. The driver minds it.
+    pub write_timeout: Duration,
     /// `connectAttemptTimeout`: how long a peer may take to greet.
     pub handshake_timeout: Duration,
     /// How long a frame that was begun may stand still.
@@ -100,80 +111,23 @@ impl Default for SessionSettings {
             broker: BrokerIdentity::default(),
             limits: SessionLimits::default(),
             login: Arc::new(OpenDoor),
+            version: 12,
             max_frame_size: 104_857_600,
+            max_frame_size_enabled: true,
             max_inactivity: Duration::from_secs(30),
             max_inactivity_initial_delay: Duration::from_secs(10),
+            keep_alive: true,
             tight_encoding: true,
             cache: true,
             cache_size: 1_024,
             tcp_no_delay: true,
+            stack_trace: true,
+            write_timeout: Duration::ZERO,
             handshake_timeout: Duration::from_secs(30),
             stall_after: Duration::from_secs(30),
             linger: Duration::from_secs(2),
             populate_user_id: false,
             connected_brokers: Text::default(),
         }
-    }
-}
-
-/// What a peer shows at the door.
-#[derive(Clone, Copy)]
-pub struct Credentials<'a> {
-    /// The user name, if one was given.
-    pub user: Option<&'a str>,
-    /// The password, if one was given.
-    pub password: Option<&'a str>,
-    /// Where the peer comes from.
-    pub remote: &'a str,
-}
-
-impl fmt::Debug for Credentials<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("user", &self.user)
-            .field("remote", &self.remote)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A login that failed; the peer learns no more than this text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoginRefused {
-    /// In words, for the peer.
-    pub text: String,
-}
-
-impl LoginRefused {
-    /// The words ActiveMQ has for a wrong name or password.
-    pub fn wrong_credentials(user: Option<&str>) -> Self {
-        Self { text: format!("User name [{}] or password is invalid.", user.unwrap_or("null")) }
-    }
-}
-
-/// Decides who may come in.
-pub trait Login: fmt::Debug + Send + Sync {
-    /// Lets the peer in or not.
-    ///
-    /// # Errors
-    /// [`LoginRefused`] with the text for the peer.
-    fn authenticate(&self, credentials: Credentials<'_>) -> Result<(), LoginRefused>;
-}
-
-impl Login for ferromq_auth::Authenticator {
-    fn authenticate(&self, credentials: Credentials<'_>) -> Result<(), LoginRefused> {
-        match Self::authenticate(self, credentials.user, credentials.password) {
-            Ok(_) => Ok(()),
-            Err(refusal) => Err(LoginRefused { text: refusal.to_string() }),
-        }
-    }
-}
-
-/// Lets everybody in: a broker without logins.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OpenDoor;
-
-impl Login for OpenDoor {
-    fn authenticate(&self, _: Credentials<'_>) -> Result<(), LoginRefused> {
-        Ok(())
     }
 }

@@ -83,6 +83,60 @@ fn a_wrong_password_is_answered_as_activemq_does_and_the_door_closes_after_a_whi
     assert!(matches!(world.session.failure(), Some(SessionError::LoginRefused(_))));
 }
 
+/// One user whose hash takes long to check.
+#[derive(Debug)]
+struct SlowLogin;
+
+impl Login for SlowLogin {
+    fn quick(&self, _: Credentials<'_>) -> Option<Result<(), LoginRefused>> {
+        None
+    }
+
+    fn authenticate(&self, shown: Credentials<'_>) -> Result<(), LoginRefused> {
+        OneUser.authenticate(shown)
+    }
+}
+
+#[test]
+fn a_login_that_takes_long_is_asked_elsewhere_and_nothing_is_read_before_the_answer() {
+    for (password, lets_in) in [("secret", true), ("guess", false)] {
+        let mut settings = SessionSettings::default();
+        settings.login = Arc::new(SlowLogin);
+        let mut world = World::greeted(settings, WireFormatOptions::default());
+        let mut info = connection_info();
+        info.user_name = Some("ann".into());
+        info.password = Some(password.into());
+        world.request(info);
+        world.tell(SessionInfo { session_id: Some(SessionId::new(CONNECTION, 1)), ..Default::default() });
+        assert!(world.inputs.is_empty(), "nobody is asked, and nothing is read");
+        let question = world.session.login_question().unwrap();
+        assert!(world.session.login_question().is_none(), "it is asked once");
+        assert!(!format!("{question:?}").contains(password));
+        // However long it takes, the peer is not blamed for its silence.
+        world.pass(Duration::from_secs(600));
+        assert!(world.session.awaits_login() && !world.session.is_finished());
+
+        world.session.login_decided(world.now, question.decide());
+        world.poll();
+        if lets_in {
+            let intents: Vec<_> = world
+                .inputs
+                .iter()
+                .map(|input| match input {
+                    Input::Intent { intent: Intent::Connect(_), .. } => "connect",
+                    Input::Intent { intent: Intent::AddSession { .. }, .. } => "session",
+                    _ => "other",
+                })
+                .collect();
+            assert_eq!(intents, ["connect", "session"], "what came meanwhile comes after it");
+        } else {
+            let refusal = world.answers().pop().unwrap();
+            assert_eq!(exception(&refusal).1, "User name [ann] or password is invalid.");
+            assert!(matches!(world.inputs[..], [Input::Detach { .. }]), "{:?}", world.inputs);
+        }
+    }
+}
+
 #[test]
 fn what_the_engine_refuses_is_told_by_its_java_class() {
     for (kind, class) in [

@@ -9,10 +9,11 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use ferromq_engine::{ConnId, Input};
-use ferromq_gateway::{ErrorKind, Session, SessionSettings};
+use ferromq_gateway::{ErrorKind, LoginQuestion, LoginRefused, Session, SessionSettings};
 use ferromq_model::{Instant, Now, Text};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::Sleep;
 
 use crate::reception::Shared;
@@ -44,7 +45,11 @@ enum Event {
     Room,
     Deadline,
     Drain,
+    Login(Result<(), LoginRefused>),
 }
+
+/// A login that is being decided elsewhere.
+type Deciding = Pin<Box<dyn Future<Output = Result<(), LoginRefused>> + Send>>;
 
 /// A session with its two ways: to the engine and to the socket.
 pub(crate) struct Connection {
@@ -72,6 +77,9 @@ pub(crate) struct Connection {
     ended: bool,
     /// The engine's mailbox was full when there was something to post.
     starved: bool,
+    /// Since when output waits for a peer that does not read, and how long it may.
+    stuck_since: Option<Instant>,
+    write_timeout: Duration,
 }
 
 /// Serves a connection until it ends.
@@ -81,7 +89,11 @@ pub(crate) async fn drive(mut connection: Connection, mut stream: TcpStream) {
     connection.open();
     let shared = Arc::clone(&connection.shared);
     let outbox = Arc::clone(&connection.outbox);
+    let mut deciding: Option<Deciding> = None;
     while connection.turn(&stream, &mut alarm) {
+        if let Some(question) = connection.session.login_question() {
+            deciding = Some(Box::pin(decide(Arc::clone(&shared.logins), question)));
+        }
         let (reads, writes, starved) = (connection.may_read(), connection.must_write(), connection.starved);
         let draining = connection.draining;
         let (mut reader, writer) = stream.split();
@@ -93,12 +105,36 @@ pub(crate) async fn drive(mut connection: Connection, mut stream: TcpStream) {
             () = shared.engine.room(), if starved => Event::Room,
             () = &mut alarm.sleep => Event::Deadline,
             () = drain.begun(), if !draining => Event::Drain,
+            decision = answer(&mut deciding) => Event::Login(decision),
         };
         connection.note(event, &mut alarm);
     }
     connection.close();
     let Connection { out, written, .. } = &connection;
     say_last_words(&stream, out.get(*written..).unwrap_or_default()).await;
+}
+
+/// Asks on a thread where it may take its time, not on one that serves connections.
+async fn decide(turns: Arc<Semaphore>, question: LoginQuestion) -> Result<(), LoginRefused> {
+    let undecided = || LoginRefused { text: "The login could not be checked.".to_owned() };
+    let Ok(turn) = turns.acquire_owned().await else { return Err(undecided()) };
+    let decided = tokio::task::spawn_blocking(move || {
+        let decision = question.decide();
+        drop(turn);
+        decision
+    });
+    decided.await.unwrap_or_else(|_| Err(undecided()))
+}
+
+async fn answer(deciding: &mut Option<Deciding>) -> Result<(), LoginRefused> {
+    match deciding {
+        Some(decision) => {
+            let decision = decision.await;
+            *deciding = None;
+            decision
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// Reads into the thread's scratch room and from there behind what the session holds.
@@ -138,6 +174,7 @@ impl Connection {
         remote: Text,
     ) -> Self {
         let unanswered_limit = settings.limits.requests_in_flight;
+        let write_timeout = settings.write_timeout;
         let session = Session::new(settings, conn, remote, shared.clock.now());
         Self {
             shared,
@@ -156,6 +193,8 @@ impl Connection {
             draining: false,
             ended: false,
             starved: false,
+            stuck_since: None,
+            write_timeout,
         }
     }
 
@@ -191,6 +230,7 @@ impl Connection {
             Event::Room => self.starved = false,
             Event::Deadline => alarm.rang(),
             Event::Drain => self.draining = true,
+            Event::Login(decision) => self.session.login_decided(self.shared.clock.now(), decision),
             Event::Writable | Event::Mail => {}
         }
     }
@@ -215,9 +255,16 @@ impl Connection {
             return false;
         }
         let pulse = self.paused.then(|| now.mono + PULSE);
-        let deadline =
-            self.session.next_deadline().into_iter().chain(pulse).chain(self.drain_deadline(now)).min();
-        alarm.set(now, deadline);
+        let stuck = self.write_deadline();
+        if stuck.is_some_and(|deadline| deadline <= now.mono) {
+            tracing::warn!(
+                peer = %self.session.describe(), within_ms = self.write_timeout.as_millis(),
+                "connection closed: the peer does not read (soWriteTimeout)"
+            );
+            return false;
+        }
+        let deadlines = [self.session.next_deadline(), pulse, self.drain_deadline(now), stuck];
+        alarm.set(now, deadlines.into_iter().flatten().min());
         true
     }
 
@@ -291,8 +338,14 @@ impl Connection {
                 }
             }
             match stream.try_write(self.out.get(self.written..).unwrap_or_default()) {
-                Ok(bytes) => self.written += bytes,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Ok(bytes) => {
+                    self.written += bytes;
+                    self.stuck_since = None;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stuck_since.get_or_insert(now.mono);
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
             if !self.must_write() {
@@ -315,7 +368,7 @@ impl Connection {
 
     /// Whether the peer is gone, and all that it said has been heard.
     fn has_ended(&self, now: Now, stream: &TcpStream) -> bool {
-        let unheard = self.starved && !self.paused;
+        let unheard = (self.starved && !self.paused) || self.session.awaits_login();
         (self.ended && !unheard)
             || (self.paused && peer_has_closed(stream))
             || self.drain_deadline(now).is_some_and(|deadline| deadline <= now.mono)
@@ -326,6 +379,12 @@ impl Connection {
     fn is_quiet(&self) -> bool {
         let answered = self.unanswered == 0 && self.outbox.queued_bytes() == 0 && !self.starved;
         self.paused || (answered && !self.must_write())
+    }
+
+    /// Until when the peer has to read something, if something waits and it has to.
+    fn write_deadline(&self) -> Option<Instant> {
+        let since = self.stuck_since.filter(|_| !self.write_timeout.is_zero())?;
+        Some(since + self.write_timeout)
     }
 
     fn drain_deadline(&self, now: Now) -> Option<Instant> {
@@ -343,7 +402,14 @@ impl Connection {
             Some(failure) if failure.kind() == ErrorKind::Bug => {
                 tracing::error!(peer = %self.session.describe(), %failure, "connection closed");
             }
-            Some(failure) => tracing::warn!(peer = %self.session.describe(), %failure, "connection closed"),
+            Some(failure) => match self.shared.grumbles.one_more(now.mono) {
+                Some(0) => tracing::warn!(peer = %self.session.describe(), %failure, "connection closed"),
+                Some(left_out) => {
+                    let peer = self.session.describe();
+                    tracing::warn!(%peer, %failure, left_out, "connection closed; others before it are left out");
+                }
+                None => tracing::debug!(peer = %self.session.describe(), %failure, "connection closed"),
+            },
             None => tracing::debug!(peer = %self.session.describe(), "connection ended"),
         }
         self.collect(now);

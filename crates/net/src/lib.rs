@@ -26,6 +26,7 @@
 mod address;
 mod connection;
 mod drain;
+mod grumbles;
 mod letter;
 mod listener;
 mod mailbox;

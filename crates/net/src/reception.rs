@@ -9,9 +9,14 @@ use ferromq_env::Clock;
 use ferromq_gateway::SessionSettings;
 use ferromq_model::Text;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use crate::connection::{Connection, drive};
+use crate::grumbles::Grumbles;
 use crate::{Drain, Letter, Mailbox, Seat};
+
+/// Logins that are decided at a time, if that takes long; others wait for their turn.
+const LOGINS: usize = 4;
 
 /// What all connections of a broker share.
 #[derive(Clone)]
@@ -23,13 +28,26 @@ pub(crate) struct Shared {
     pub(crate) engine: Mailbox<Letter>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) drain: Drain,
+    /// Of peers that break the protocol.
+    pub(crate) grumbles: Grumbles,
+    /// Logins that are being decided, each on a thread with megabytes of its own.
+    pub(crate) logins: Arc<Semaphore>,
     next: AtomicU64,
 }
 
 impl Reception {
     /// A reception that sends what peers want to `engine`, until `drain` begins.
     pub fn new(engine: Mailbox<Letter>, clock: Arc<dyn Clock>, drain: Drain) -> Self {
-        Self { shared: Arc::new(Shared { engine, clock, drain, next: AtomicU64::new(1) }) }
+        Self {
+            shared: Arc::new(Shared {
+                engine,
+                clock,
+                drain,
+                grumbles: Grumbles::default(),
+                logins: Arc::new(Semaphore::new(LOGINS)),
+                next: AtomicU64::new(1),
+            }),
+        }
     }
 
     /// Serves a connection on a task of its own; the seat is free again when the connection has ended.

@@ -179,6 +179,14 @@ impl ListenerUri {
             want_client_auth: auth(&mut reader, "wantClientAuth"),
             ignored: [reader.ignored("", JAVA_ONLY), reader.ignored("transport.", JAVA_ONLY)].concat(),
         };
+        let mut options = options;
+        // ActiveMQ's own reader goes on waiting after `soTimeout`; the others are a client's, or an `auto` listener's.
+        let idle = [
+            ("soTimeout", options.socket.so_timeout_ms.is_some()),
+            ("wireFormat.host", options.wire_format.host.is_some()),
+            ("protocolDetectionTimeOut", options.protocol_detection_timeout_ms.is_some()),
+        ];
+        options.ignored.extend(idle.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));
         reader.finish()?;
         Ok(Self { scheme, endpoint, options })
     }

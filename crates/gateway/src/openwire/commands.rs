@@ -11,7 +11,7 @@ use super::inbound::{self, fault};
 use super::names::{text, wire_str};
 use super::outbound;
 use super::session::{Awaited, Phase, Session};
-use crate::{Credentials, SessionError};
+use crate::{Credentials, LoginQuestion, LoginRefused, SessionError};
 
 /// A command's number, if its sender waits for an answer.
 type Request = Option<i32>;
@@ -241,11 +241,11 @@ impl Session {
 
     fn take_connection(&mut self, info: wire::ConnectionInfo, now: Now) {
         let request = request(info.command_id, info.response_required);
-        let Some(connection) = info.connection_id.and_then(|id| id.value) else {
+        let Some(connection) = info.connection_id.as_ref().and_then(|id| id.value.as_ref()) else {
             return self.malformed("ConnectionInfo without connectionId");
         };
         match self.phase {
-            Phase::Connected | Phase::Connecting if self.peer.connection.as_ref() == Some(&connection) => {
+            Phase::Connected | Phase::Connecting if self.peer.connection.as_ref() == Some(connection) => {
                 return self.answer(request);
             }
             Phase::Connected | Phase::Connecting => {
@@ -260,10 +260,23 @@ impl Session {
         let remote = self.remote.to_str();
         let credentials =
             Credentials { user: user.as_deref(), password: password.as_deref(), remote: &remote };
-        if let Err(refused) = self.settings.login.authenticate(credentials) {
+        match self.settings.login.quick(credentials) {
+            Some(decision) => self.enter(info, decision, now),
+            None => {
+                let question = LoginQuestion::new(Arc::clone(&self.settings.login), credentials);
+                self.check_login(info, question);
+            }
+        }
+    }
+
+    /// Whoever may come in, or not, is passed on to the engine, or not.
+    pub(super) fn enter(&mut self, info: wire::ConnectionInfo, decision: Result<(), LoginRefused>, now: Now) {
+        let request = request(info.command_id, info.response_required);
+        if let Err(refused) = decision {
             let error = SessionError::LoginRefused(refused.text.clone());
             return self.refuse(request, fault(FaultKind::Security, refused.text), error, now);
         }
+        let Some(connection) = info.connection_id.and_then(|id| id.value) else { return };
         let facts = ConnectionFacts {
             connection: self.names.connection(Some(&connection)),
             client_id: info.client_id.as_ref().map(text).unwrap_or_default(),

@@ -48,6 +48,8 @@ pub(super) struct Monitor {
     progress_bytes: u64,
     least_progress_bytes: u64,
     stall_after: Duration,
+    /// Whether signs of life are given.
+    keep_alive: bool,
     paused: bool,
     /// Whether the driver has asked for input since the last check. If not, it does not read, for reasons of its own.
     asked: bool,
@@ -64,6 +66,7 @@ impl Monitor {
             progress_bytes: 0,
             least_progress_bytes: settings.limits.least_progress_bytes,
             stall_after: settings.stall_after,
+            keep_alive: settings.keep_alive,
             paused: false,
             asked: false,
         }
@@ -171,7 +174,7 @@ impl Monitor {
             self.watch_frame(now);
         }
         let idle = self.writes.as_mut().is_some_and(|writes| writes.idle_at(now));
-        (idle && quiet).then_some(Due::KeepAlive)
+        (idle && quiet && self.keep_alive).then_some(Due::KeepAlive)
     }
 }
 

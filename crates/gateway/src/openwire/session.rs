@@ -14,7 +14,7 @@ use super::monitor::{Due, Monitor};
 use super::names::{Names, wire_str};
 use super::outbound;
 use super::registry::Registry;
-use crate::{SessionError, SessionSettings};
+use crate::{LoginQuestion, LoginRefused, SessionError, SessionSettings};
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(super) enum Phase {
     Greeting,
     /// Greeted; nobody has logged in (a client that keeps a spare connection stays here).
     Anonymous,
+    /// Whether the login is right is being found out; nothing more is read meanwhile.
+    Checking,
     /// The engine has been asked to take the connection.
     Connecting,
     /// Everything may come.
@@ -53,13 +55,22 @@ pub(super) struct Peer {
     pub(super) fault_tolerant: bool,
 }
 
+/// Somebody whose login takes long to check.
+#[derive(Debug)]
+pub(super) struct Applicant {
+    pub(super) info: wire::ConnectionInfo,
+    /// Until the driver has taken it.
+    pub(super) question: Option<LoginQuestion>,
+}
+
 /// One peer's connection: bytes ⇄ engine.
 ///
 /// A driver loop appends what it reads to [`Session::read_buffer`] and calls [`Session::received`], posts what
 /// [`Session::poll_input`] yields to the engine until it yields nothing, hands over what the engine says (`deliver`,
 /// `reply`, `notify`, `close`, `pause`, `resume`) and polls again after that, writes what [`Session::transmit`]
 /// gives, sleeps no longer than [`Session::next_deadline`] and then polls and calls [`Session::tick`]. While it does
-/// not read for reasons of its own (a full mailbox), it does not poll either, and the peer's silence is excused. When [`Session::is_finished`],
+/// not read for reasons of its own (a full mailbox), it does not poll either, and the peer's silence is excused. A
+/// [`Session::login_question`] is decided elsewhere and answered by [`Session::login_decided`]. When [`Session::is_finished`],
 /// it writes the rest and closes the socket; when the socket ends first it calls [`Session::lost`]. Either way it
 /// then polls and posts the last inputs (`Detach`).
 #[derive(Debug)]
@@ -73,6 +84,8 @@ pub struct Session {
     pub(super) registry: Registry,
     pub(super) awaited: Vec<(Tag, Awaited)>,
     pub(super) requests_in_flight: usize,
+    /// The login that is being found out about.
+    pub(super) applicant: Option<Applicant>,
     inputs: VecDeque<Input>,
     options: WireFormatOptions,
     format: WireFormat,
@@ -100,6 +113,7 @@ impl Session {
             registry: Registry::default(),
             awaited: Vec::new(),
             requests_in_flight: 0,
+            applicant: None,
             inputs: VecDeque::new(),
             framer: Framer::new(limits.greeting_bytes),
             buffered: 0,
@@ -162,7 +176,7 @@ impl Session {
 
     fn is_listening(&self) -> bool {
         !self.paused
-            && !matches!(self.phase, Phase::Lingering(_) | Phase::Finished)
+            && !matches!(self.phase, Phase::Checking | Phase::Lingering(_) | Phase::Finished)
             && self.requests_in_flight < self.settings.limits.requests_in_flight
     }
 
@@ -358,6 +372,34 @@ impl Session {
         self.finish();
     }
 
+    /// A login that takes long, to be decided outside of the threads that serve connections; once for each.
+    pub fn login_question(&mut self) -> Option<LoginQuestion> {
+        self.applicant.as_mut()?.question.take()
+    }
+
+    /// Whether nothing is read because a login is being decided.
+    pub fn awaits_login(&self) -> bool {
+        self.phase == Phase::Checking
+    }
+
+    /// The answer to [`Session::login_question`]; poll for inputs after it.
+    pub fn login_decided(&mut self, now: Now, decision: Result<(), LoginRefused>) {
+        let Some(applicant) = self.applicant.take() else { return };
+        if self.phase != Phase::Checking {
+            return;
+        }
+        self.phase = Phase::Anonymous;
+        self.monitor.resume(now.mono);
+        self.enter(applicant.info, decision, now);
+    }
+
+    /// Nothing is read until the answer; the peer's silence is not held against it.
+    pub(super) fn check_login(&mut self, info: wire::ConnectionInfo, question: LoginQuestion) {
+        self.applicant = Some(Applicant { info, question: Some(question) });
+        self.phase = Phase::Checking;
+        self.monitor.pause();
+    }
+
     /// The driver reads no more until [`Session::resume`]; silence is not held against the peer.
     pub fn pause(&mut self, _now: Now) {
         self.paused = true;
@@ -482,6 +524,9 @@ impl Session {
 pub(super) fn wire_options(settings: &SessionSettings) -> WireFormatOptions {
     let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     WireFormatOptions {
+        version: i32::from(settings.version.clamp(1, 12)),
+        stack_trace: settings.stack_trace,
+        max_frame_size_enabled: settings.max_frame_size_enabled,
         tight_encoding: settings.tight_encoding,
         cache: settings.cache,
         // Less than 101 slots hang Java senders.
