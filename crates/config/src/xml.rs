@@ -4,6 +4,7 @@
 //! also what `docs/COMPATIBILITY.md` is made of; [`translate`] obeys it. No DTD is read, no entity expanded, no file
 //! opened and no class looked up.
 
+mod broker;
 mod data_source;
 mod handlers;
 mod markdown;
@@ -69,7 +70,7 @@ pub(crate) fn parse(input: &Input, name: &str, text: &str) -> Translated {
     let named = input.flags.iter().any(|flag| flag.path == "broker.name")
         || input.variables.iter().any(|(name, _)| name == "FERROMQ_BROKER_NAME");
     if !named {
-        translate::name_node(&mut translated.root, properties.host());
+        broker::name_node(&mut translated.root, properties.host());
     }
     if broken(&problems) {
         // A value with a hole in it is not judged as well.

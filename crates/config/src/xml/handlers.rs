@@ -73,6 +73,11 @@ impl<'a> Translation<'a> {
         };
         let source = property.source;
         match words {
+            ["broker_name"] => {
+                let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':');
+                let name: String = text.chars().map(|c| if fits(c) { c } else { '_' }).collect();
+                self.set("broker.name", &name, source, scope);
+            }
             ["data_directory"] => self.set("broker.data_dir", text, source, scope),
             ["persistent"] => {
                 if text.eq_ignore_ascii_case("false") {

@@ -61,6 +61,11 @@ impl Properties {
     pub(super) fn files_of(&self, root: &Element) -> Vec<(String, Source)> {
         let mut places = Vec::new();
         root.visit(&mut |bean| {
+            if is_short_form(bean) {
+                let locations = bean.value("location").unwrap_or_default().split(',').map(str::trim);
+                let named = locations.filter(|location| !location.is_empty());
+                places.extend(named.map(|location| (location.to_owned(), bean.source.clone())));
+            }
             let class = bean.value("class").unwrap_or_default();
             if bean.name != "bean" || !class.contains("Placeholder") {
                 return;
@@ -289,6 +294,11 @@ fn unescaped(value: &str) -> String {
         }
     }
     result
+}
+
+/// `<context:property-placeholder location="…"/>`.
+pub(super) fn is_short_form(element: &Element) -> bool {
+    element.space == Space::Foreign && element.name == "property-placeholder"
 }
 
 /// The space of an element decides nothing here; a file whose placeholder bean is misspelt gets none of its values.

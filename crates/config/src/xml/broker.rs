@@ -1,0 +1,153 @@
+//! What a `<broker>` comes to beyond its single elements: defaults that are ActiveMQ's, and values that only make sense
+//! together.
+
+use super::{
+    report::Verdict,
+    translate::{Scope, Translation},
+    tree::Element,
+};
+use crate::{
+    diagnostic::Severity,
+    document::{Node, Table, Value},
+    value,
+};
+
+/// To ActiveMQ all brokers that share a store may have one name. Here the nodes differ, by machine and port; the name
+/// that clients and neighbours see stays.
+pub(super) fn name_node(root: &mut Table, host: &str) {
+    let table = |key: &str| match root.find(key).map(|node| &node.value) {
+        Some(Value::Table(table)) => Some(table),
+        _ => None,
+    };
+    let name = table("broker").and_then(|broker| broker.find("name"));
+    let text = name.and_then(|name| name.value.text()).unwrap_or_else(|| "localhost".to_owned());
+    let listeners = match root.find("listener").map(|node| &node.value) {
+        Some(Value::List(listeners)) => listeners.as_slice(),
+        _ => &[],
+    };
+    let port = listeners.iter().find_map(|listener| match &listener.value {
+        Value::Table(table) => {
+            ferromq_uri::Uri::parse(&table.find("uri")?.value.text()?).ok()?.endpoint()?.port
+        }
+        _ => None,
+    });
+    let Some(source) =
+        name.map(|name| name.source.clone()).or_else(|| Some(root.find("auth")?.source.clone()))
+    else {
+        return;
+    };
+    let fits = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let host: String = host.chars().filter(fits).take(48).collect();
+    let short: String = text.chars().take(64).collect();
+    let port = port.map(|port| format!("-{port}")).unwrap_or_default();
+    let dash = if host.is_empty() { "" } else { "-" };
+    let node = Node { source: source.clone(), value: Value::Untyped(format!("{short}{dash}{host}{port}")) };
+    root.at("broker.node", &source, |table, key| table.put(key, node));
+}
+
+impl<'a> Translation<'a> {
+    pub(super) fn broker(&mut self, broker: &'a Element) {
+        let source = &broker.source;
+        let mut scope = Scope::default();
+        self.walk(broker, "broker", &mut scope);
+        self.add_default_policy();
+        // ActiveMQ's, where they differ from ours.
+        let text = |text: &str| Node { source: source.clone(), value: Value::Untyped(text.to_owned()) };
+        self.fit_frames(&mut scope);
+        if self.find("broker.data_dir").is_none() {
+            self.put("broker.data_dir", text("activemq-data"), &mut scope);
+        }
+        if self.out.root.find("listener").is_none() && self.out.root.find("listen").is_none() {
+            let none = Node { source: source.clone(), value: Value::List(Vec::new()) };
+            self.put("listen", none, &mut scope);
+        }
+        // Without a plug-in that asks for logins ActiveMQ is open to everybody, and so is this broker.
+        let asks = broker
+            .children
+            .iter()
+            .filter(|child| child.name == "plugins")
+            .any(|plugins| !plugins.children.is_empty());
+        let anonymous = self.find("auth.allow_anonymous").and_then(|node| node.value.text());
+        let nobody = self.out.root.find("user").is_none() && anonymous.is_none_or(|value| value != "true");
+        let refused = self.out.diagnostics.iter().any(|problem| problem.severity == Severity::Error);
+        if asks
+            && nobody
+            && !refused
+            && broker.children.iter().any(|child| {
+                child.name == "plugins"
+                    && child.children.iter().any(|plugin| plugin.name == "simpleAuthenticationPlugin")
+            })
+        {
+            let remedy =
+                "add <users><authenticationUser username=\"…\" password=\"…\" groups=\"…\"/></users>";
+            self.error(source, "the broker asks for logins, and nobody can log in", remedy);
+        }
+        let everybody = asks && !nobody && self.out.root.find("user").is_none();
+        if everybody {
+            self.put("auth.allow_anonymous_remote", text("true"), &mut scope);
+        }
+        if !asks {
+            self.put("auth.allow_anonymous_remote", text("true"), &mut scope);
+            let consequence = "no plug-in asks for a login, so that everybody who reaches the broker may use it, as in ActiveMQ";
+            let verdict = Verdict::Ignored { consequence: consequence.to_owned() };
+            self.report(source, "<broker> without authentication".to_owned(), verdict);
+        }
+    }
+
+    /// A memory limit below the largest frame is common in ActiveMQ's files, and no message beyond it could be taken.
+    fn fit_frames(&mut self, scope: &mut Scope) {
+        const FRAME_BYTES: u64 = 100 << 20;
+        let Some(node) = self.find("limits.memory_bytes") else { return };
+        let (source, text) = (node.source.clone(), node.value.text().unwrap_or_default());
+        if let Some(bytes) = value::bytes(&text).filter(|bytes| (1 << 20..FRAME_BYTES).contains(bytes)) {
+            let frame = Node { source: source.clone(), value: Value::Untyped(bytes.to_string()) };
+            self.put("limits.max_frame_bytes", frame, scope);
+            let consequence =
+                "a single message larger than it is refused, where ActiveMQ would take it".to_owned();
+            self.report(&source, format!("limit of {text}"), Verdict::Ignored { consequence });
+        }
+    }
+
+    /// Where an entry covers all queues, or all topics, there is nothing left for the default.
+    fn add_default_policy(&mut self) {
+        let Some((mut table, source)) = self.default_policy.take() else { return };
+        let destinations: Vec<String> = match self.out.root.find("policy").map(|node| &node.value) {
+            Some(Value::List(policies)) => policies
+                .iter()
+                .filter_map(|policy| match &policy.value {
+                    Value::Table(table) => table.find("destination")?.value.text(),
+                    _ => None,
+                })
+                .collect(),
+            _ => Vec::new(),
+        };
+        let covers = |name: &str| destinations.iter().any(|destination| destination == name);
+        let destination = match (covers("queue://>"), covers("topic://>")) {
+            (true, true) => return,
+            (true, false) => "topic://>",
+            (false, true) => "queue://>",
+            (false, false) => ">",
+        };
+        let node = Node { source: source.clone(), value: Value::Text(destination.to_owned()) };
+        table.put("destination", node);
+        self.out.root.push("policy", Node { source: source.clone(), value: Value::Table(table) });
+    }
+
+    /// ActiveMQ's own numbers contradict one another: its lease is over before it is renewed.
+    pub(super) fn lease(&mut self, locker: &'a Element) {
+        let lasts =
+            locker.value("lockAcquireSleepInterval").and_then(|text| text.parse().ok()).unwrap_or(10_000_u64);
+        let renewed = self.keep_alive_ms;
+        if renewed >= lasts {
+            let consequence = format!(
+                "ActiveMQ would renew its lease of {lasts} ms each {renewed} ms, too late, and two masters would be \
+                 possible; here all times follow from `broker.takeover_after_ms`"
+            );
+            self.report(
+                &locker.source,
+                "<lease-database-locker>".to_owned(),
+                Verdict::Ignored { consequence },
+            );
+        }
+    }
+}
