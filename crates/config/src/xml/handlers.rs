@@ -73,6 +73,14 @@ impl<'a> Translation<'a> {
         };
         let source = property.source;
         match words {
+            ["clamp", key, least, most] => {
+                return Some(self.clamp(key, text, [least, most], source, scope, supported));
+            }
+            ["level_sync"] => {
+                if text.eq_ignore_ascii_case("false") {
+                    self.set("store.sync", "never", source, scope);
+                }
+            }
             ["broker_name"] => {
                 let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':');
                 let name: String = text.chars().map(|c| if fits(c) { c } else { '_' }).collect();
@@ -164,7 +172,7 @@ impl<'a> Translation<'a> {
                     self.push(key, word.to_owned(), source, scope);
                 }
             }
-            _ => return Some(rejected("this is not understood here", "write it as an attribute")),
+            _ => return Some(rejected("this is not understood here", "write the elements inside of it")),
         }
         Some(supported)
     }
@@ -311,6 +319,32 @@ impl<'a> Translation<'a> {
                     names.join(", ")
                 ),
             },
+        }
+    }
+
+    /// A number or size beyond what is taken here is no reason not to start. What is no number is judged by the reader.
+    fn clamp(
+        &mut self,
+        key: &str,
+        text: &str,
+        bounds: [&str; 2],
+        source: &Source,
+        scope: &mut Scope,
+        supported: Verdict,
+    ) -> Verdict {
+        let [least, most] = bounds.map(|bound| bound.parse::<u64>().unwrap_or(0));
+        match value::bytes(text) {
+            Some(number) if !(least..=most).contains(&number) => {
+                let nearest = number.clamp(least, most.max(least));
+                self.set(key, &nearest.to_string(), source, scope);
+                Verdict::Ignored {
+                    consequence: format!("{least} to {most} is possible here, and {nearest} counts"),
+                }
+            }
+            _ => {
+                self.set(key, text, source, scope);
+                supported
+            }
         }
     }
 

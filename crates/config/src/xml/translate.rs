@@ -56,6 +56,8 @@ pub(super) enum Given<'a> {
     Element(&'a Element),
 }
 
+/// Nobody reads more of them, and each costs a look at every name.
+const MAX_SUGGESTIONS: usize = 1_000;
 /// References to beans that refer to beans.
 const MAX_DEPTH: usize = 64;
 
@@ -431,7 +433,8 @@ impl<'a> Translation<'a> {
     /// Something that ActiveMQ does not know either; its own reader refuses it, too.
     fn unknown(&mut self, source: &Source, what: String, name: &str, section: &str) {
         let known = self.rules.section(section).into_iter().flat_map(|section| section.names_of_rows());
-        let remedy = nearest(name, known).map(|near| format!("did you mean {near}?")).unwrap_or_default();
+        let near = (self.out.diagnostics.len() < MAX_SUGGESTIONS).then(|| nearest(name, known)).flatten();
+        let remedy = near.map(|near| format!("did you mean {near}?")).unwrap_or_default();
         let verdict = Verdict::Rejected { reason: "ActiveMQ knows no such thing".to_owned(), remedy };
         self.report(source, what, verdict);
     }
