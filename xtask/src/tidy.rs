@@ -33,7 +33,7 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
     ("store-sqlite", true, &["store", "model", "env"]),
     ("postgres", false, &[]),
     ("store-postgres", false, &["store", "model", "postgres"]),
-    ("lock-postgres", false, &["lock", "model", "postgres"]),
+    ("lock-postgres", false, &["lock", "model", "env", "postgres"]),
     ("engine", true, &["model", "store", "selector"]),
     ("auth", true, &["model"]),
     ("gateway", true, &["model", "engine", "auth", "openwire"]),

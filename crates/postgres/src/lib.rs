@@ -33,6 +33,6 @@ mod tls;
 
 pub use error::{PgError, PgErrorKind};
 pub use pooler::refuse_pooler;
-pub use session::{Access, Server, Session, pipeline};
+pub use session::{Access, Server, Session, Statement, pipeline};
 pub use target::Target;
 pub use tokio_postgres;

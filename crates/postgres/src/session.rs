@@ -114,14 +114,14 @@ impl Session {
 }
 
 /// A statement under way.
-pub type Statement<'a> = Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + 'a>>;
+pub type Statement<'a, T = u64> = Pin<Box<dyn Future<Output = Result<T, tokio_postgres::Error>> + 'a>>;
 
 /// Sends the statements at once, in order, and waits for all answers: one round trip. The error is the first one.
 ///
 /// # Errors
 /// As the first statement that failed says.
-pub async fn pipeline(mut statements: Vec<Statement<'_>>) -> Result<Vec<u64>, tokio_postgres::Error> {
-    let mut answers: Vec<Option<Result<u64, tokio_postgres::Error>>> =
+pub async fn pipeline<T>(mut statements: Vec<Statement<'_, T>>) -> Result<Vec<T>, tokio_postgres::Error> {
+    let mut answers: Vec<Option<Result<T, tokio_postgres::Error>>> =
         statements.iter().map(|_| None).collect();
     // A statement is sent when it is first polled, so they go out in their order.
     poll_fn(|context| {

@@ -1,0 +1,296 @@
+//! [`PostgresStore`]: a database that is followed, and claimed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ferromq_model::{Epoch, Ticket};
+use ferromq_postgres::tokio_postgres::error::SqlState;
+use ferromq_postgres::{Access, PgError, Server, Session, refuse_pooler};
+use ferromq_store::{Budget, Claimed, Follower, Position, StoreError, StoreMetrics};
+
+use crate::backend::{Backend, epoch_of, lock_alone, terminate};
+use crate::error::{int, uint};
+use crate::options::Place;
+use crate::reader::Reader;
+use crate::writer::Writer;
+use crate::{HighWater, PostgresOptions, orphans, recover, schema};
+
+/// How long a claim waits for a transaction under way before it ends the session behind it.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// How often a claim tries to get the epoch's row.
+const TRIES: usize = 20;
+
+/// A store in PostgreSQL that is followed. It holds one session that can't write.
+#[derive(Debug)]
+pub struct PostgresStore {
+    place: Arc<Place>,
+    session: Option<Session>,
+    seen: Epoch,
+    /// A claim whose outcome is not known: the same one may be made again.
+    attempted: Option<Epoch>,
+    /// What this node remembers from before.
+    known: Option<HighWater>,
+    witness: Arc<Mutex<Option<HighWater>>>,
+}
+
+impl PostgresStore {
+    /// The store that a `postgres://` URL names; nothing is connected yet.
+    ///
+    /// # Errors
+    /// The URL or the schema's name can't be used.
+    pub fn new(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
+        Ok(Self {
+            place: Arc::new(Place::new(url, options)?),
+            session: None,
+            seen: Epoch::default(),
+            attempted: None,
+            known: None,
+            witness: Arc::default(),
+        })
+    }
+
+    /// Refuses a database that was further on before: `known` is what this node saw of it last.
+    #[must_use]
+    pub fn knowing(mut self, known: HighWater) -> Self {
+        self.known = Some(known);
+        self
+    }
+
+    /// How far the database was seen, kept up to date by follower and writer; for the node's own file.
+    pub fn witness(&self) -> Arc<Mutex<Option<HighWater>>> {
+        Arc::clone(&self.witness)
+    }
+
+    fn look(&mut self) -> Result<Position, StoreError> {
+        let place = Arc::clone(&self.place);
+        let within = place.options.patience;
+        if self.session.as_ref().is_none_or(Session::is_closed) {
+            let opened = place.open("standby", Access::Read, within);
+            self.session = Some(opened.map_err(|error| place.wrong(&error))?);
+        }
+        let Some(session) = &mut self.session else { return Ok(Position(0)) };
+        if schema::version(session, &place, within)? == 0 {
+            if let Some(known) = &self.known {
+                return Err(place.failed(format!("the store that this node knows ({}) is gone", known.store)));
+            }
+            return Ok(Position(0));
+        }
+        let mark = self.mark()?;
+        Ok(Position(mark.commits))
+    }
+
+    /// Reads epoch and progress, and holds them against what was known.
+    fn mark(&mut self) -> Result<HighWater, StoreError> {
+        let place = Arc::clone(&self.place);
+        let Some(session) = &mut self.session else { return Err(place.failed("no session")) };
+        let (row, timeline) = session
+            .run(place.options.patience, async |client| {
+                let text = place.sql(
+                    "SELECT e.number, e.claim, p.commits, m.store::text \
+                     FROM {s}.epoch AS e, {s}.progress AS p, {s}.meta AS m",
+                );
+                let row = client.query_one(&text, &[]).await?;
+                // Not everybody may ask, and not every service knows.
+                let asked = client.query_one("SELECT timeline_id FROM pg_control_checkpoint()", &[]).await;
+                Ok((row, asked.map_or(0, |row| row.get::<_, i32>(0))))
+            })
+            .map_err(|error| place.wrong(&error))?;
+        let epoch = epoch_of(row.get(0), row.get(1));
+        let mark = HighWater {
+            store: row.get(3),
+            epoch: epoch.number,
+            commits: uint(row.get(2)),
+            timeline: u32::try_from(timeline).unwrap_or(0),
+        };
+        if let Some(lost) = self.known.as_ref().and_then(|known| mark.lost_since(known)) {
+            return Err(place.failed(lost));
+        }
+        self.known = Some(mark.clone());
+        *self.witness.lock().unwrap_or_else(PoisonError::into_inner) = Some(mark.clone());
+        self.seen = epoch;
+        Ok(mark)
+    }
+
+    fn try_claim(&mut self, epoch: Epoch) -> Result<Claimed, StoreError> {
+        let place = Arc::clone(&self.place);
+        let within = place.options.patience;
+        let wrong = |error: PgError| place.wrong(&error);
+        self.look()?;
+        let mut session = place.open("store", Access::Write, within).map_err(wrong)?;
+        let mut reading = place.open("reader", Access::Read, within).map_err(wrong)?;
+        refuse_pooler(&mut session, &mut reading, within).map_err(wrong)?;
+        if place.options.alone && !lock_alone(&mut session, &place, within).map_err(wrong)? {
+            let holder = holder(&mut session, &place, within).map_err(wrong)?;
+            return Err(StoreError::InUse { store: place.shown().to_owned(), holder });
+        }
+        schema::migrate(&mut session, &place, within)?;
+        self.take(&mut session, epoch)?;
+        let mark = self.look_after_claim()?;
+        // The rows of what was dropped before would be counted else.
+        let started = Instant::now();
+        while orphans::clear_some(&mut session, &place, epoch, 10_000, within).map_err(wrong)? {}
+        // Only now, in a transaction that began after the claim was committed.
+        let (state, recovered) = recover::load(&mut session, &place, epoch, within)?;
+        tracing::info!(
+            store = place.shown(),
+            %epoch,
+            commits = mark.commits,
+            load_ms = started.elapsed().as_millis() as u64,
+            "claimed the database"
+        );
+        let backend = Backend {
+            writer: Some(Writer::new(session, &place, within).map_err(wrong)?),
+            state,
+            epoch,
+            former: None,
+            pending: Vec::new(),
+            last: Ticket(0),
+            written: Ticket(0),
+            durable: Ticket(0),
+            failed: false,
+            seen: self.witness(),
+            metrics: Arc::new(StoreMetrics::default()),
+            space: None,
+            forgotten_at: 0,
+            place: Arc::clone(&place),
+        };
+        let reader = Reader::new(Arc::clone(&place), reading);
+        Ok(Claimed { backend: Box::new(backend), reader: Box::new(reader), recovered })
+    }
+
+    fn look_after_claim(&mut self) -> Result<HighWater, StoreError> {
+        if self.session.as_ref().is_none_or(Session::is_closed) {
+            self.look()?;
+        }
+        let mark = self.mark();
+        // The writer's own sessions go on from here.
+        self.session = None;
+        mark
+    }
+
+    /// Moves the epoch's row, in a transaction of its own.
+    fn take(&mut self, session: &mut Session, epoch: Epoch) -> Result<(), StoreError> {
+        let place = Arc::clone(&self.place);
+        let within = place.options.patience;
+        for _ in 0..TRIES {
+            let again = self.attempted == Some(epoch);
+            self.attempted = Some(epoch);
+            match move_epoch(session, &place, epoch, again, within) {
+                Ok(true) => {
+                    self.attempted = None;
+                    return Ok(());
+                }
+                Ok(false) => {
+                    self.attempted = None;
+                    let text = place.sql("SELECT number, claim FROM {s}.epoch");
+                    let row = session
+                        .run(within, async |client| client.query_one(&text, &[]).await)
+                        .map_err(|error| place.wrong(&error))?;
+                    self.seen = epoch_of(row.get(0), row.get(1));
+                    let store = place.shown().to_owned();
+                    return Err(StoreError::Fenced { store, ours: epoch, theirs: self.seen });
+                }
+                Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                    let text = place.sql("SELECT backend, backend_start, owner FROM {s}.epoch");
+                    let row = session
+                        .run(within, async |client| client.query_one(&text, &[]).await)
+                        .map_err(|error| place.wrong(&error))?;
+                    let former = Server { backend: row.get(0), backend_start: row.get(1) };
+                    let owner: &str = row.get(2);
+                    tracing::warn!(
+                        store = place.shown(),
+                        owner,
+                        backend = former.backend,
+                        "ending the session of the epoch before, which holds a transaction open"
+                    );
+                    terminate(session, &former, within).map_err(|error| place.wrong(&error))?;
+                }
+                Err(error) => return Err(place.wrong(&error)),
+            }
+        }
+        Err(place.failed(
+            "the row of the epoch stays locked; end the session that holds it (pg_locks shows which)",
+        ))
+    }
+}
+
+/// Whether the row could be moved.
+fn move_epoch(
+    session: &mut Session,
+    place: &Place,
+    epoch: Epoch,
+    again: bool,
+    within: Duration,
+) -> Result<bool, PgError> {
+    let server = session.server().clone();
+    let owner: String = place.options.owner.chars().take(200).filter(|letter| *letter != '\0').collect();
+    session.run(within, async |client| {
+        let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", LOCK_TIMEOUT.as_millis());
+        client.batch_execute(&begin).await?;
+        let moved = async {
+            let text = place.sql(
+                "UPDATE {s}.epoch SET number = $1, claim = $2, owner = $3, backend = $4, backend_start = $5 \
+                 WHERE number < $1 OR ($6 AND number = $1 AND claim = $2)",
+            );
+            let (number, claim) = (int(epoch.number), epoch.claim.0.cast_signed());
+            let moved = client
+                .execute(&text, &[&number, &claim, &owner, &server.backend, &server.backend_start, &again])
+                .await?;
+            if moved > 0 {
+                let text = place.sql("UPDATE {s}.progress SET ticket = 0, commits = commits + 1");
+                client.execute(&text, &[]).await?;
+            }
+            Ok(moved > 0)
+        };
+        let moved = moved.await;
+        client.batch_execute("SET LOCAL statement_timeout = 0").await.ok();
+        client.batch_execute(if moved.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+        moved
+    })
+}
+
+/// Who holds the lock of a writer that stands alone, as far as it can be told.
+fn holder(session: &mut Session, place: &Place, within: Duration) -> Result<String, PgError> {
+    let key = place.lock_key();
+    let row = session.run(within, async |client| {
+        let text = "SELECT a.application_name, a.pid, coalesce(a.client_addr::text, 'this host') \
+                    FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid WHERE l.locktype = 'advisory' \
+                    AND l.granted AND l.objsubid = 1 AND ((l.classid::int8 << 32) | l.objid::int8) = $1 \
+                    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        client.query_opt(text, &[&key]).await
+    })?;
+    Ok(row.map_or_else(
+        || "another session".to_owned(),
+        |row| {
+            let (name, process, host): (&str, i32, &str) = (row.get(0), row.get(1), row.get(2));
+            format!("{name:?} at {host} (the server's process {process})")
+        },
+    ))
+}
+
+impl Follower for PostgresStore {
+    fn follow(&mut self, _budget: Budget) -> Result<Position, StoreError> {
+        let outcome = self.look();
+        if outcome.is_err() {
+            // A session that is in doubt is not asked again.
+            self.session = None;
+        }
+        outcome
+    }
+
+    fn claim(mut self: Box<Self>, epoch: Epoch) -> Result<Claimed, (Box<dyn Follower>, StoreError)> {
+        match self.try_claim(epoch) {
+            Ok(claimed) => Ok(claimed),
+            Err(error) => Err((self, error)),
+        }
+    }
+
+    fn seen_epoch(&self) -> Epoch {
+        self.seen
+    }
+
+    fn lag(&self) -> Option<u64> {
+        Some(0)
+    }
+}

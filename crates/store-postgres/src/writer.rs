@@ -1,0 +1,292 @@
+//! [`Writer`]: the session that writes, and the statements of a transaction.
+
+use std::time::Duration;
+
+use ferromq_model::{Epoch, Ticket};
+use ferromq_postgres::tokio_postgres::types::ToSql;
+use ferromq_postgres::tokio_postgres::{Client, Error, Statement as Prepared};
+use ferromq_postgres::{PgError, Session, Statement, pipeline};
+
+use crate::error::int;
+use crate::options::Place;
+use crate::state::State;
+use crate::unit::Unit;
+
+/// The first statement of each transaction: it locks the epoch's row, so that a claim waits for this transaction or is
+/// seen by it, and moves on from the ticket before, so that nothing is applied twice. A division by zero ends the
+/// transaction in the same round trip if either does not fit.
+const STEP: &str = "\
+    WITH fence AS (SELECT number FROM {s}.epoch WHERE number = $1 AND claim = $2 FOR SHARE), \
+    step AS (UPDATE {s}.progress AS p SET ticket = $4, commits = p.commits + 1, next_sequence = $5, \
+    next_destination = $6, next_subscription = $7, producer_uses = $8 FROM fence WHERE p.ticket = $3 RETURNING 1) \
+    SELECT 1 / count(*) FROM step";
+
+/// The same look at the epoch alone, for maintenance.
+pub(crate) const FENCE: &str = "\
+    WITH fence AS (SELECT number FROM {s}.epoch WHERE number = $1 AND claim = $2 FOR SHARE) \
+    SELECT 1 / count(*) FROM fence";
+
+const PUT_DESTINATIONS: &str = "\
+    INSERT INTO {s}.destinations SELECT id, kind, name, 0, 0, 0 \
+    FROM unnest($1::int8[], $2::int2[], $3::bytea[]) AS put(id, kind, name)";
+
+const PUT_SUBSCRIPTIONS: &str = "\
+    INSERT INTO {s}.subscriptions AS old SELECT put.*, 0, 0 \
+    FROM unnest($1::int8[], $2::bytea[], $3::bytea[], $4::int2[], $5::bytea[], $6::bytea[], $7::bool[]) AS put \
+    ON CONFLICT (id) DO UPDATE SET client = excluded.client, name = excluded.name, \
+    topic_kind = excluded.topic_kind, topic = excluded.topic, selector = excluded.selector, \
+    no_local = excluded.no_local";
+
+const PUT_MESSAGES: &str = "\
+    INSERT INTO {s}.messages SELECT * FROM unnest($1::int8[], $2::int8[], $3::int2[], $4::int8[], $5::int8[], \
+    $6::int8[], $7::bytea[], $8::bytea[], $9::bytea[])";
+
+const PUT_WAITING: &str = "\
+    INSERT INTO {s}.waiting SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[])";
+
+const ACK: &str = "\
+    WITH acked AS (DELETE FROM {s}.waiting AS w \
+    USING unnest($1::int8[], $2::int8[], $3::int8[]) AS a(subscription, destination, sequence) \
+    WHERE w.subscription = a.subscription AND w.destination = a.destination AND w.sequence = a.sequence \
+    RETURNING w.subscription), \
+    total AS (SELECT subscription, count(*) AS n FROM acked GROUP BY subscription) \
+    UPDATE {s}.subscriptions AS x SET messages = x.messages - t.n FROM total AS t WHERE x.id = t.subscription";
+
+const UNWAIT: &str = "\
+    WITH gone AS (DELETE FROM {s}.waiting AS w USING unnest($1::int8[], $2::int8[]) AS g(destination, sequence) \
+    WHERE w.destination = g.destination AND w.sequence = g.sequence RETURNING w.subscription), \
+    total AS (SELECT subscription, count(*) AS n FROM gone GROUP BY subscription) \
+    UPDATE {s}.subscriptions AS x SET messages = x.messages - t.n FROM total AS t WHERE x.id = t.subscription";
+
+/// Removes messages and adds up what that and what was put does to the destinations.
+const GONE_AND_MARKS: &str = "\
+    WITH gone AS (DELETE FROM {s}.messages AS m \
+    USING unnest($1::int8[], $2::int8[], $3::bool[]) AS g(destination, sequence, forced) \
+    WHERE m.destination = g.destination AND m.sequence = g.sequence AND (g.forced OR NOT EXISTS \
+    (SELECT 1 FROM {s}.waiting AS w WHERE w.destination = g.destination AND w.sequence = g.sequence)) \
+    RETURNING m.destination, m.charge), \
+    delta AS (SELECT destination, -1::int8 AS messages, -charge AS bytes, 0::int8 AS exposed FROM gone UNION ALL \
+    SELECT * FROM unnest($4::int8[], $5::int8[], $6::int8[], $7::int8[]) AS u(destination, messages, bytes, exposed)), \
+    total AS (SELECT destination, sum(messages)::int8 AS messages, sum(bytes)::int8 AS bytes, \
+    max(exposed) AS exposed FROM delta GROUP BY destination) \
+    UPDATE {s}.destinations AS d SET messages = d.messages + t.messages, bytes = d.bytes + t.bytes, \
+    exposed = greatest(d.exposed, t.exposed) FROM total AS t WHERE d.id = t.destination";
+
+const SUBSCRIPTION_MARKS: &str = "\
+    UPDATE {s}.subscriptions AS x SET messages = x.messages + u.messages, exposed = greatest(x.exposed, u.exposed) \
+    FROM unnest($1::int8[], $2::int8[], $3::int8[]) AS u(id, messages, exposed) WHERE x.id = u.id";
+
+const WINDOWS: &str = "\
+    INSERT INTO {s}.producers \
+    SELECT * FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::int8[], $5::bytea[], $6::int8[]) \
+    ON CONFLICT (connection, session, value) DO UPDATE \
+    SET highest = excluded.highest, bits = excluded.bits, used = excluded.used";
+
+/// What is dropped is gone at once; the rows that it leaves are cleared away bit by bit.
+const DROP_DESTINATIONS: &str = "\
+    WITH gone AS (DELETE FROM {s}.destinations WHERE id = ANY($1::int8[]) RETURNING id) \
+    INSERT INTO {s}.orphans SELECT 0, id FROM gone";
+
+const DROP_SUBSCRIPTIONS: &str = "\
+    WITH gone AS (DELETE FROM {s}.subscriptions WHERE id = ANY($1::int8[]) RETURNING id) \
+    INSERT INTO {s}.orphans SELECT 1, id FROM gone";
+
+/// Every statement of a transaction, prepared.
+#[derive(Debug)]
+struct Statements {
+    step: Prepared,
+    put_destinations: Prepared,
+    put_subscriptions: Prepared,
+    put_messages: Prepared,
+    put_waiting: Prepared,
+    ack: Prepared,
+    unwait: Prepared,
+    gone_and_marks: Prepared,
+    subscription_marks: Prepared,
+    windows: Prepared,
+    drop_destinations: Prepared,
+    drop_subscriptions: Prepared,
+}
+
+/// Where a transaction starts from and leads to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    pub(crate) epoch: Epoch,
+    pub(crate) from: Ticket,
+    pub(crate) to: Ticket,
+    pub(crate) sync: bool,
+}
+
+/// The session that writes.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) session: Session,
+    statements: Statements,
+}
+
+impl Writer {
+    pub(crate) fn new(mut session: Session, place: &Place, within: Duration) -> Result<Self, PgError> {
+        let texts: Vec<String> = [
+            STEP,
+            PUT_DESTINATIONS,
+            PUT_SUBSCRIPTIONS,
+            PUT_MESSAGES,
+            PUT_WAITING,
+            ACK,
+            UNWAIT,
+            GONE_AND_MARKS,
+            SUBSCRIPTION_MARKS,
+            WINDOWS,
+            DROP_DESTINATIONS,
+            DROP_SUBSCRIPTIONS,
+        ]
+        .map(|text| place.sql(text))
+        .into();
+        let statements = session.run(within, async |client| {
+            let texts =
+                texts.iter().map(|text| -> Statement<'_, Prepared> { Box::pin(client.prepare(text)) });
+            let mut ready = pipeline(texts.collect()).await?.into_iter();
+            // As many as were asked for came back, or there was an error.
+            let mut next = async || match ready.next() {
+                Some(statement) => Ok(statement),
+                None => client.prepare("SELECT 1").await,
+            };
+            Ok(Statements {
+                step: next().await?,
+                put_destinations: next().await?,
+                put_subscriptions: next().await?,
+                put_messages: next().await?,
+                put_waiting: next().await?,
+                ack: next().await?,
+                unwait: next().await?,
+                gone_and_marks: next().await?,
+                subscription_marks: next().await?,
+                windows: next().await?,
+                drop_destinations: next().await?,
+                drop_subscriptions: next().await?,
+            })
+        })?;
+        Ok(Self { session, statements })
+    }
+
+    /// One transaction in one round trip.
+    pub(crate) fn write(
+        &mut self,
+        step: Step,
+        unit: &Unit<'_>,
+        state: &State,
+        within: Duration,
+    ) -> Result<(), PgError> {
+        let statements = &self.statements;
+        self.session.run(within, async |client| transact(client, statements, step, unit, state).await)
+    }
+}
+
+async fn transact(
+    client: &Client,
+    with: &Statements,
+    step: Step,
+    unit: &Unit<'_>,
+    state: &State,
+) -> Result<(), Error> {
+    let numbers: [i64; 8] = [
+        int(step.epoch.number),
+        step.epoch.claim.0.cast_signed(),
+        int(step.from.0),
+        int(step.to.0),
+        int(state.next_sequence.0),
+        int(state.next_destination.0),
+        int(state.next_subscription.0),
+        unit.producer_uses,
+    ];
+    let numbers: Vec<&(dyn ToSql + Sync)> = numbers.iter().map(|n| n as &(dyn ToSql + Sync)).collect();
+    let Unit { subscriptions: subs, messages: m, windows: w, destination_marks, subscription_marks, .. } =
+        unit;
+    let (waiting, acked, unwaited, gone) = (&unit.waiting, &unit.acked, &unit.unwaited, &unit.gone);
+    let candidates: [(bool, &Prepared, Vec<&(dyn ToSql + Sync)>); 11] = [
+        (
+            !unit.destination_ids.is_empty(),
+            &with.put_destinations,
+            vec![&unit.destination_ids, &unit.destination_kinds, &unit.destination_names],
+        ),
+        (
+            !subs.id.is_empty(),
+            &with.put_subscriptions,
+            vec![
+                &subs.id,
+                &subs.client,
+                &subs.name,
+                &subs.topic_kind,
+                &subs.topic,
+                &subs.selector,
+                &subs.no_local,
+            ],
+        ),
+        (
+            !m.sequence.is_empty(),
+            &with.put_messages,
+            vec![
+                &m.destination,
+                &m.sequence,
+                &m.priority,
+                &m.expiration,
+                &m.charge,
+                &m.crc,
+                &m.header,
+                &m.properties,
+                &m.body,
+            ],
+        ),
+        (
+            !waiting.sequence.is_empty(),
+            &with.put_waiting,
+            vec![&waiting.subscription, &waiting.destination, &waiting.sequence],
+        ),
+        (
+            !subscription_marks.id.is_empty(),
+            &with.subscription_marks,
+            vec![&subscription_marks.id, &subscription_marks.messages, &subscription_marks.exposed],
+        ),
+        (
+            !acked.sequence.is_empty(),
+            &with.ack,
+            vec![&acked.subscription, &acked.destination, &acked.sequence],
+        ),
+        (!unwaited.sequence.is_empty(), &with.unwait, vec![&unwaited.destination, &unwaited.sequence]),
+        (
+            !gone.sequence.is_empty() || !destination_marks.id.is_empty(),
+            &with.gone_and_marks,
+            vec![
+                &gone.destination,
+                &gone.sequence,
+                &unit.forced,
+                &destination_marks.id,
+                &destination_marks.messages,
+                &destination_marks.bytes,
+                &destination_marks.exposed,
+            ],
+        ),
+        (
+            !w.used.is_empty(),
+            &with.windows,
+            vec![&w.connection, &w.session, &w.value, &w.highest, &w.bits, &w.used],
+        ),
+        (!unit.dropped_destinations.is_empty(), &with.drop_destinations, vec![&unit.dropped_destinations]),
+        (!unit.dropped_subscriptions.is_empty(), &with.drop_subscriptions, vec![&unit.dropped_subscriptions]),
+    ];
+    let command = |text: &'static str| -> Statement<'_> {
+        Box::pin(async move { client.batch_execute(text).await.map(|()| 0) })
+    };
+    // A lazy one is flushed with the next one that is not: the log has one order.
+    let begin = if step.sync { "BEGIN" } else { "BEGIN; SET LOCAL synchronous_commit = off" };
+    let mut all = vec![command(begin), Box::pin(client.execute(&with.step, &numbers))];
+    for (wanted, statement, values) in &candidates {
+        if *wanted {
+            all.push(Box::pin(client.execute(*statement, values)));
+        }
+    }
+    // A commit that is cut short by a time limit while it waits for synchronous replicas would look like a whole one.
+    all.push(command("SET LOCAL statement_timeout = 0"));
+    all.push(command("COMMIT"));
+    pipeline(all).await.map(drop)
+}
