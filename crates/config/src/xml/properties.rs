@@ -11,6 +11,8 @@ use crate::{
 
 /// Placeholders within placeholders.
 const MAX_DEPTH: usize = 8;
+/// Placeholders in one value, with those in their values.
+const MAX_STEPS: usize = 1_000;
 /// The longest value with its placeholders filled in.
 const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// The most files of properties.
@@ -119,7 +121,7 @@ impl Properties {
     /// Fills in all placeholders of a text.
     pub(super) fn fill(&self, text: &mut String, source: &Source, problems: &mut Vec<Diagnostic>) {
         if text.contains("${") || text.contains("#{") {
-            match self.filled(text, 0) {
+            match self.filled(text, 0, &mut 0) {
                 Ok(filled) => *text = filled,
                 Err((problem, remedy)) => {
                     problems.push(Diagnostic {
@@ -142,7 +144,7 @@ impl Properties {
         }
     }
 
-    fn filled(&self, text: &str, depth: usize) -> Result<String, (String, String)> {
+    fn filled(&self, text: &str, depth: usize, steps: &mut usize) -> Result<String, (String, String)> {
         if depth > MAX_DEPTH {
             let remedy = "does a property refer to itself?".to_owned();
             return Err((format!("placeholders are nested deeper than {MAX_DEPTH}"), remedy));
@@ -162,8 +164,11 @@ impl Properties {
                 (format!("a placeholder is not closed in '{text}'"), "write ${name}".to_owned())
             })?;
             let (body, behind) = inner.split_at_checked(end).unwrap_or((inner, ""));
-            let value =
-                if tail.starts_with('#') { self.expression(body)? } else { self.placeholder(body, depth)? };
+            let value = if tail.starts_with('#') {
+                self.expression(body)?
+            } else {
+                self.placeholder(body, depth, steps)?
+            };
             result.push_str(&value);
             rest = behind.strip_prefix('}').unwrap_or(behind);
             if result.len() > MAX_VALUE_BYTES {
@@ -174,14 +179,18 @@ impl Properties {
         Ok(result)
     }
 
-    fn placeholder(&self, body: &str, depth: usize) -> Result<String, (String, String)> {
+    fn placeholder(&self, body: &str, depth: usize, steps: &mut usize) -> Result<String, (String, String)> {
+        *steps += 1;
+        if *steps > MAX_STEPS {
+            return Err((format!("this value has more than {MAX_STEPS} placeholders"), String::new()));
+        }
         let (name, default) = match body.split_once(':') {
             Some((name, default)) => (name, Some(default)),
             None => (body, None),
         };
         match (self.value(name.trim()).or_else(|| self.value(body.trim())), default) {
-            (Some(value), _) => self.filled(value, depth + 1),
-            (None, Some(default)) => self.filled(default, depth + 1),
+            (Some(value), _) => self.filled(value, depth + 1, steps),
+            (None, Some(default)) => self.filled(default, depth + 1, steps),
             (None, None) => Err((
                 format!("there is no value for ${{{name}}}"),
                 format!(
@@ -327,7 +336,7 @@ mod tests {
             .variable("ACTIVEMQ_OPTS", "-Xmx1g -Dport=61617 -Dloop=${loop}")
             .property("port", "61618");
         let properties = Properties::new(&input, "/opt/amq/conf/activemq.xml");
-        let filled = |text: &str| properties.filled(text, 0).map_err(|(problem, _)| problem);
+        let filled = |text: &str| properties.filled(text, 0, &mut 0).map_err(|(problem, _)| problem);
         assert_eq!(filled("tcp://${HOST}:${port}"), Ok("tcp://b1:61618".to_owned()));
         assert_eq!(filled("${none:${HOST:x}}-$5-#"), Ok("b1-$5-#".to_owned()));
         assert_eq!(filled("#{systemEnvironment['HOST']}"), Ok("b1".to_owned()));

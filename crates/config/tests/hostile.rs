@@ -1,0 +1,87 @@
+//! Files of ActiveMQ that want to take memory, time or the stack: each ends with one mistake, named.
+
+use ferromq_config::{Input, MAX_FILE_BYTES, examine, load};
+
+fn mistakes(text: &str) -> Vec<String> {
+    let outcome = load(&Input::default().file("activemq.xml", text));
+    outcome.expect_err("a wrong file").iter().map(ToString::to_string).collect()
+}
+
+fn broker(inside: &str) -> String {
+    let listens =
+        "<transportConnectors><transportConnector uri=\"tcp://127.0.0.1:61616\"/></transportConnectors>";
+    format!("<broker xmlns=\"http://activemq.apache.org/schema/core\">{inside}{listens}</broker>")
+}
+
+#[test]
+fn elements_within_one_another_are_bounded() {
+    for depth in [100, 100_000] {
+        let text = format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
+        let told = mistakes(&text);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].contains("more than 64 elements within one another")
+                || told[0].contains("more than 100000")
+        );
+    }
+}
+
+#[test]
+fn elements_and_bytes_are_bounded() {
+    let many = broker(&"<b/>".repeat(150_000));
+    assert!(mistakes(&many)[0].contains("there are more than 100000 elements and texts"));
+    let long = format!("<broker>{}</broker>", " ".repeat(MAX_FILE_BYTES));
+    assert!(mistakes(&long)[0].contains("more than the limit of"));
+}
+
+#[test]
+fn entities_are_not_expanded() {
+    let text = "<!DOCTYPE a [<!ENTITY b \"bbbb\"><!ENTITY c \"&b;&b;&b;&b;\"><!ENTITY d SYSTEM \"file:///etc/passwd\">]>\
+                <broker brokerName=\"&c;&d;\"/>";
+    assert!(mistakes(text)[0].contains("a DTD is not read"));
+}
+
+#[test]
+fn placeholders_that_grow_or_turn_in_circles_end() {
+    let input = Input::default()
+        .property("a", "${b}${b}")
+        .property("b", "${a}${a}")
+        .property("c", "c".repeat(60_000))
+        .file(
+            "activemq.xml",
+            broker("").replace("<broker ", "<broker brokerName=\"${a}\" dataDirectory=\"${c}${c}\" "),
+        );
+    let told = load(&input).expect_err("a wrong file").to_string();
+    assert!(told.contains("placeholders are nested deeper than"), "{told}");
+    assert!(told.contains("this value is longer than"), "{told}");
+}
+
+#[test]
+fn placeholders_that_multiply_end() {
+    let mut input = Input::default().property("p9", "");
+    for level in 0..9 {
+        input = input.property(format!("p{level}"), format!("${{p{}}}", level + 1).repeat(1_000));
+    }
+    let text = broker("").replace("<broker ", "<broker brokerName=\"${p1}\" ");
+    let told = load(&input.file("activemq.xml", text)).expect_err("a wrong file").to_string();
+    assert!(told.contains("more than 1000 placeholders"), "{told}");
+}
+
+#[test]
+fn beans_that_refer_to_one_another_end() {
+    let text = "<beans xmlns=\"http://www.springframework.org/schema/beans\">\
+                <broker xmlns=\"http://activemq.apache.org/schema/core\"><plugins><ref bean=\"a\"/></plugins></broker>\
+                <bean id=\"a\" class=\"x.A\"><property name=\"b\" ref=\"#b\"/></bean>\
+                <ref id=\"b\" bean=\"a\"/></beans>";
+    assert!(!mistakes(text).is_empty());
+}
+
+#[test]
+fn thousands_of_unknown_names_are_all_told() {
+    let (report, outcome) =
+        examine(&Input::default().file("activemq.xml", broker(&"<uzeJmx/>".repeat(20_000))));
+    assert!(outcome.is_err());
+    let rejected =
+        report.expect("a report").iter().filter(|entry| entry.verdict.word() == "rejected").count();
+    assert_eq!(rejected, 20_000);
+}
