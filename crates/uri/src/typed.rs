@@ -24,6 +24,7 @@ const JAVA_ONLY: &[&str] = &[
     "logWriterName",
     "minmumWireFormatVersion",
     "name",
+    "reuseAddress",
     "stackSize",
     "startLogging",
     "threadName",
@@ -32,6 +33,9 @@ const JAVA_ONLY: &[&str] = &[
     "typeOfService",
     "useLocalHost",
     "useQueueForAccept",
+    // There is one format; its options have a dot behind the name.
+    "wireFormat",
+    "wireFormat.providerName",
 ];
 
 /// Where a broker listens.
@@ -177,7 +181,12 @@ impl ListenerUri {
             wire_format: WireFormatOptions::read(&mut reader),
             need_client_auth: auth(&mut reader, "needClientAuth"),
             want_client_auth: auth(&mut reader, "wantClientAuth"),
-            ignored: [reader.ignored("", JAVA_ONLY), reader.ignored("transport.", JAVA_ONLY)].concat(),
+            ignored: [
+                reader.ignored("", JAVA_ONLY),
+                reader.ignored("", &["allowLinkStealing"]),
+                reader.ignored("transport.", JAVA_ONLY),
+            ]
+            .concat(),
         };
         let mut options = options;
         // ActiveMQ's own reader goes on waiting after `soTimeout`; the others are a client's, or an `auto` listener's.
@@ -260,7 +269,10 @@ impl WireFormatOptions {
             size_prefix_disabled: reader.bool("wireFormat.sizePrefixDisabled"),
             tcp_no_delay_enabled: reader.bool("wireFormat.tcpNoDelayEnabled"),
             stack_trace_enabled: reader.bool("wireFormat.stackTraceEnabled"),
-            max_inactivity_ms: reader.millis("wireFormat.maxInactivityDuration"),
+            // To ActiveMQ every number below 1 switches the monitor off.
+            max_inactivity_ms: reader
+                .number("wireFormat.maxInactivityDuration", "a number of milliseconds, or 0 for no monitor")
+                .map(|ms: i64| u64::try_from(ms).unwrap_or(0)),
             max_inactivity_initial_delay_ms: reader
                 .millis("wireFormat.maxInactivityDurationInitialDelay")
                 .or(misspelt),
