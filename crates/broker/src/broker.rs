@@ -27,7 +27,7 @@ const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 const LASTING: Duration = Duration::from_secs(60);
 /// How long connections may drain at a switchover, unless the operator gives them longer: clients with a failover: URI
 /// wait meanwhile.
-const SWITCHOVER_DRAIN: Duration = Duration::from_millis(300);
+const SWITCHOVER_DRAIN: Duration = Duration::from_millis(600);
 /// After a switchover others have the first try for so long at least.
 const SWITCHOVER_REST: Duration = Duration::from_secs(3);
 /// Connections are held no longer than this for a master that does not come.
@@ -86,12 +86,12 @@ impl Broker {
         let began = clock.now().mono;
         let url = ports.first().map(|(_, port)| port.url());
         let at_least = AtLeast::default();
-        let desk = Arc::new(settings.desk(&clock, url.clone()));
+        let desk = Arc::new(Desk::new());
         let begun = begin(&settings, &clock, url, &at_least)?;
         let Begun { role, state, counter, lease, ha } = begun;
         match counter {
             Some(counter) => desk.serve(counter),
-            None => desk.refuse(role.master()),
+            None => desk.refuse(),
         }
 
         let (door, closing) = drain();
@@ -167,7 +167,7 @@ impl Broker {
                     break Ok(());
                 }
                 Event::HeldLongEnough => {
-                    self.desk.refuse(None);
+                    self.desk.refuse();
                     held_since = None;
                 }
                 Event::Failed(reported) if reported.bug || self.ha.is_none() => {
@@ -184,7 +184,7 @@ impl Broker {
                 Event::News(News::Master { epoch, owner }) => {
                     if !matches!(self.state, State::Active(_)) {
                         let master = owner.as_deref().map(|owner| role::name_of(owner).to_owned());
-                        self.desk.refuse(master.as_deref());
+                        self.desk.refuse();
                         held_since = None;
                         self.become_role(Role::Standby { master, epoch }, &mut announce);
                     }
@@ -198,7 +198,7 @@ impl Broker {
                 Event::Command(command) => self.obey(command, &mut announce).await,
                 Event::News(News::Cleared) => {
                     self.operator.tell(|view| view.suspects = false);
-                    self.desk.refuse(self.role.master());
+                    self.desk.refuse();
                     held_since = None;
                 }
                 Event::News(News::Won { grant, since }) => {
@@ -215,7 +215,7 @@ impl Broker {
                         Err(error) => {
                             tracing::error!(%error, "the store could not be taken over");
                             self.operator.tell_role(&self.role);
-                            self.desk.refuse(None);
+                            self.desk.refuse();
                             self.give_up();
                         }
                     }
@@ -299,7 +299,7 @@ impl Broker {
 
     /// From master to standby: connections are closed, nothing more is delivered or written.
     fn step_down(&mut self, release: bool, announce: &mut impl FnMut(&Role)) {
-        self.desk.refuse(None);
+        self.desk.refuse();
         if let State::Active(reign) = std::mem::replace(&mut self.state, State::Blind) {
             reign.abandon();
             self.operator.stepped_down();
@@ -345,7 +345,7 @@ impl Broker {
             return Err(Refusal::Role("this node is just changing its role".to_owned()));
         };
         self.operator.tell(|view| view.enter(ferromq_admin::Role::Stopping));
-        self.desk.refuse(None);
+        self.desk.refuse();
         let patience = drain.unwrap_or(SWITCHOVER_DRAIN.min(self.settings.drain));
         let ended = reign.end(patience, &self.census, std::future::pending()).await;
         let rest = SWITCHOVER_REST.max(self.settings.takeover_after);
@@ -415,7 +415,7 @@ impl Broker {
                 reign.end(patience, &self.census, hurry).await
             }
             State::Standby(standby) => {
-                self.desk.refuse(None);
+                self.desk.refuse();
                 let _ = tokio::task::spawn_blocking(move || drop(standby.stop())).await;
                 Ok(())
             }

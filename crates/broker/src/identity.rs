@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ferromq_env::Clock;
 use ferromq_gateway::{BrokerIdentity, Login, SessionSettings};
 use ferromq_model::{Now, Text};
 use ferromq_net::ListenAddress;
 
 use crate::Settings;
-use crate::desk::Desk;
 
 /// Brokers started in this process.
 static STARTED: AtomicU64 = AtomicU64::new(0);
@@ -43,12 +41,6 @@ impl Settings {
         session.populate_user_id = door.populate_user_id;
         address.offer(&mut session);
         session
-    }
-
-    /// Where connections come in; it turns everybody away for now.
-    pub(crate) fn desk(&self, clock: &Arc<dyn Clock>, url: Option<String>) -> Desk {
-        let address = self.listen.first().cloned().unwrap_or_else(|| ListenAddress::loopback(0));
-        Desk::new(self.session(&address, self.identity(clock.now(), url)))
     }
 
     /// Whether clients have to log in.

@@ -297,6 +297,8 @@ impl Worker {
         {
             self.master = Some(seen.epoch);
             self.suspected = None;
+            // Others had their try, and one of them made it.
+            self.rest_until = Instant(0);
             self.tell(News::Master { epoch: seen.epoch, owner: seen.owner.clone() });
         }
         match self.watch.judge(now, seen.as_ref()) {

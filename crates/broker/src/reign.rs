@@ -24,7 +24,7 @@ use crate::{Broken, Settings, StartError};
 /// So much may wait for the engine before drivers stop reading from their sockets.
 const MAILBOX_BYTES: usize = 16 * 1024 * 1024;
 
-/// What connections may take beyond the time for draining, to say their last words.
+/// What connections may take beyond the time for draining, to say their last words, and no longer than that time was.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Serves connections of one reign.
@@ -125,7 +125,7 @@ impl Reign {
         self.plug.pull(patience);
         tokio::select! {
             () = census.empty() => {}
-            () = tokio::time::sleep(patience + GRACE) => {
+            () = tokio::time::sleep(patience + GRACE.min(patience)) => {
                 tracing::warn!(connections = census.present(), "some connections did not end in time");
             }
             () = hurry => tracing::warn!(connections = census.present(), "not waiting for connections"),

@@ -25,16 +25,6 @@ pub enum Role {
     },
 }
 
-impl Role {
-    /// Whose standby it is, as far as it is known.
-    pub(crate) fn master(&self) -> Option<&str> {
-        match self {
-            Self::Standby { master, .. } => master.as_deref(),
-            Self::Active { .. } => None,
-        }
-    }
-}
-
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -7,7 +7,6 @@
 //! (`ferromq-openwire`).
 //!
 //! * [`Session`], [`SessionSettings`], [`SessionLimits`]: one connection, and what it may do.
-//! * [`Turnaway`]: one connection to a broker that does not serve now.
 //! * [`Login`]: who may come in.
 //! * [`SessionError`]: why a connection ended; its `kind()` says whose fault that was.
 //! * [`openwire::OpenWireProperties`]: how the engine reads properties that stay in their encoding.
@@ -37,5 +36,5 @@ mod settings;
 
 pub use error::{ErrorKind, SessionError};
 pub use login::{Credentials, Login, LoginQuestion, LoginRefused, OpenDoor};
-pub use openwire::{Session, Turnaway};
+pub use openwire::Session;
 pub use settings::{BrokerIdentity, SessionLimits, SessionSettings};

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use ferromq_engine::{ConnId, Input};
+use ferromq_engine::{ConnId, Input, Intent, TransactionVerb};
 use ferromq_gateway::{ErrorKind, LoginQuestion, LoginRefused, Session, SessionSettings};
-use ferromq_model::{Instant, Now, Text};
+use ferromq_model::{DestinationKind, Instant, Message, Now, Text};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Sleep;
 
+use crate::farewell::Farewell;
 use crate::reception::Shared;
 use crate::{Letter, Outbox, Parcel, Switchboard};
 
@@ -28,6 +29,10 @@ const KEEP_BYTES: usize = 4 * 1024;
 const KEEP_PARCELS: usize = 16;
 /// How long a peer may take to read the last words.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// The same for a peer that is left although the time for that is over.
+const LAST_WORD: Duration = Duration::from_millis(200);
+/// What a peer wrote in vain is taken in so many reads at most.
+const DISCARDED_READS: usize = 16;
 /// How often a peer that is not read from is looked at, in case it has gone.
 const PULSE: Duration = Duration::from_secs(1);
 /// When nothing else is due.
@@ -59,6 +64,9 @@ pub(crate) struct Connection {
     conn: ConnId,
     /// From the engine, not encoded yet.
     parcels: VecDeque<Parcel>,
+    /// Taken from the parcels and kept back while the last requests are heard; how many of them are answers.
+    kept: VecDeque<Parcel>,
+    kept_answers: usize,
     /// Weight of the parcels that are encoded and not written yet.
     encoded_bytes: usize,
     /// Encoded, written up to `written`.
@@ -71,8 +79,13 @@ pub(crate) struct Connection {
     /// Requests whose answers are still to come, and how many there may be.
     unanswered: usize,
     unanswered_limit: usize,
+    /// Something was delivered.
+    consumes: bool,
+    /// Begun by the peer and not ended yet, as far as it matters for a farewell.
+    transactions: usize,
     paused: bool,
-    draining: bool,
+    /// It was told to end.
+    farewell: Option<Farewell>,
     /// The peer sends no more.
     ended: bool,
     /// The engine's mailbox was full when there was something to post.
@@ -95,7 +108,7 @@ pub(crate) async fn drive(mut connection: Connection, mut stream: TcpStream) {
             deciding = Some(Box::pin(decide(Arc::clone(&shared.logins), question)));
         }
         let (reads, writes, starved) = (connection.may_read(), connection.must_write(), connection.starved);
-        let draining = connection.draining;
+        let draining = connection.farewell.is_some();
         let (mut reader, writer) = stream.split();
         let event = tokio::select! {
             biased;
@@ -111,7 +124,17 @@ pub(crate) async fn drive(mut connection: Connection, mut stream: TcpStream) {
     }
     connection.close();
     let Connection { out, written, .. } = &connection;
-    say_last_words(&stream, out.get(*written..).unwrap_or_default()).await;
+    let words = out.get(*written..).unwrap_or_default();
+    let leaving = connection.farewell.is_some() && !connection.ended;
+    if leaving {
+        // The last answers and the end of the connection arrive in one packet: a peer that had the answers alone would
+        // write requests, for as long as it does not know, that nobody reads. Without it that is likelier, no more.
+        let _ = rustix::net::sockopt::set_tcp_cork(&stream, true);
+    }
+    say_last_words(&stream, words, connection.time_to_talk()).await;
+    if leaving {
+        discard_unheard(&stream);
+    }
 }
 
 /// Asks on a thread where it may take its time, not on one that serves connections.
@@ -150,7 +173,7 @@ async fn read_some(reader: &mut tokio::net::tcp::ReadHalf<'_>, session: &mut Ses
     .await
 }
 
-async fn say_last_words(stream: &TcpStream, mut words: &[u8]) {
+async fn say_last_words(stream: &TcpStream, mut words: &[u8], patience: Duration) {
     let said = async {
         while !words.is_empty() {
             stream.writable().await?;
@@ -163,7 +186,19 @@ async fn say_last_words(stream: &TcpStream, mut words: &[u8]) {
         Ok(())
     };
     // A peer that does not listen loses them; the reason is in our log.
-    let _ = tokio::time::timeout(LAST_WORDS, said).await;
+    let _ = tokio::time::timeout(patience, said).await;
+}
+
+/// Takes what the peer said and nobody heard: a socket that is closed with something unread takes back what is still to
+/// be sent.
+fn discard_unheard(stream: &TcpStream) {
+    SCRATCH.with_borrow_mut(|scratch| {
+        for _ in 0..DISCARDED_READS {
+            if !matches!(stream.try_read(scratch), Ok(1..)) {
+                return;
+            }
+        }
+    });
 }
 
 impl Connection {
@@ -182,6 +217,8 @@ impl Connection {
             session,
             conn,
             parcels: VecDeque::new(),
+            kept: VecDeque::new(),
+            kept_answers: 0,
             encoded_bytes: 0,
             out: Vec::new(),
             written: 0,
@@ -189,8 +226,10 @@ impl Connection {
             read_bytes: 0,
             unanswered: 0,
             unanswered_limit,
+            consumes: false,
+            transactions: 0,
             paused: false,
-            draining: false,
+            farewell: None,
             ended: false,
             starved: false,
             stuck_since: None,
@@ -204,7 +243,7 @@ impl Connection {
 
     fn may_read(&self) -> bool {
         !self.paused
-            && !self.draining
+            && self.farewell.is_none_or(|farewell| farewell.is_hearing())
             && !self.ended
             && !self.starved
             && self.unanswered < self.unanswered_limit
@@ -221,7 +260,11 @@ impl Connection {
             Event::Read(Ok(0)) => self.ended = true,
             Event::Read(Ok(bytes)) => {
                 self.read_bytes += bytes;
-                self.session.received(self.shared.clock.now());
+                let now = self.shared.clock.now();
+                self.session.received(now);
+                if let Some(farewell) = &mut self.farewell {
+                    farewell.heard(now.mono);
+                }
             }
             Event::Read(Err(error)) => {
                 tracing::debug!(peer = %self.session.describe(), %error, "reading failed");
@@ -229,23 +272,29 @@ impl Connection {
             }
             Event::Room => self.starved = false,
             Event::Deadline => alarm.rang(),
-            Event::Drain => self.draining = true,
             Event::Login(decision) => self.session.login_decided(self.shared.clock.now(), decision),
-            Event::Writable | Event::Mail => {}
+            Event::Writable | Event::Mail | Event::Drain => {}
         }
     }
 
     /// Everything that can be done without waiting. Returns whether the connection goes on.
     fn turn(&mut self, stream: &TcpStream, alarm: &mut Alarm) -> bool {
         let now = self.shared.clock.now();
+        // Looked at in every turn: on a busy connection there is always something else that happened first.
+        if self.farewell.is_none() && self.shared.drain.deadline().is_some() {
+            self.farewell = Some(Farewell::begin(now.mono, self.time_left(), self.consumes));
+        }
         self.encode(now);
         self.forward(now);
+        self.listen(now);
         if self.session.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
             self.session.tick(now);
             self.forward(now);
         }
-        if self.draining && self.is_quiet() {
+        if self.farewell.is_some_and(|farewell| !farewell.is_hearing()) && self.is_quiet() {
+            // What is left to say is said together with the end.
             self.session.shutdown(now);
+            return false;
         }
         if let Err(error) = self.write(now, stream) {
             tracing::debug!(peer = %self.session.describe(), %error, "writing failed");
@@ -263,7 +312,8 @@ impl Connection {
             );
             return false;
         }
-        let deadlines = [self.session.next_deadline(), pulse, self.drain_deadline(now), stuck];
+        let hearing = self.farewell.and_then(|farewell| farewell.next_deadline());
+        let deadlines = [self.session.next_deadline(), pulse, hearing, self.drain_deadline(now), stuck];
         alarm.set(now, deadlines.into_iter().flatten().min());
         true
     }
@@ -275,9 +325,17 @@ impl Connection {
         }
         while self.unsent_bytes() < ENCODE_AHEAD_BYTES {
             let Some(parcel) = self.parcels.pop_front() else { break };
+            if self.keeps_back(&parcel) {
+                self.kept_answers += usize::from(matches!(parcel, Parcel::Reply(..)));
+                self.kept.push_back(parcel);
+                continue;
+            }
             self.encoded_bytes += parcel.weight_bytes();
             match parcel {
-                Parcel::Deliver(consumer, delivery) => self.session.deliver(now, consumer, &delivery),
+                Parcel::Deliver(consumer, delivery) => {
+                    self.consumes = true;
+                    self.session.deliver(now, consumer, &delivery);
+                }
                 Parcel::Reply(tag, effect) => {
                     self.unanswered = self.unanswered.saturating_sub(1);
                     self.session.reply(now, tag, effect);
@@ -318,8 +376,22 @@ impl Connection {
 
     fn collect(&mut self, now: Now) {
         while let Some(input) = self.session.poll_input(now) {
-            self.unanswered += usize::from(matches!(input, Input::Intent { tag: Some(_), .. }));
+            if let Input::Intent { tag, intent, .. } = &input {
+                self.unanswered += usize::from(tag.is_some());
+                self.count_transactions(intent);
+            }
             self.letters.push(Letter::Input(input));
+        }
+    }
+
+    fn count_transactions(&mut self, intent: &Intent) {
+        let Intent::Transaction { verb, .. } = intent else { return };
+        match verb {
+            TransactionVerb::Begin => self.transactions += 1,
+            TransactionVerb::CommitOnePhase | TransactionVerb::Rollback | TransactionVerb::Prepare => {
+                self.transactions = self.transactions.saturating_sub(1);
+            }
+            _ => {}
         }
     }
 
@@ -374,11 +446,61 @@ impl Connection {
             || self.drain_deadline(now).is_some_and(|deadline| deadline <= now.mono)
     }
 
-    /// Whether nothing is in flight: each request is answered, and the answers are written. A producer that has
-    /// to wait for room is not in flight; it will find its message unanswered and send it to our successor.
+    /// Whether this has to wait until the last requests were heard: a delivery, because it is a reason to acknowledge it,
+    /// and in the end an answer, because it is one to ask anew.
+    fn keeps_back(&self, parcel: &Parcel) -> bool {
+        self.farewell.is_some_and(|farewell| match parcel {
+            Parcel::Deliver(..) => farewell.is_hearing(),
+            Parcel::Reply(..) => farewell.is_hearing() && !farewell.is_answering(),
+            _ => false,
+        })
+    }
+
+    /// Decides whether the peer, which is about to be left, is heard any longer; if not, everything is said.
+    fn listen(&mut self, now: Now) {
+        let settled = self.is_answered() && self.transactions == 0;
+        let Some(farewell) = &mut self.farewell else { return };
+        // Who is not read from can't be heard.
+        farewell.listen(now.mono, settled || self.paused);
+        if !farewell.is_hearing() && !self.kept.is_empty() {
+            self.kept.append(&mut self.parcels);
+            // Whoever gets its answer goes on at once, and should find the connection at its end.
+            let answers = |parcel: &Parcel| matches!(parcel, Parcel::Reply(..));
+            let (answers, others): (VecDeque<_>, VecDeque<_>) = self.kept.drain(..).partition(answers);
+            self.parcels = others;
+            // Our successor delivers these, and none of them is half received when the peer loses us.
+            self.parcels.retain(|parcel| {
+                self.encoded_bytes += if outlives_us(parcel) { parcel.weight_bytes() } else { 0 };
+                !outlives_us(parcel)
+            });
+            self.parcels.extend(answers);
+            self.kept_answers = 0;
+            self.encode(now);
+        }
+    }
+
+    fn is_answered(&self) -> bool {
+        self.unanswered <= self.kept_answers && !self.starved
+    }
+
+    /// Whether nothing is in flight: each request is answered, and everything for the peer is encoded. A producer that
+    /// has to wait for room is not in flight; it will find its message unanswered and send it to our successor.
     fn is_quiet(&self) -> bool {
-        let answered = self.unanswered == 0 && self.outbox.queued_bytes() == 0 && !self.starved;
-        self.paused || (answered && !self.must_write())
+        let encoded = self.parcels.is_empty() && self.outbox.queued_bytes() <= self.encoded_bytes;
+        self.paused || (self.is_answered() && encoded)
+    }
+
+    /// What the drain leaves.
+    fn time_left(&self) -> Duration {
+        let now = tokio::time::Instant::now();
+        self.shared
+            .drain
+            .deadline()
+            .map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(now))
+    }
+
+    fn time_to_talk(&self) -> Duration {
+        if self.farewell.is_some() { self.time_left().clamp(LAST_WORD, LAST_WORDS) } else { LAST_WORDS }
     }
 
     /// Until when the peer has to read something, if something waits and it has to.
@@ -388,8 +510,7 @@ impl Connection {
     }
 
     fn drain_deadline(&self, now: Now) -> Option<Instant> {
-        let deadline = if self.draining { self.shared.drain.deadline() } else { None };
-        deadline.map(|deadline| now.mono + deadline.saturating_duration_since(tokio::time::Instant::now()))
+        self.farewell.map(|_| now.mono + self.time_left())
     }
 
     /// Tells the engine, and the log if it was nobody's wish.
@@ -426,6 +547,13 @@ impl Connection {
             self.session.transmit(&mut self.out);
         }
     }
+}
+
+/// Whether it is the delivery of a message that our successor will find in the store.
+fn outlives_us(parcel: &Parcel) -> bool {
+    let Parcel::Deliver(_, delivery) = parcel else { return false };
+    let kept = |message: &Message| message.persistent && message.destination.kind == DestinationKind::Queue;
+    delivery.message.as_deref().is_some_and(kept)
 }
 
 /// Whether the peer has closed its side, although nothing is read from it.

@@ -8,7 +8,7 @@
 //! * [`Mailbox`], [`Inbox`], [`Letter`]: the way to the engine's thread, in batches, bounded by what drivers may read.
 //! * [`Switchboard`], [`Outbox`], [`Parcel`]: the way back, one wake-up for each connection and batch.
 //! * [`Reception`]: a number, a session and a driver loop for each connection.
-//! * [`turn_away`]: a connection to a broker that does not serve now.
+//! * [`turn_away`]: refuses a connection to a broker that does not serve now.
 //! * [`Drain`], [`Census`]: nothing new begins, what is in flight ends, everybody has left.
 //!
 //! Invariants: the engine's thread never waits for a socket; a driver reads from its socket only while the
@@ -26,14 +26,15 @@
 mod address;
 mod connection;
 mod drain;
+mod farewell;
 mod grumbles;
 mod letter;
 mod listener;
 mod mailbox;
 mod outbox;
 mod reception;
+mod refusal;
 mod switchboard;
-mod turnaway;
 
 pub use address::{AddressError, ListenAddress};
 pub use drain::{Census, Drain, Plug, Seat, drain};
@@ -42,5 +43,5 @@ pub use listener::{ListenError, Listener, Reservation};
 pub use mailbox::{Inbox, Mailbox, mailbox};
 pub use outbox::{Outbox, Parcel};
 pub use reception::Reception;
+pub use refusal::turn_away;
 pub use switchboard::Switchboard;
-pub use turnaway::turn_away;

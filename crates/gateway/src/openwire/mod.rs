@@ -8,8 +8,6 @@ mod outbound;
 mod properties;
 mod registry;
 mod session;
-mod turnaway;
 
 pub use properties::OpenWireProperties;
 pub use session::Session;
-pub use turnaway::Turnaway;

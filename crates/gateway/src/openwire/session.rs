@@ -521,7 +521,7 @@ impl Session {
 }
 
 /// What a broker's greeting offers.
-pub(super) fn wire_options(settings: &SessionSettings) -> WireFormatOptions {
+fn wire_options(settings: &SessionSettings) -> WireFormatOptions {
     let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     WireFormatOptions {
         version: i32::from(settings.version.clamp(1, 12)),

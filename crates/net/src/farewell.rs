@@ -1,0 +1,124 @@
+//! [`Farewell`]: how a connection ends in order without tearing a request out of its peer's hands.
+//!
+//! Nothing more is delivered, while the peer is still heard and answered: a consumer works off what it has, and falls
+//! silent. A peer that goes on all the same is heard without being answered: whoever waits for an answer asks nothing
+//! new. When all that it had on the way has arrived, everything is said at once and the connection ends with the same
+//! write. A client that commits one transaction after the other is then not cut while one of them is on its way, where
+//! it could not know what became of it.
+
+use std::time::Duration;
+
+use ferromq_model::Instant;
+
+/// A peer that said nothing for so long has nothing on the way; a round trip within a data centre, many times over.
+const SILENCE: Duration = Duration::from_millis(25);
+/// A consumer has so long at most to work off what was delivered to it.
+const WORKING_OFF: Duration = Duration::from_millis(600);
+/// A peer that never stops, or does not end its transaction, is heard no longer than this.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The end of a connection, once it was told to end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Farewell {
+    heard: Instant,
+    answering_until: Instant,
+    until: Instant,
+    hearing: bool,
+    answering: bool,
+}
+
+impl Farewell {
+    /// Begins; everything has to be over in `left`. A peer that `consumes` is answered for a while.
+    pub(crate) fn begin(now: Instant, left: Duration, consumes: bool) -> Self {
+        let working_off = if consumes { WORKING_OFF.min(left / 2) } else { Duration::ZERO };
+        Self {
+            heard: now,
+            answering_until: now + working_off,
+            until: now + PATIENCE.min(left / 2 + left / 8),
+            hearing: !left.is_zero(),
+            answering: !working_off.is_zero(),
+        }
+    }
+
+    /// The peer said something.
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// Decides what becomes of the peer now; `settled`: everything that it asked so far is answered, and it is not in
+    /// the middle of a transaction.
+    pub(crate) fn listen(&mut self, now: Instant, settled: bool) {
+        let silent = settled && now >= self.heard + SILENCE;
+        self.hearing &= !silent && now < self.until;
+        self.answering &= self.hearing && now < self.answering_until;
+    }
+
+    /// Whether the peer is still heard.
+    pub(crate) fn is_hearing(self) -> bool {
+        self.hearing
+    }
+
+    /// Whether it is answered meanwhile.
+    pub(crate) fn is_answering(self) -> bool {
+        self.answering
+    }
+
+    /// When to [`Farewell::listen`] again at the latest.
+    pub(crate) fn next_deadline(self) -> Option<Instant> {
+        let next = if self.answering { self.answering_until } else { self.until };
+        self.hearing.then(|| next.min(self.heard + SILENCE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(millis: u64) -> Instant {
+        Instant(0) + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_silent_peer_that_is_settled_is_left_soon() {
+        for consumes in [true, false] {
+            let mut farewell = Farewell::begin(at(0), SECOND, consumes);
+            farewell.listen(at(24), true);
+            assert!(farewell.is_hearing());
+            farewell.heard(at(24));
+            farewell.listen(at(48), true);
+            assert!(farewell.is_hearing(), "what came last is a reason to wait for more");
+            farewell.listen(at(49), true);
+            assert!(!farewell.is_hearing() && !farewell.is_answering());
+            assert_eq!(farewell.next_deadline(), None);
+        }
+    }
+
+    #[test]
+    fn what_is_not_settled_is_waited_for_and_a_peer_that_never_stops_is_not() {
+        let mut farewell = Farewell::begin(at(0), SECOND, false);
+        farewell.listen(at(624), false);
+        assert!(farewell.is_hearing());
+        farewell.heard(at(624));
+        assert_eq!(farewell.next_deadline(), Some(at(625)));
+        farewell.listen(at(625), true);
+        assert!(!farewell.is_hearing());
+    }
+
+    #[test]
+    fn who_consumes_is_answered_first_and_then_only_heard() {
+        let mut farewell = Farewell::begin(at(0), SECOND, true);
+        farewell.heard(at(497));
+        farewell.listen(at(499), true);
+        assert!(farewell.is_answering());
+        assert_eq!(farewell.next_deadline(), Some(at(500)));
+        farewell.listen(at(501), true);
+        assert!(farewell.is_hearing() && !farewell.is_answering());
+    }
+
+    #[test]
+    fn who_has_no_time_hears_nobody() {
+        assert!(!Farewell::begin(at(0), Duration::ZERO, true).is_hearing());
+    }
+}
