@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
+use crate::pair;
 use crate::peers::{Broker, FerroBroker, FerroOptions, Java, Line, RealBroker, RealOptions, work_dir};
 
 /// Which broker the clients talk to.
@@ -33,7 +34,7 @@ pub(crate) struct Options {
     /// Client lines, separated by commas: 5.16, 5.19, 6, or all.
     #[arg(long, default_value = "all")]
     lines: String,
-    /// Areas or single checks, separated by commas.
+    /// Areas or single checks, separated by commas; `restart` and `pair` start brokers of their own.
     #[arg(long)]
     only: Option<String>,
     /// A broker that runs already; none is started then.
@@ -51,10 +52,17 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The checks over a restart need a broker of our own.
-    fn wants_restart(&self) -> bool {
-        let wanted = self.only.as_deref().is_none_or(|only| only.split(',').any(|area| area == "restart"));
+    /// The checks over a restart, or of a master and its standby, need brokers of our own.
+    fn wants(&self, what: &str) -> bool {
+        let wanted = self.only.as_deref().is_none_or(|only| only.split(',').any(|area| area == what));
         wanted && self.url.is_none()
+    }
+
+    /// Whether anything else is wanted.
+    fn wants_areas(&self) -> bool {
+        self.only
+            .as_deref()
+            .is_none_or(|only| only.split(',').any(|area| !["restart", "pair"].contains(&area)))
     }
 }
 
@@ -101,10 +109,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Ok(java) => {
             for target in targets(options.against) {
                 for &line in &lines {
-                    let mut tally = run_line(&java, target, line, options)?;
-                    if options.wants_restart() {
+                    let mut tally = Tally::default();
+                    if options.wants_areas() {
+                        tally.add(run_line(&java, target, line, options)?);
+                    }
+                    if options.wants("restart") {
                         tally.add(run_restart(&java, target, line, options, "kill")?);
                         tally.add(run_restart(&java, target, line, options, "stop")?);
+                    }
+                    if target == Target::Ferromq && options.wants("pair") {
+                        tally.add(pair::run(&java, line, options.quiet, &options.broker_arguments)?);
                     }
                     println!(
                         "== client {line} against {}: {} passed, {} failed, {} skipped",
@@ -249,7 +263,7 @@ fn run_restart(java: &Java, target: Target, line: Line, options: &Options, how: 
 }
 
 /// Runs a Java program, shows what it prints as it comes, and reads its closing line.
-fn follow(mut command: Command, quiet: bool) -> Result<Tally> {
+pub(crate) fn follow(mut command: Command, quiet: bool) -> Result<Tally> {
     let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().context("cannot run java")?;
     let stdout = child.stdout.take().context("no standard output")?;
     let tally = show(stdout, quiet, |_| Ok(()))?;
@@ -257,7 +271,8 @@ fn follow(mut command: Command, quiet: bool) -> Result<Tally> {
     tally.with_context(|| format!("the Java program ended with {status} before it had printed its sums"))
 }
 
-fn show(
+/// Shows what a Java program prints, hands each line to `each`, and reads the closing line.
+pub(crate) fn show(
     stdout: impl std::io::Read,
     quiet: bool,
     mut each: impl FnMut(&str) -> Result<()>,

@@ -8,6 +8,7 @@ mod client;
 mod fuzz;
 mod interop;
 mod kills;
+mod pair;
 mod peers;
 mod sim;
 mod suite;
