@@ -32,7 +32,26 @@ impl Args {
             // Whoever waits for another broker wants to know.
             crate::logs::start_plain();
         }
-        Connection::connect_with(options).await.map_err(failed)
+        Connection::connect_with(options).await.map_err(|error| self.unconnected(error))
+    }
+}
+
+impl Args {
+    /// A broker that ends a connection before it has said a word has a reason.
+    fn unconnected(&self, error: Error) -> Failure {
+        let ended = match &error {
+            Error::Closed { .. } => true,
+            Error::Connect { source, .. } => source.kind() == std::io::ErrorKind::ConnectionReset,
+            _ => false,
+        };
+        if !ended {
+            return failed(error);
+        }
+        let remedy = format!(
+            "it may be a standby, `ferromq status {}` tells; name every broker: --url 'failover:(URI,URI)'",
+            self.url
+        );
+        Failure::new(Exit::Unavailable, format!("{error}; {remedy}"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `ferromq store`: looks into a journal without touching it, whether or not a broker uses it.
+//! `ferromq store`: looks into a journal without touching it, whether or not a broker uses it; copies it; raises its format.
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
-use ferromq_env::SystemDisk;
+use ferromq_env::{Disk, SystemDisk};
 use ferromq_model::{BodyKind, Destination, DestinationKind, Message, Sequence};
 use ferromq_openwire::{Body, Limits, Message as WireMessage, MessageKind};
 use ferromq_store::{Loaded, Quarantined, StoreError};
@@ -26,6 +26,21 @@ pub(crate) enum Verb {
     Verify(Folder),
     /// Say which destination keeps which file of the journal from being removed
     Why(Folder),
+    /// Copy the store while brokers run on it; every message that was answered before is in the copy, which is verified
+    Backup(Copy),
+    /// Write the newest format from the next start of a master on; the version before can't follow this store any longer
+    Finalize(Folder),
+}
+
+/// From where to where.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Copy {
+    /// The folder of the broker
+    #[arg(value_name = "DIR")]
+    from: PathBuf,
+    /// A folder that does not exist yet, or is empty
+    #[arg(value_name = "COPY")]
+    to: PathBuf,
 }
 
 /// Where to look.
@@ -62,6 +77,8 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Verb::Cat(what) => cat(&what),
         Verb::Verify(at) => verify(&open(&at.folder)?),
         Verb::Why(at) => why(&open(&at.folder)?),
+        Verb::Backup(copy) => backup(&copy),
+        Verb::Finalize(at) => finalize(&at.folder),
     }
 }
 
@@ -77,6 +94,23 @@ fn open(folder: &Path) -> Result<Inspection, Failure> {
         return Err(Failure::new(Exit::Usage, format!("{path} is a database, and no journal; {remedy}")));
     }
     Inspection::open(Arc::new(SystemDisk), folder).map_err(failed)
+}
+
+fn backup(copy: &Copy) -> Outcome {
+    let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+    let made = ferromq_store_journal::backup(&disk, &copy.from, &copy.to).map_err(failed)?;
+    println!("{} messages, {} bytes, epoch {}", made.messages, made.bytes, made.epoch);
+    Ok(())
+}
+
+fn finalize(folder: &Path) -> Outcome {
+    let (before, after) = ferromq_store_journal::finalize(&SystemDisk, folder).map_err(failed)?;
+    if before == after {
+        println!("format {after}, the newest that this version knows; nothing to do");
+    } else {
+        println!("format {before} until now, format {after} from the next start of a master on");
+    }
+    Ok(())
 }
 
 fn failed(error: StoreError) -> Failure {
