@@ -10,6 +10,9 @@ use crate::{
     source::Source,
 };
 
+/// What is said of a broker that everybody can reach.
+pub(crate) const NO_USERS: &str = "and no users are configured";
+
 /// What is said of a broker that nobody can reach.
 pub(crate) const NO_LISTENER: &str = "there is nothing to listen on";
 
@@ -54,7 +57,7 @@ fn login(config: &Config, reader: &mut Reader<'_>) {
     }
     for listener in &config.listeners {
         if !listener.uri.endpoint.host.is_loopback() {
-            let problem = format!("{} is open to other machines, and no users are configured", listener.text);
+            let problem = format!("{} is open to other machines, {NO_USERS}", listener.text);
             let remedy = "add a [[user]], listen on 127.0.0.1, or set auth.allow_anonymous_remote = true";
             reader.error(&listener.source, problem, remedy);
         }

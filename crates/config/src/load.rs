@@ -1,7 +1,7 @@
 //! Layers in, a checked configuration out.
 
 use crate::{
-    check::{NO_LISTENER, check},
+    check::{NO_LISTENER, NO_USERS, check},
     diagnostic::{Diagnostic, Diagnostics, Severity},
     effective::Record,
     reader::Reader,
@@ -188,8 +188,11 @@ fn in_words_of_xml(diagnostics: &mut Vec<Diagnostic>, syntax: &[Diagnostic], rep
     };
     // What is missing may be what was refused.
     let any = syntax.iter().any(|broken| broken.severity == Severity::Error);
-    let missing =
-        |problem: &str| problem.starts_with("there is no store.url") || problem.starts_with(NO_LISTENER);
+    let missing = |problem: &str| {
+        problem.starts_with("there is no store.url")
+            || problem.starts_with(NO_LISTENER)
+            || problem.ends_with(NO_USERS)
+    };
     diagnostics.retain(|diagnostic| !(broken(&diagnostic.source) || any && missing(&diagnostic.problem)));
     for diagnostic in diagnostics {
         if diagnostic.problem == NO_LISTENER {

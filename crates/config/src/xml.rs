@@ -7,6 +7,7 @@
 mod broker;
 mod data_source;
 mod handlers;
+mod jaas;
 mod markdown;
 mod properties;
 mod report;
@@ -42,8 +43,9 @@ pub fn is_xml(name: &str, text: &str) -> bool {
     named || text.trim_start_matches('\u{feff}').trim_start().starts_with('<')
 }
 
-/// The files of properties that the configuration file refers to, as paths to hand over with [`Input::related`].
-/// None for a file that is no XML, or none that can be read.
+/// The files that the configuration file refers to and that are not there yet, as paths to hand over with
+/// [`Input::related`]. One of them may refer to others: ask again until nothing new is asked for. None for a file that is
+/// no XML, or none that can be read.
 #[must_use]
 pub fn related_files(input: &Input) -> Vec<String> {
     let Some((name, text)) = input.xml() else { return Vec::new() };
@@ -51,7 +53,11 @@ pub fn related_files(input: &Input) -> Vec<String> {
         return Vec::new();
     }
     let Ok(root) = tree::parse(&Arc::from(name), text) else { return Vec::new() };
-    Properties::new(input, name).files_of(&root).into_iter().map(|(path, _)| path).collect()
+    let properties = Properties::new(input, name);
+    let mut files: Vec<String> = properties.files_of(&root).into_iter().map(|(path, _)| path).collect();
+    files.extend(jaas::files_of(&root, &properties, input));
+    files.retain(|path| !input.related.iter().any(|(known, _)| known == path));
+    files
 }
 
 pub(crate) fn parse(input: &Input, name: &str, text: &str) -> Translated {
@@ -66,7 +72,7 @@ pub(crate) fn parse(input: &Input, name: &str, text: &str) -> Translated {
     // Where a placeholder bean looks is told when its files are read.
     let broken = |problems: &[Diagnostic]| problems.iter().any(|problem| problem.severity == Severity::Error);
     tree::fill(&mut root, &properties, &mut problems);
-    let mut translated = translate::translate(&root);
+    let mut translated = translate::translate(&root, input, &properties);
     let named = input.flags.iter().any(|flag| flag.path == "broker.name")
         || input.variables.iter().any(|(name, _)| name == "FERROMQ_BROKER_NAME");
     if !named {

@@ -95,7 +95,8 @@ fn the_effective_configuration_is_the_configuration() {
 }
 
 /// Each `xml/NAME.xml` has in `xml/NAME.txt` what becomes of everything in it, and then the TOML that it comes to, or
-/// why it is refused. Comments `<!-- env NAME=VALUE -->`, `<!-- -D NAME=VALUE -->` and `<!-- file PATH TEXT -->` add to it.
+/// why it is refused. Comments `<!-- env NAME=VALUE -->`, `<!-- -D NAME=VALUE -->` and `<!-- file PATH TEXT -->` (`; ` for
+/// the end of a line, `@` for a semicolon) add to it.
 #[test]
 fn files_of_activemq_are_told_about_line_by_line() {
     check_files("xml", "xml", |name, text| {
@@ -144,7 +145,7 @@ fn xml_input(name: &str, text: &str) -> Input {
         } else if let Some((name, value)) = line.strip_prefix("-D ").and_then(|pair| pair.split_once('=')) {
             input = input.property(name, value);
         } else if let Some((path, text)) = line.strip_prefix("file ").and_then(|rest| rest.split_once(' ')) {
-            input = input.related(path, text.replace("; ", "\n"));
+            input = input.related(path, text.replace("; ", "\n").replace('@', ";"));
         }
     }
     input

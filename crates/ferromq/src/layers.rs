@@ -102,10 +102,13 @@ impl Args {
         if let Some(file) = &self.config {
             let file = plain(file);
             input = input.file(file.display().to_string(), text(&file)?);
-            for related in related_files(&input) {
-                // One that can't be read is warned about with the place that names it.
-                if let Ok(text) = text(Path::new(&related)) {
-                    input = input.related(related, text);
+            // Files may name files, such as login.config those of the users; no further than that.
+            for _ in 0..2 {
+                for related in related_files(&input) {
+                    // One that can't be read is told about with the place that names it.
+                    if let Ok(text) = text(Path::new(&related)) {
+                        input = input.related(related, text);
+                    }
                 }
             }
         }

@@ -265,7 +265,7 @@ impl<'a> Translation<'a> {
     fn transport(&mut self, text: &str, source: &Source, scope: &mut Scope) -> Verdict {
         // The port of the process itself is of no use here.
         let name = text.split_once(':').map_or(text, |(scheme, _)| scheme).to_ascii_lowercase();
-        if matches!(name.as_str(), "vm" | "peer" | "udp" | "multicast") {
+        if matches!(name.as_str(), "vm" | "peer" | "udp" | "multicast" | "xmpp") {
             scope.dropped = true;
             let consequence =
                 format!("nobody can connect to {name}: here; clients of other processes use tcp://");

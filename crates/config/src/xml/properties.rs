@@ -48,6 +48,18 @@ impl Properties {
         Self { files: BTreeMap::new(), given, environment, defaults }
     }
 
+    /// Where JAAS is configured.
+    pub(super) fn login_config(&self) -> String {
+        let named = self.value("java.security.auth.login.config").map(str::to_owned);
+        let beside = || {
+            Path::new(self.value("activemq.conf").unwrap_or_default())
+                .join("login.config")
+                .display()
+                .to_string()
+        };
+        named.unwrap_or_else(beside)
+    }
+
     /// The name of this machine, if whoever reads the file knows it.
     pub(super) fn host(&self) -> &str {
         self.given.get("host.name").map(String::as_str).unwrap_or_default()
@@ -261,7 +273,7 @@ fn places(
 }
 
 /// A file of properties, as Java reads it.
-fn parse(text: &str) -> BTreeMap<String, String> {
+pub(super) fn parse(text: &str) -> BTreeMap<String, String> {
     let mut properties = BTreeMap::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {

@@ -8,7 +8,8 @@ use std::{
 use ferromq_uri::nearest;
 
 use super::{
-    Translated, properties,
+    Translated,
+    properties::{self, Properties},
     report::{Entry, Verdict},
     rules::{Directive, Rule, Rules},
     tree::{Element, Space},
@@ -16,12 +17,15 @@ use super::{
 use crate::{
     diagnostic::{Diagnostic, Severity},
     document::{Node, Table, Value},
+    load::Input,
     source::Source,
 };
 
 /// The file as far as it is translated.
 pub(super) struct Translation<'a> {
     pub(super) rules: &'static Rules,
+    pub(super) input: &'a Input,
+    pub(super) properties: &'a Properties,
     /// The beans of Spring by their ids.
     pub(super) beans: BTreeMap<&'a str, &'a Element>,
     /// Those that something refers to.
@@ -66,9 +70,11 @@ pub(super) fn rules() -> &'static Rules {
     RULES.get_or_init(Rules::of_table)
 }
 
-pub(super) fn translate(root: &Element) -> Translated {
+pub(super) fn translate<'a>(root: &'a Element, input: &'a Input, properties: &'a Properties) -> Translated {
     let mut translation = Translation {
         rules: rules(),
+        input,
+        properties,
         beans: BTreeMap::new(),
         used: BTreeSet::new(),
         out: Translated::default(),
@@ -142,6 +148,12 @@ impl<'a> Translation<'a> {
                 Some(Rule::Always(means)) => {
                     let verdict = Verdict::Supported { means: means.to_owned() };
                     self.report(&child.source, format!("<{}>", child.name), verdict);
+                }
+                _ if self.rules.section(&child.name).is_some_and(|section| {
+                    matches!(section.directive, Directive::Ignore(_) | Directive::Reject(..))
+                }) =>
+                {
+                    self.enter(child, &child.name, &mut Scope::default());
                 }
                 _ => self.unknown(
                     &child.source,
@@ -352,6 +364,9 @@ impl<'a> Translation<'a> {
                     self.lease(element);
                 }
                 self.walk(element, name, scope);
+                if name == "jaasAuthenticationPlugin" {
+                    self.jaas(element, scope);
+                }
             }
             Directive::Set(path, value) => {
                 let node = Node { source: source.clone(), value: Value::Untyped(value.to_owned()) };

@@ -118,7 +118,8 @@ fn element(node: Node<'_, '_>, places: &Places<'_>, depth: usize) -> Result<Elem
     let space = match node.tag_name().namespace().unwrap_or_default() {
         _ if SPRING.contains(&name.as_str()) => Space::Spring,
         "" => Space::ActiveMq,
-        space if space.contains("activemq") => Space::ActiveMq,
+        // Camel lived under the same roof once.
+        space if space.contains("activemq") && !space.contains("camel") => Space::ActiveMq,
         space if space.contains("springframework.org/schema/beans") => Space::Spring,
         _ => Space::Foreign,
     };
