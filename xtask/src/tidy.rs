@@ -47,6 +47,7 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
         false,
         &[
             "lock",
+            "lock-postgres",
             "model",
             "env",
             "uri",
@@ -55,6 +56,7 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
             "journal",
             "store",
             "store-journal",
+            "store-postgres",
             "store-sqlite",
             "engine",
             "auth",
@@ -69,6 +71,7 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
         false,
         &[
             "lock",
+            "lock-postgres",
             "model",
             "env",
             "uri",
@@ -77,6 +80,7 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
             "journal",
             "store",
             "store-journal",
+            "store-postgres",
             "store-sqlite",
             "engine",
             "auth",

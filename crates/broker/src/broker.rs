@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferromq_admin::{Command, Door, Refusal, Switched};
-use ferromq_env::{Clock, SystemClock, SystemDisk, SystemEntropy};
-use ferromq_lock::file::FileLock;
-use ferromq_lock::{Grant, Timings};
+use ferromq_env::{Clock, SystemClock};
+use ferromq_lock::Grant;
 use ferromq_model::{ClaimId, Epoch, Instant};
 use ferromq_net::{Census, ListenAddress, Listener, Plug, Reservation, drain};
 use ferromq_store::StoreError;
@@ -87,7 +86,7 @@ impl Broker {
         let url = ports.first().map(|(_, port)| port.url());
         let at_least = AtLeast::default();
         let desk = Arc::new(Desk::new());
-        let begun = begin(&settings, &clock, url, &at_least)?;
+        let begun = begin_aside(&settings, &clock, url, &at_least)?;
         let Begun { role, state, counter, lease, ha } = begun;
         match counter {
             Some(counter) => desk.serve(counter),
@@ -439,6 +438,24 @@ struct Begun {
     ha: Option<Ha>,
 }
 
+/// [`begin`] on a thread of its own: a database is waited for, and that is nothing for a thread of the runtime.
+fn begin_aside(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    url: Option<String>,
+    at_least: &AtLeast,
+) -> Result<Begun, StartError> {
+    let runtime = tokio::runtime::Handle::current();
+    let begun = std::thread::scope(|scope| {
+        let beginning = scope.spawn(|| {
+            let _within = runtime.enter();
+            begin(settings, clock, url, at_least)
+        });
+        beginning.join()
+    });
+    begun.unwrap_or_else(|_| Err(StartError::Store(StoreError::Bug("the start ended by a bug".to_owned()))))
+}
+
 fn begin(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
@@ -457,17 +474,8 @@ fn begin(
     }
     let follower = storage::look(follower, settings)?;
     at_least.raise(follower.seen_epoch());
-    let timings = Timings::from_takeover_after(settings.takeover_after)
-        .map_err(|error| StartError::Timings(error.to_string()))?;
-    let provider = FileLock::new(
-        Arc::new(SystemDisk),
-        Box::new(SystemEntropy),
-        &settings.data,
-        &role::owner(settings.node_name()),
-        timings,
-    );
-    let mut start =
-        Start { provider: Box::new(provider), timings, clock: Arc::clone(clock), at_least: at_least.clone() };
+    let (provider, timings) = storage::lock(settings)?;
+    let mut start = Start { provider, timings, clock: Arc::clone(clock), at_least: at_least.clone() };
     let first = start.first().map_err(|error| storage::understood_claim(error, settings))?;
     let won = match &first {
         First::Won { grant, asked } => Some((*grant, *asked)),

@@ -9,10 +9,9 @@ use ferromq_engine as engine;
 use ferromq_env::{Entropy, SystemEntropy};
 use ferromq_model::{Destination, DestinationKind};
 use ferromq_net::{AddressError, ListenAddress};
-use ferromq_store::StoreError;
 use ferromq_store_journal::FsyncPolicy;
 
-use crate::{Door, Settings, StartError, StoreChoice};
+use crate::{Database, Door, Settings, StartError, StoreChoice};
 
 impl Settings {
     /// What a checked configuration asks for.
@@ -21,14 +20,6 @@ impl Settings {
     /// An address or a user that only the parts themselves can judge.
     pub fn from_config(config: &Config) -> Result<Self, StartError> {
         let store = &config.store;
-        if let (config::StoreKind::Postgres, Some(_)) = (store.kind, &store.url) {
-            return Err(StartError::Store(StoreError::NotAStore {
-                store: "the PostgreSQL database of store.url".to_owned(),
-                reason: "PostgreSQL is not built into this version; use store.kind = \"journal\" on a folder that the \
-                         brokers share"
-                    .to_owned(),
-            }));
-        }
         Ok(Self {
             name: config.broker.name.clone(),
             node: config.broker.node.clone(),
@@ -36,9 +27,14 @@ impl Settings {
             listen: listeners(config)?,
             store: match store.kind {
                 config::StoreKind::Sqlite => StoreChoice::Sqlite,
+                config::StoreKind::Postgres => StoreChoice::Postgres,
                 config::StoreKind::Memory => StoreChoice::Memory,
                 _ => StoreChoice::Journal,
             },
+            database: store
+                .url
+                .as_ref()
+                .map(|url| Database { url: url.expose().to_owned(), schema: store.schema.clone() }),
             journal: ferromq_store_journal::Options {
                 fsync: match store.sync {
                     config::SyncPolicy::Periodic => FsyncPolicy::Periodic(millis(store.sync_interval_ms)),

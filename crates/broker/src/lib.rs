@@ -55,4 +55,4 @@ mod storage;
 pub use broker::Broker;
 pub use error::{Broken, ErrorKind, StartError};
 pub use role::Role;
-pub use settings::{Door, Settings, StoreChoice};
+pub use settings::{Database, Door, Settings, StoreChoice};

@@ -45,6 +45,10 @@ impl OperatorSide {
             StoreChoice::Memory => "memory".to_owned(),
             StoreChoice::Sqlite => format!("SQLite in {folder}"),
             StoreChoice::Journal => format!("journal in {folder}"),
+            StoreChoice::Postgres => {
+                let schema = settings.database.as_ref().map_or("", |database| &database.schema);
+                format!("PostgreSQL, schema {schema}")
+            }
         };
         let (publish, views) = watch::channel(view);
         let (orders, commands) = mpsc::channel(WAITING);

@@ -22,6 +22,8 @@ pub struct Settings {
     pub listen: Vec<ListenAddress>,
     /// How messages are kept.
     pub store: StoreChoice,
+    /// Where they are kept if that is [`StoreChoice::Postgres`].
+    pub database: Option<Database>,
     /// Sizes and safety of the journal; `max_bytes` counts for the database too. The owner is filled in at the start.
     pub journal: ferromq_store_journal::Options,
     /// How long a silent master keeps its role; all other times of a lease follow from it.
@@ -70,6 +72,22 @@ impl Default for Door {
     }
 }
 
+/// A database that brokers share.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Database {
+    /// `postgres://user:password@host:port/database`.
+    pub url: String,
+    /// The schema that the store has for itself.
+    pub schema: String,
+}
+
+/// Without the URL, in which the password stands.
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
 /// How messages are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -79,6 +97,8 @@ pub enum StoreChoice {
     Journal,
     /// A SQLite database.
     Sqlite,
+    /// A PostgreSQL database, which brokers on several hosts may share.
+    Postgres,
     /// Not at all: everything is gone when the broker ends.
     Memory,
 }
@@ -91,6 +111,7 @@ impl Default for Settings {
             data: PathBuf::from("ferromq-data"),
             listen: vec![ListenAddress::loopback(61_616)],
             store: StoreChoice::default(),
+            database: None,
             journal: ferromq_store_journal::Options::default(),
             takeover_after: Duration::from_secs(2),
             drain: Duration::from_secs(10),

@@ -4,8 +4,10 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use ferromq_engine::{Input, LoadContent, LoadId, LoadRequest};
-use ferromq_env::{Disk, SystemClock, SystemDisk};
-use ferromq_lock::LockError;
+use ferromq_env::{Disk, SystemClock, SystemDisk, SystemEntropy};
+use ferromq_lock::file::FileLock;
+use ferromq_lock::{LockError, LockProvider, Timings};
+use ferromq_lock_postgres::PostgresLock;
 use ferromq_model::Epoch;
 use ferromq_net::{Letter, Mailbox};
 use ferromq_store::driver::{
@@ -15,10 +17,11 @@ use ferromq_store::{
     Budget, Claimed, Follower, MemoryStore, Recovered, StoreError, StoreMetrics, WriteBatch,
 };
 use ferromq_store_journal::FsyncPolicy;
+use ferromq_store_postgres::{PostgresOptions, PostgresStore};
 use ferromq_store_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::failure::Failure;
-use crate::{Broken, Settings, StartError, StoreChoice};
+use crate::{Broken, Database, Settings, StartError, StoreChoice};
 
 /// Requests to load that may wait; the engine keeps fewer on the way.
 const WAITING_LOADS: usize = 4_096;
@@ -88,6 +91,9 @@ pub(crate) fn follower(settings: &Settings) -> Result<Box<dyn Follower>, StartEr
     if settings.store == StoreChoice::Memory {
         return Ok(Box::new(MemoryStore::new(settings.engine.limits.store_bytes)));
     }
+    if settings.store == StoreChoice::Postgres {
+        return postgres(settings);
+    }
     let unusable = |source| StartError::Folder { action: "use", path: folder.clone(), source };
     SystemDisk.create_dir_all(folder).map_err(unusable)?;
     let (journal, database) = (folder.join("journal"), folder.join(DATABASE));
@@ -106,6 +112,50 @@ pub(crate) fn follower(settings: &Settings) -> Result<Box<dyn Follower>, StartEr
     warn_of_loss(options.fsync);
     ferromq_store_journal::open(Arc::new(SystemDisk), Arc::new(SystemClock), folder, options)
         .map_err(|error| understood(error, settings))
+}
+
+/// The lease decides who claims, and ends a reign whose database stays away; the store waits as long.
+fn postgres(settings: &Settings) -> Result<Box<dyn Follower>, StartError> {
+    let Database { url, schema } = database(settings)?;
+    let options = PostgresOptions {
+        schema: schema.clone(),
+        owner: settings.name.clone(),
+        max_bytes: settings.journal.max_bytes.unwrap_or(u64::MAX),
+        patience: timings(settings)?.lease,
+        alone: false,
+    };
+    PostgresStore::new(url, options)
+        .map(|store| -> Box<dyn Follower> { Box::new(store) })
+        .map_err(|error| understood(error, settings))
+}
+
+fn database(settings: &Settings) -> Result<&Database, StartError> {
+    settings.database.as_ref().ok_or_else(|| {
+        StartError::Store(StoreError::NotAStore {
+            store: "PostgreSQL".to_owned(),
+            reason: "no database is named; say --store postgres://user@host/database, or set store.url"
+                .to_owned(),
+        })
+    })
+}
+
+fn timings(settings: &Settings) -> Result<Timings, StartError> {
+    Timings::from_takeover_after(settings.takeover_after)
+        .map_err(|error| StartError::Timings(error.to_string()))
+}
+
+/// Where the chosen store's claims are made, and the times that follow from the one setting.
+pub(crate) fn lock(settings: &Settings) -> Result<(Box<dyn LockProvider>, Timings), StartError> {
+    let (timings, owner) = (timings(settings)?, crate::role::owner(&settings.name));
+    let provider: Box<dyn LockProvider> = if settings.store == StoreChoice::Postgres {
+        let Database { url, schema } = database(settings)?;
+        let lock = PostgresLock::new(url, &format!("{schema}_lock"), &settings.name, timings);
+        Box::new(lock.map_err(|error| understood_claim(error, settings))?.signed(owner))
+    } else {
+        let (disk, entropy) = (Arc::new(SystemDisk), Box::new(SystemEntropy));
+        Box::new(FileLock::new(disk, entropy, &settings.data, &owner, timings))
+    };
+    Ok((provider, timings))
 }
 
 /// What may be lost is said once at the start, not found out after a power cut.

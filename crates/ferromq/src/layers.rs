@@ -31,8 +31,9 @@ pub(crate) struct Args {
     /// Where to listen; may be repeated, port 0 picks a free one [default: tcp://127.0.0.1:61616]
     #[arg(long, value_name = "URI")]
     listen: Vec<String>,
-    /// How messages are kept [default: journal]
-    #[arg(long, value_name = "KIND")]
+    /// How messages are kept: journal, sqlite, memory, or postgres://USER@HOST/DATABASE, which several brokers may share; a
+    /// password is better in FERROMQ_STORE_URL [default: journal]
+    #[arg(long, value_name = "KIND", value_parser = store)]
     store: Option<Store>,
     /// How long a silent master keeps its role, as 500ms or 2s [default: 2s]
     #[arg(long, value_name = "TIME", value_parser = millis)]
@@ -52,14 +53,17 @@ pub(crate) struct Args {
     log_format: Option<LogFormat>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Store {
-    /// FerroMQ's own journal
-    Journal,
-    /// One SQLite database
-    Sqlite,
-    /// Nothing is kept when the broker ends
-    Memory,
+#[derive(Clone)]
+struct Store {
+    kind: &'static str,
+    url: Option<String>,
+}
+
+/// Without the URL, in which a password may stand.
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.kind)
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -121,12 +125,9 @@ impl Args {
         input = flag(input, "--data", "broker.data_dir", self.data.as_deref());
         let listen = self.listen.join(" ");
         input = flag(input, "--listen", "listen", (!listen.is_empty()).then_some(&listen));
-        let store = self.store.map(|store| match store {
-            Store::Journal => "journal",
-            Store::Sqlite => "sqlite",
-            Store::Memory => "memory",
-        });
-        input = flag(input, "--store", "store.kind", store);
+        input = flag(input, "--store", "store.kind", self.store.as_ref().map(|store| store.kind));
+        input =
+            flag(input, "--store", "store.url", self.store.as_ref().and_then(|store| store.url.as_deref()));
         for uri in &self.network_connector {
             input = input.flag("--network-connector", "network_connector", uri);
         }
@@ -140,6 +141,17 @@ impl Args {
         });
         Ok(flag(input, "--log-format", "log.format", format))
     }
+}
+
+/// Reads a kind of store, or where one is.
+fn store(text: &str) -> Result<Store, String> {
+    const KINDS: [&str; 4] = ["journal", "sqlite", "memory", "postgres"];
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        return Ok(Store { kind: "postgres", url: Some(text.to_owned()) });
+    }
+    let kind = KINDS.into_iter().find(|kind| *kind == text);
+    kind.map(|kind| Store { kind, url: None })
+        .ok_or_else(|| "there are journal, sqlite, memory, and postgres://USER@HOST/DATABASE".to_owned())
 }
 
 /// Reads `500ms`, `2s` or a plain number of milliseconds.

@@ -1,6 +1,6 @@
 //! `ferromq run`: the broker in the foreground.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use ferromq_broker::{Broker, ErrorKind, Settings, StartError, StoreChoice};
 use ferromq_config::{Config, load};
@@ -36,16 +36,16 @@ fn runtime() -> std::io::Result<Runtime> {
 
 async fn serve(config: &Config, settings: Settings, end_with_stdin: bool) -> Outcome {
     let orders = signals(end_with_stdin).map_err(|error| Failure::new(Exit::Software, error))?;
-    let in_memory = settings.store == StoreChoice::Memory;
-    let data = settings.data.clone();
+    let in_folder = !matches!(settings.store, StoreChoice::Memory | StoreChoice::Postgres);
+    let (kept, data) = (settings.store, settings.data.clone());
     let door = OperatorDoor::reserve(config).await?;
     let broker = Broker::start(settings).map_err(refused)?;
     println!("role {}", broker.role());
     for url in broker.urls() {
         println!("listening on {url}");
     }
-    let _open = door.open(broker.door(), (!in_memory).then_some(data.as_path()));
-    hint(broker.urls(), (!in_memory).then_some(&data));
+    let _open = door.open(broker.door(), in_folder.then_some(data.as_path()));
+    hint(broker.urls(), kept, &data);
 
     broker.serve(orders, |role| println!("role {role}")).await.map_err(|error| Failure::new(Exit::Io, error))
 }
@@ -78,11 +78,12 @@ fn signals(end_with_stdin: bool) -> std::io::Result<mpsc::Receiver<&'static str>
     Ok(orders)
 }
 
-fn hint(urls: &[String], data: Option<&PathBuf>) {
+fn hint(urls: &[String], kept: StoreChoice, data: &Path) {
     let url = urls.first().map_or("", String::as_str);
-    match data {
-        Some(data) => eprintln!("messages are kept in {}", data.display()),
-        None => eprintln!("messages are kept in memory and gone when the broker ends"),
+    match kept {
+        StoreChoice::Memory => eprintln!("messages are kept in memory and gone when the broker ends"),
+        StoreChoice::Postgres => eprintln!("messages are kept in the database"),
+        _ => eprintln!("messages are kept in {}", data.display()),
     }
     eprintln!("try it:  ferromq send --url {url} queue://hello 'Hello, world'");
     eprintln!("         ferromq receive --url {url} queue://hello --count 1");

@@ -22,6 +22,7 @@ pub struct PostgresLock {
     target: Target,
     shown: String,
     schema: String,
+    node: String,
     owner: String,
     timings: Timings,
     entropy: Box<dyn Entropy>,
@@ -34,12 +35,12 @@ pub struct PostgresLock {
 }
 
 impl PostgresLock {
-    /// A provider on the schema of that name in the database that the URL names; `owner` is what others read about
-    /// the holder, and the part before a space is the node's name. Nothing is connected yet.
+    /// A provider on the schema of that name in the database that the URL names, for the node of that name, which no
+    /// other may have. Nothing is connected yet.
     ///
     /// # Errors
     /// The URL can't be used, or the schema's name is not lower case letters, digits and underscores.
-    pub fn new(url: &str, schema: &str, owner: &str, timings: Timings) -> Result<Self, LockError> {
+    pub fn new(url: &str, schema: &str, node: &str, timings: Timings) -> Result<Self, LockError> {
         let unusable = |reason: String| LockError::Io {
             action: "use",
             path: "the database of the lock".to_owned(),
@@ -57,7 +58,8 @@ impl PostgresLock {
             shown: format!("{}, schema {schema}", target.shown()),
             target,
             schema: schema.to_owned(),
-            owner: owner.to_owned(),
+            node: node.to_owned(),
+            owner: node.to_owned(),
             timings,
             entropy: Box::new(SystemEntropy),
             session: None,
@@ -65,6 +67,13 @@ impl PostgresLock {
             absent_since: None,
             held: None,
         })
+    }
+
+    /// What others read about this node when it holds the lease; its name if nothing is said.
+    #[must_use]
+    pub fn signed(mut self, owner: String) -> Self {
+        self.owner = owner;
+        self
     }
 
     /// As long as a call may take: a holder has to have a try left before its lease ends, and whoever claims loses
@@ -88,10 +97,6 @@ impl PostgresLock {
         self.key("holder")
     }
 
-    fn name(&self) -> &str {
-        self.owner.split(' ').next().unwrap_or_default()
-    }
-
     /// A session that holds the lock on this node's name, and on the epoch if there is one.
     fn connect(&mut self) -> Result<(), LockError> {
         if self.session.as_ref().is_some_and(|session| !session.is_closed()) {
@@ -104,7 +109,7 @@ impl PostgresLock {
         let opened =
             Session::open(&self.target, &format!("ferromq lock: {}", self.owner), Access::Write, within);
         let mut session = opened.map_err(|error| self.failed("connect to", &error))?;
-        let key = self.key(&format!("name {}", self.name()));
+        let key = self.key(&format!("name {}", self.node));
         let until = Instant::now() + if self.held.is_some() { Duration::ZERO } else { NAME_PATIENCE };
         while !try_lock(&mut session, key, within).map_err(|error| self.failed("ask", &error))? {
             // While a session of ours that was cut off is still there, so is its lock; the epoch decides.
@@ -113,7 +118,7 @@ impl PostgresLock {
             }
             if Instant::now() >= until {
                 let holder =
-                    format!("another node that is called {}, too; give each a name of its own", self.name());
+                    format!("another node that is called {}, too; give each a name of its own", self.node);
                 return Err(LockError::Held { place: self.shown.clone(), holder });
             }
             std::thread::sleep(Duration::from_millis(50));
