@@ -39,7 +39,8 @@ impl<'a> Translation<'a> {
                 return Some(supported);
             }
             (["dead_letter_queue"], Given::Element(holder)) => {
-                let (text, source) = self.destinations(holder).into_iter().next_back()?;
+                let found = self.destinations(holder).into_iter().next_back();
+                let (text, source) = found.unwrap_or((String::new(), property.source));
                 match text.strip_prefix("queue://") {
                     Some(name) => self.set(".dead_letter.queue", name, source, scope),
                     None => {
@@ -52,7 +53,12 @@ impl<'a> Translation<'a> {
                 return Some(supported);
             }
             (["default_policy"], Given::Element(holder)) => {
-                for entry in holder.children.iter().filter(|entry| entry.name == "policyEntry") {
+                for entry in &holder.children {
+                    if entry.name != "policyEntry" {
+                        let verdict = rejected("this is no policy", "write <policyEntry …/>");
+                        self.report(&entry.source, format!("<{}>", entry.name), verdict);
+                        continue;
+                    }
                     let mut inner = Scope::default();
                     self.walk(entry, "policyEntry", &mut inner);
                     self.default_policy = Some((inner.table, &entry.source));
@@ -68,18 +74,29 @@ impl<'a> Translation<'a> {
             (["data_source"], given) => return self.data_source(given, property.source, scope),
             _ => {}
         }
-        let Some(text) = text_of(property.given) else {
-            return Some(rejected("this should be a value", &format!("write {}=\"…\"", property.name)));
-        };
-        let source = property.source;
+        match text_of(property.given) {
+            Some(text) => Some(self.handle_text(words, text, property.source, scope, supported)),
+            None => Some(rejected("this should be a value", &format!("write {}=\"…\"", property.name))),
+        }
+    }
+
+    /// The same for a value.
+    fn handle_text(
+        &mut self,
+        words: &[&str],
+        text: &str,
+        source: &Source,
+        scope: &mut Scope,
+        supported: Verdict,
+    ) -> Verdict {
         match words {
+            ["if", wanted, key, value] => match truth(text) {
+                Some(truth) if truth == (*wanted == "true") => self.set(key, value, source, scope),
+                Some(_) => {}
+                None => return rejected("this should be true or false", ""),
+            },
             ["clamp", key, least, most] => {
-                return Some(self.clamp(key, text, [least, most], source, scope, supported));
-            }
-            ["level_sync"] => {
-                if text.eq_ignore_ascii_case("false") {
-                    self.set("store.sync", "never", source, scope);
-                }
+                return self.clamp(key, text, [least, most], source, scope, supported);
             }
             ["broker_name"] => {
                 let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':');
@@ -87,45 +104,28 @@ impl<'a> Translation<'a> {
                 self.set("broker.name", &name, source, scope);
             }
             ["data_directory"] => self.set("broker.data_dir", text, source, scope),
-            ["persistent"] => {
-                if text.eq_ignore_ascii_case("false") {
-                    self.set("store.kind", "memory", source, scope);
-                } else if !text.eq_ignore_ascii_case("true") {
-                    return Some(rejected("this should be true or false", ""));
-                }
-            }
             ["temporary"] => {
                 scope.dropped = true;
                 let consequence =
                     "temporary destinations have the defaults, and no policy of their own".to_owned();
-                return Some(Verdict::Ignored { consequence });
-            }
-            ["mirrored"] => {
-                if text.eq_ignore_ascii_case("true") {
-                    self.set("broker.mirror_queues_to", "VirtualTopic.Mirror.", source, scope);
-                }
-            }
-            ["link_stealing"] => {
-                if text.eq_ignore_ascii_case("true") {
-                    self.set("broker.allow_link_stealing", "true", source, scope);
-                }
+                return Verdict::Ignored { consequence };
             }
             ["network_uris" | "listen"] => {
                 for uri in uris(text) {
                     self.uri_of_list(words.first() == Some(&"listen"), uri, source);
                 }
             }
-            ["transport"] => return Some(self.transport(text, source, scope)),
-            ["network_uri"] => return Some(self.network_uri(text, source, scope, supported)),
+            ["transport"] => return self.transport(text, source, scope),
+            ["network_uri"] => return self.network_uri(text, source, scope, supported),
             ["policy" | "name", prefix] => {
                 if words.first() == Some(&"policy") && scope.table.find("destination").is_some() {
-                    return Some(rejected("this entry has a destination already", "write an entry for each"));
+                    return rejected("this entry has a destination already", "write an entry for each");
                 }
                 self.set(".destination", &format!("{prefix}{text}"), source, scope);
             }
             // 0 stands for "not set" to ActiveMQ.
             ["positive", key] if text == "0" => {
-                return Some(Verdict::Supported { means: format!("0 leaves `{key}` unset") });
+                return Verdict::Supported { means: format!("0 leaves `{key}` unset") };
             }
             ["positive", key] => {
                 self.set(key, text, source, scope);
@@ -137,8 +137,8 @@ impl<'a> Translation<'a> {
             }
             ["flag", key, value] => match text.to_ascii_lowercase().as_str() {
                 "true" => self.push(key, (*value).to_owned(), source, scope),
-                "false" => return Some(Verdict::Supported { means: "is false unless asked for".to_owned() }),
-                _ => return Some(rejected("this should be true or false", "")),
+                "false" => return Verdict::Supported { means: "is false unless asked for".to_owned() },
+                _ => return rejected("this should be true or false", ""),
             },
             ["groups"] => {
                 let (kind, options) = text.split_once(['?', ':']).unwrap_or((text, ""));
@@ -149,17 +149,12 @@ impl<'a> Translation<'a> {
                     _ => {
                         let consequence =
                             "groups are remembered one by one, as many as `message_groups`".to_owned();
-                        return Some(Verdict::Ignored { consequence });
+                        return Verdict::Ignored { consequence };
                     }
                 }
             }
-            ["segment"] => return Some(self.segment(text, source, scope, supported)),
+            ["segment"] => return self.segment(text, source, scope, supported),
             ["lower", key] => self.set(key, &text.to_ascii_lowercase(), source, scope),
-            ["syncs"] => {
-                if text.eq_ignore_ascii_case("false") {
-                    self.set("store.sync", "never", source, scope);
-                }
-            }
             ["schema"] => {
                 let letters = text.trim_matches('_').chars().filter(char::is_ascii_alphanumeric);
                 let name: String = letters.map(|c| c.to_ascii_lowercase()).take(40).collect();
@@ -172,9 +167,9 @@ impl<'a> Translation<'a> {
                     self.push(key, word.to_owned(), source, scope);
                 }
             }
-            _ => return Some(rejected("this is not understood here", "write the elements inside of it")),
+            _ => return rejected("this is not understood here", "write the elements inside of it"),
         }
-        Some(supported)
+        supported
     }
 
     /// To ActiveMQ a time wins over `sendFailIfNoSpace="false"`; here the two would contradict one another.
@@ -212,6 +207,13 @@ impl<'a> Translation<'a> {
             if matches!(item.name.as_str(), "list" | "set") {
                 found.extend(self.destinations(item));
                 continue;
+            }
+            for attribute in &item.attributes {
+                const KNOWN: [&str; 6] = ["physicalName", "name", "id", "queue", "topic", "selector"];
+                if !KNOWN.contains(&attribute.name.as_str()) {
+                    let what = format!("attribute {} of <{}>", attribute.name, item.name);
+                    self.unknown(&attribute.source, what, &attribute.name, "queue");
+                }
             }
             let name = item.value("physicalName").or_else(|| item.value("name"));
             let within = |kind: &str| item.value(kind).map(|name| format!("{kind}://{name}"));
@@ -363,6 +365,10 @@ impl<'a> Translation<'a> {
             }
         }
     }
+}
+
+fn truth(text: &str) -> Option<bool> {
+    text.to_ascii_lowercase().parse().ok()
 }
 
 pub(super) fn rejected(reason: &str, remedy: &str) -> Verdict {

@@ -446,7 +446,7 @@ impl<'a> Translation<'a> {
     }
 
     /// Something that ActiveMQ does not know either; its own reader refuses it, too.
-    fn unknown(&mut self, source: &Source, what: String, name: &str, section: &str) {
+    pub(super) fn unknown(&mut self, source: &Source, what: String, name: &str, section: &str) {
         let known = self.rules.section(section).into_iter().flat_map(|section| section.names_of_rows());
         let near = (self.out.diagnostics.len() < MAX_SUGGESTIONS).then(|| nearest(name, known)).flatten();
         let remedy = near.map(|near| format!("did you mean {near}?")).unwrap_or_default();
