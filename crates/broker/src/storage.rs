@@ -119,7 +119,7 @@ fn postgres(settings: &Settings) -> Result<Box<dyn Follower>, StartError> {
     let Database { url, schema } = database(settings)?;
     let options = PostgresOptions {
         schema: schema.clone(),
-        owner: settings.name.clone(),
+        owner: settings.node_name().to_owned(),
         max_bytes: settings.journal.max_bytes.unwrap_or(u64::MAX),
         patience: timings(settings)?.lease,
         alone: false,
@@ -146,10 +146,10 @@ fn timings(settings: &Settings) -> Result<Timings, StartError> {
 
 /// Where the chosen store's claims are made, and the times that follow from the one setting.
 pub(crate) fn lock(settings: &Settings) -> Result<(Box<dyn LockProvider>, Timings), StartError> {
-    let (timings, owner) = (timings(settings)?, crate::role::owner(&settings.name));
+    let (timings, owner) = (timings(settings)?, crate::role::owner(settings.node_name()));
     let provider: Box<dyn LockProvider> = if settings.store == StoreChoice::Postgres {
         let Database { url, schema } = database(settings)?;
-        let lock = PostgresLock::new(url, &format!("{schema}_lock"), &settings.name, timings);
+        let lock = PostgresLock::new(url, &format!("{schema}_lock"), settings.node_name(), timings);
         Box::new(lock.map_err(|error| understood_claim(error, settings))?.signed(owner))
     } else {
         let (disk, entropy) = (Arc::new(SystemDisk), Box::new(SystemEntropy));
