@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use ferromq_testkit::{Launch, PATIENCE};
+use ferromq_testkit::{Launch, PATIENCE, Postgres};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ferromq");
 
@@ -169,4 +169,47 @@ fn nodes_on_different_databases_are_refused_by_the_doctor() {
     let found = ferromq(&["check", a.to_str().unwrap(), "--peers", b.to_str().unwrap()]);
     assert_eq!(found.status.code(), Some(64));
     assert!(out(&found).contains("use different databases"), "{}", out(&found));
+}
+
+#[test]
+fn a_pair_on_one_database_is_master_and_standby_in_the_schema_of_its_prefix() {
+    let Some(server) = Postgres::start_or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let text = r##"<beans xmlns="http://www.springframework.org/schema/beans">
+      <broker xmlns="http://activemq.apache.org/schema/core" brokerName="shareddb">
+        <persistenceAdapter>
+          <jdbcPersistenceAdapter dataSource="#pg" lockKeepAlivePeriod="10000" lockDataSource="#pg">
+            <locker><database-locker lockAcquireSleepInterval="5000"/></locker>
+            <statements><statements tablePrefix="PRE_"/></statements>
+          </jdbcPersistenceAdapter>
+        </persistenceAdapter>
+        <transportConnectors><transportConnector uri="tcp://127.0.0.1:0"/></transportConnectors>
+      </broker>
+      <bean id="pg" class="org.apache.commons.dbcp2.BasicDataSource" destroy-method="close">
+        <property name="url" value="${database}"/>
+      </bean>
+    </beans>"##;
+    let file = written(folder.path(), "activemq.xml", text);
+    // The driver of Java writes the login behind the question mark.
+    let url = server.url();
+    let rest = url.strip_prefix("postgres://").unwrap();
+    let database = match rest.split_once('@') {
+        Some((user, address)) => format!("jdbc:postgresql://{address}?user={user}"),
+        None => format!("jdbc:postgresql://{rest}"),
+    };
+    let start = |node: &str| {
+        let launch =
+            Launch::new(PROGRAM).arg("--config").arg(&file).arg("-D").arg(format!("database={database}"));
+        launch.arg("--node").arg(node).start().unwrap()
+    };
+    let (master, standby) = (start("a"), start("b"));
+    assert!(standby.output().wait_for("role standby (master: a", PATIENCE).is_some());
+    let sent = ferromq(&["send", "--url", master.url(), "queue://q", "kept"]);
+    assert_eq!(sent.status.code(), Some(0), "{}", String::from_utf8_lossy(&sent.stderr));
+    master.kill();
+    assert!(standby.output().wait_for("role active", PATIENCE).is_some());
+    let got = ferromq(&["receive", "--url", standby.url(), "queue://q", "--count", "1"]);
+    assert_eq!(out(&got), "kept\n", "{}", String::from_utf8_lossy(&got.stderr));
+    let schemas = server.sql("SELECT nspname FROM pg_namespace");
+    assert!(schemas.contains("ferromq_pre"), "{schemas}");
 }
