@@ -70,6 +70,7 @@ enum Event {
     News(News),
     Failed(crate::failure::Reported),
     HeldLongEnough,
+    LeaseOver,
     Command(Command),
 }
 
@@ -176,6 +177,12 @@ impl Broker {
                     tracing::error!(reason = reported.reason, "stepping down");
                     self.step_down(true, &mut announce);
                 }
+                Event::LeaseOver => {
+                    tracing::error!(
+                        "the lease ran out while its renewal hangs in the storage; stepping down"
+                    );
+                    self.step_down(true, &mut announce);
+                }
                 Event::News(News::Lost(reason)) => {
                     tracing::error!(reason, "stepping down");
                     self.step_down(false, &mut announce);
@@ -243,6 +250,7 @@ impl Broker {
         stop: &mut mpsc::Receiver<&'static str>,
         held_since: Option<tokio::time::Instant>,
     ) -> Event {
+        let mortal = self.ha.is_some() && matches!(self.state, State::Active(_));
         let failed = async {
             match &mut self.state {
                 State::Active(reign) => reign.failed().await,
@@ -264,11 +272,25 @@ impl Broker {
                 None => std::future::pending().await,
             }
         };
+        // The lease's own thread may hang in the storage, and could not tell.
+        let lease_over = async {
+            if !mortal {
+                return std::future::pending().await;
+            }
+            loop {
+                let (now, ends) = (self.clock.now().mono, self.lease.ends());
+                if now >= ends {
+                    return;
+                }
+                tokio::time::sleep(ends.since(now)).await;
+            }
+        };
         tokio::select! {
             reason = stop.recv() => Event::Stop(reason.unwrap_or("nobody can stop it any longer")),
             reported = failed => Event::Failed(reported),
             news = news => Event::News(news),
             () = held => Event::HeldLongEnough,
+            () = lease_over => Event::LeaseOver,
             command = self.operator.command() => Event::Command(command),
         }
     }

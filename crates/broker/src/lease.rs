@@ -67,6 +67,11 @@ impl LeaseView {
         self.until.store(0, Ordering::Release);
     }
 
+    /// Until when the holder may act, if nothing is renewed.
+    pub(crate) fn ends(&self) -> Instant {
+        Instant(self.until.load(Ordering::Acquire))
+    }
+
     /// Whether the holder may act.
     pub(crate) fn is_valid(&self, now: Instant) -> bool {
         now.0 < self.until.load(Ordering::Acquire)
