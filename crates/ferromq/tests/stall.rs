@@ -26,7 +26,10 @@ struct Medium {
 
 impl Medium {
     fn make() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
+        Self::make_in(tempfile::tempdir().unwrap())
+    }
+
+    fn make_in(folder: tempfile::TempDir) -> Option<Self> {
         let (image, mount) = (folder.path().join("image"), folder.path().join("mount"));
         std::fs::File::create(&image).unwrap().set_len(512 << 20).unwrap();
         std::fs::create_dir(&mount).unwrap();
@@ -43,6 +46,25 @@ impl Medium {
         self.mount.join("data")
     }
 
+    /// A file system on a device that fails once `reserve` is used up by somebody else.
+    fn on_a_device_that_can_fail(reserve: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().to_str().unwrap();
+        if !done("mount", &["-t", "tmpfs", "-o", &format!("size={reserve}"), "tmpfs", at]) {
+            println!("skipped: no file system can be mounted here");
+            return None;
+        }
+        Self::make_in(folder)
+    }
+
+    /// From now on the device has no room for what is written to it: a sync fails, and not for want of room in the file
+    /// system.
+    fn fail(&self) {
+        let filler = self.mount.with_file_name("filler");
+        let mut file = std::fs::File::create(filler).unwrap();
+        while std::io::Write::write_all(&mut file, &[1; 64 * 1024]).is_ok() {}
+    }
+
     fn freeze(&self) -> Frozen<'_> {
         assert!(done("fsfreeze", &["--freeze", self.mount.to_str().unwrap()]));
         Frozen(&self.mount)
@@ -52,6 +74,8 @@ impl Medium {
 impl Drop for Medium {
     fn drop(&mut self) {
         done("umount", &["--lazy", self.mount.to_str().unwrap_or_default()]);
+        // It may be one of its own, for a device that fails.
+        done("umount", &["--lazy", self.mount.parent().and_then(Path::to_str).unwrap_or_default()]);
     }
 }
 
@@ -123,4 +147,21 @@ fn a_stall_longer_than_the_lease_ends_the_reign_and_not_the_process() {
     receiver.consume("orders", 10).unwrap();
     assert_eq!(receiver.receive().unwrap().0, "answered");
     assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn a_sync_that_fails_ends_the_reign_at_once_and_is_never_tried_again() {
+    let Some(medium) = Medium::on_a_device_that_can_fail("64m") else { return };
+    let node = start(&medium, "60s");
+    let mut peer = Peer::connect(node.address()).unwrap();
+    peer.send("orders", "answered").unwrap();
+
+    medium.fail();
+    let text = "x".repeat(64 * 1024);
+    let failed = (0..500).any(|_| peer.send("orders", &text).is_err());
+    assert!(failed, "a device that takes nothing any longer takes 32 MB");
+    // Long before the lease is over.
+    let stepped_down = node.output().wait_for("role standby", Duration::from_secs(10));
+    assert!(stepped_down.is_some(), "{:?}\n{}", roles(&node), node.log().all().join("\n"));
+    assert!(node.log().wait_for("stepping down", PATIENCE).is_some());
 }
