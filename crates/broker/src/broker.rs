@@ -18,6 +18,7 @@ use crate::operator::{self, OperatorSide};
 use crate::reign::{Counter, Reign, Throne};
 use crate::role::{self, Role};
 use crate::standby::Standby;
+use crate::witness::Witness;
 use crate::{Broken, Settings, StartError, StoreChoice, storage};
 
 /// After a reign that failed, others have the first try for so long; doubled while reigns fail at once.
@@ -50,6 +51,8 @@ pub struct Broker {
     rest: Duration,
     began: Instant,
     operator: OperatorSide,
+    /// None where nothing is remembered.
+    witness: Option<Witness>,
 }
 
 struct Ha {
@@ -110,6 +113,10 @@ impl Broker {
         }
         let operator = OperatorSide::new(&settings, &urls, &census);
         operator.tell_role(&role);
+        let witness = Witness::of(&settings);
+        if let Some(witness) = &witness {
+            witness.note(role.epoch());
+        }
         match &state {
             State::Active(reign) => operator.measure(reign.metrics()),
             _ => operator.tell(|view| view.expected_takeover = settings.longest_takeover()),
@@ -130,6 +137,7 @@ impl Broker {
             rest: REST.0,
             began,
             operator,
+            witness,
         })
     }
 
@@ -238,6 +246,11 @@ impl Broker {
             tracing::info!("role {role}");
             announce(&role);
             self.operator.tell_role(&role);
+            if let Some(witness) = self.witness.clone() {
+                // The folder may be one that answers late.
+                let epoch = role.epoch();
+                tokio::task::spawn_blocking(move || witness.note(epoch));
+            }
             if matches!(role, Role::Standby { .. }) {
                 self.operator.tell(|view| view.expected_takeover = self.settings.longest_takeover());
             }
@@ -496,7 +509,12 @@ fn begin(
     }
     let follower = storage::look(follower, settings)?;
     at_least.raise(follower.seen_epoch());
-    let (provider, timings) = storage::lock(settings)?;
+    let (mut provider, timings) = storage::lock(settings)?;
+    if let Some(witness) = Witness::of(settings) {
+        // Claims are ahead of what was written under them. What can't be seen is said by the first look.
+        let claimed = provider.look().ok().flatten().map(|seen| seen.epoch).unwrap_or_default();
+        witness.check(claimed.max(follower.seen_epoch()))?;
+    }
     let mut start = Start { provider, timings, clock: Arc::clone(clock), at_least: at_least.clone() };
     let first = start.first().map_err(|error| storage::understood_claim(error, settings))?;
     let won = match &first {

@@ -81,6 +81,20 @@ pub enum StartError {
         /// Its epoch.
         epoch: u64,
     },
+    /// The folder holds less than was seen of this store: a copy of it that was put back.
+    #[error(
+        "{path} is an older copy of its store, or one that went another way: it shows epoch {found}, and this machine has seen epoch {known}; put the newer one back, or, if that is lost for good and what came after the copy may be lost with it, remove {witness} on every machine that had it"
+    )]
+    OlderCopy {
+        /// The folder.
+        path: PathBuf,
+        /// The epoch that it shows.
+        found: u64,
+        /// The epoch that was seen before.
+        known: u64,
+        /// Where this is remembered.
+        witness: PathBuf,
+    },
     /// Times that can't work.
     #[error("{0}")]
     Timings(String),
@@ -96,7 +110,10 @@ impl StartError {
             Self::OpenDoor { .. } | Self::Address(_) | Self::Users(_) | Self::Timings(_) => ErrorKind::Caller,
             Self::Listen(ListenError::Unresolved { .. }) => ErrorKind::Caller,
             Self::Listen(_) | Self::Thread(_) => ErrorKind::Resource,
-            Self::Folder { .. } | Self::OtherStore { .. } | Self::SameName { .. } => ErrorKind::Refused,
+            Self::Folder { .. }
+            | Self::OtherStore { .. }
+            | Self::SameName { .. }
+            | Self::OlderCopy { .. } => ErrorKind::Refused,
             Self::Store(error) => match error.kind() {
                 ferromq_store::ErrorKind::Refused => ErrorKind::Refused,
                 ferromq_store::ErrorKind::Bug => ErrorKind::Bug,

@@ -51,6 +51,7 @@ mod role;
 mod settings;
 mod standby;
 mod storage;
+mod witness;
 
 pub use broker::Broker;
 pub use error::{Broken, ErrorKind, StartError};

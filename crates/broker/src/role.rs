@@ -25,6 +25,15 @@ pub enum Role {
     },
 }
 
+impl Role {
+    /// Of the present reign, as far as it is known.
+    pub(crate) const fn epoch(&self) -> Epoch {
+        match self {
+            Self::Standby { epoch, .. } | Self::Active { epoch, .. } => *epoch,
+        }
+    }
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

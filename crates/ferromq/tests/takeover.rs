@@ -191,3 +191,38 @@ fn a_copy_of_a_store_in_use_serves_what_was_answered_before() {
     }
     receiver.round_trip("orders", "and nothing else").unwrap();
 }
+
+#[test]
+fn an_older_copy_is_refused_by_a_machine_that_has_seen_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let (shared, copied) = (folder.path().join("shared"), folder.path().join("copy"));
+    let state = folder.path().join("state");
+    let start = |state: &Path| {
+        let launch = node("a", folder.path(), "500ms").env("FERROMQ_STATE_DIR", state.to_str().unwrap());
+        launch.start()
+    };
+    let a = start(&state).unwrap();
+    Peer::connect(a.address()).unwrap().send("orders", "in the copy").unwrap();
+    let backup = std::process::Command::new(env!("CARGO_BIN_EXE_ferromq"))
+        .args(["store".as_ref(), "backup".as_ref(), shared.as_os_str(), copied.as_os_str()])
+        .status();
+    assert!(backup.unwrap().success());
+    assert_eq!(a.stop().code(), Some(0));
+    let a = start(&state).unwrap();
+    becomes(&a, "role active (epoch 2");
+    assert_eq!(a.stop().code(), Some(0));
+
+    // The copy of epoch 1 is put back.
+    std::fs::remove_dir_all(&shared).unwrap();
+    std::fs::rename(&copied, &shared).unwrap();
+    let before = contents(&shared);
+    let Err(refused) = start(&state) else { panic!("an older copy was taken for the store") };
+    assert_eq!(refused.code, Some(73), "{refused}");
+    assert!(refused.said.contains("this machine has seen epoch 2"), "{refused}");
+    assert_eq!(contents(&shared), before);
+    // A machine that has never seen this store can't know; one that is told to forget goes on with the copy.
+    let restored = start(&folder.path().join("other")).unwrap();
+    let mut receiver = Peer::connect(restored.address()).unwrap();
+    receiver.consume("orders", 10).unwrap();
+    assert_eq!(receiver.receive().unwrap().0, "in the copy");
+}

@@ -1,0 +1,158 @@
+//! [`Witness`]: what this machine remembers of a store, in a small file of its own, so that a copy of the store that is
+//! older than what it has seen is not taken for the store.
+//!
+//! The file stands in `$FERROMQ_STATE_DIR`, else in `$XDG_STATE_HOME/ferromq`, else in `~/.local/state/ferromq`, and
+//! carries the store's id as its name. It is written when the epoch changes, by masters and standbys alike.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use ferromq_env::SystemDisk;
+use ferromq_model::{ClaimId, Epoch};
+
+use crate::{Settings, StartError, StoreChoice};
+
+/// More stores than a machine has; what was written longest ago is forgotten.
+const REMEMBERED: usize = 128;
+/// A note is some dozen bytes.
+const MAX_NOTE_BYTES: u64 = 4 * 1024;
+
+/// The memory of one machine and user, for the store in one folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Witness {
+    folder: PathBuf,
+    data: PathBuf,
+}
+
+impl Witness {
+    /// `None` where there is nothing to remember, or no place for it.
+    pub(crate) fn of(settings: &Settings) -> Option<Self> {
+        let folder = folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()))?;
+        (settings.store == StoreChoice::Journal).then(|| Self { folder, data: settings.data.clone() })
+    }
+
+    /// Refuses a store that knows less than this machine has seen of it; `found`: the highest epoch that it shows.
+    pub(crate) fn check(&self, found: Epoch) -> Result<(), StartError> {
+        let Some(path) = self.path() else { return Ok(()) };
+        let Some(known) = read(&path) else { return Ok(()) };
+        let other = found.number == known.number && found.claim != known.claim && found.claim != ClaimId(0);
+        if found.number >= known.number && !other {
+            return Ok(());
+        }
+        Err(StartError::OlderCopy {
+            path: self.data.clone(),
+            found: found.number,
+            known: known.number,
+            witness: path,
+        })
+    }
+
+    /// Remembers the highest epoch that was seen.
+    pub(crate) fn note(&self, epoch: Epoch) {
+        let Some(path) = self.path() else { return };
+        if read(&path).is_some_and(|known| known.number >= epoch.number) {
+            return;
+        }
+        if let Err(error) = self.write(&path, epoch) {
+            tracing::warn!(
+                %error, file = %path.display(),
+                "the epoch can't be remembered; an older copy of the store would not be noticed by this machine"
+            );
+        }
+    }
+
+    /// A store without an id has no history either.
+    fn path(&self) -> Option<PathBuf> {
+        let mark = ferromq_store_journal::mark(&SystemDisk, &self.data).ok()??;
+        Some(self.folder.join(mark.id?.to_string()))
+    }
+
+    fn write(&self, path: &Path, epoch: Epoch) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        // Whole or not there, for whoever reads it meanwhile.
+        let unfinished = path.with_extension(std::process::id().to_string());
+        fs::write(&unfinished, format!("epoch {} claim {:016x}\n", epoch.number, epoch.claim.0))?;
+        fs::rename(&unfinished, path)?;
+        forget(&self.folder)
+    }
+}
+
+/// Where notes are kept.
+fn folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    if let Some(chosen) = variable("FERROMQ_STATE_DIR") {
+        return Some(PathBuf::from(chosen));
+    }
+    let state = variable("XDG_STATE_HOME").map(PathBuf::from);
+    let home = || variable("HOME").map(|home| Path::new(&home).join(".local").join("state"));
+    Some(state.or_else(home)?.join("ferromq"))
+}
+
+/// `None` if there is no note, or none that can be read.
+fn read(path: &Path) -> Option<Epoch> {
+    if fs::symlink_metadata(path).ok()?.len() > MAX_NOTE_BYTES {
+        return None;
+    }
+    let text = fs::read_to_string(path).ok()?;
+    let mut words = text.split_whitespace();
+    let mut value = |name| (words.next()? == name).then(|| words.next())?;
+    let number = value("epoch")?.parse().ok()?;
+    let claim = u64::from_str_radix(value("claim")?, 16).ok()?;
+    Some(Epoch { number, claim: ClaimId(claim) })
+}
+
+fn forget(folder: &Path) -> io::Result<()> {
+    let mut notes = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let changed = entry.metadata().and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+        notes.push((changed, entry.path()));
+    }
+    notes.sort();
+    let surplus = notes.len().saturating_sub(REMEMBERED);
+    for (_, path) in notes.into_iter().take(surplus) {
+        // Somebody else may have forgotten it as well.
+        let _ = fs::remove_file(path);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_stand_where_the_environment_says() {
+        let all = |name: &str| Some(OsString::from(format!("/{name}")));
+        assert_eq!(folder(all), Some(PathBuf::from("/FERROMQ_STATE_DIR")));
+        let home = |name: &str| (name == "HOME").then(|| OsString::from("/home/me"));
+        assert_eq!(folder(home), Some(PathBuf::from("/home/me/.local/state/ferromq")));
+        assert_eq!(folder(|_| None), None);
+    }
+
+    #[test]
+    fn a_note_is_read_as_it_was_written_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let witness = Witness { folder: folder.path().to_owned(), data: PathBuf::new() };
+        let path = folder.path().join("note");
+        let epoch = Epoch { number: 7, claim: ClaimId(0xabc) };
+        witness.write(&path, epoch).unwrap();
+        assert_eq!(read(&path), Some(epoch));
+        for text in ["", "epoch", "epoch x claim 1", "claim 1 epoch 2"] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(read(&path), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..REMEMBERED + 5 {
+            fs::write(folder.path().join(number.to_string()), "x").unwrap();
+        }
+        forget(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), REMEMBERED);
+    }
+}
