@@ -253,6 +253,8 @@ fn an_abandoned_store_is_neither_written_nor_closed() {
     driver.cutoff().cut();
     answers.send(Answer::Done).unwrap();
     assert!(calls.recv().is_err(), "neither the second batch nor the close reached the store");
+    // The store goes before the ears of the thread do.
+    driver.close().unwrap();
     assert_eq!(handle.submit(batch(3, Sync::Lazy)), Err(Stopped));
 }
 
