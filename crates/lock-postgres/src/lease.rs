@@ -76,10 +76,14 @@ impl PostgresLock {
         self
     }
 
-    /// As long as a call may take: a holder has to have a try left before its lease ends, and whoever claims loses
-    /// what it takes of the lease.
+    /// As long as a renewal may take: a holder has to have a try left before its lease ends.
+    fn renewal_within(&self) -> Duration {
+        self.timings.lease / 2
+    }
+
+    /// As long as anything else may take. Whoever looks judges by its own clock, so a slow answer is only late.
     fn within(&self) -> Duration {
-        if self.held.is_some() { self.timings.lease / 2 } else { self.timings.lease }
+        self.timings.lease.max(Duration::from_secs(2))
     }
 
     fn failed(&self, action: &'static str, error: &PgError) -> LockError {
@@ -135,10 +139,10 @@ impl PostgresLock {
     fn run<T>(
         &mut self,
         action: &'static str,
+        within: Duration,
         work: impl FnOnce(&mut Session, Duration) -> Result<T, PgError>,
     ) -> Result<T, LockError> {
         self.connect()?;
-        let within = self.within();
         let Some(session) = &mut self.session else {
             return Err(LockError::Bug("no session".to_owned()));
         };
@@ -153,7 +157,7 @@ impl PostgresLock {
 
     fn read(&mut self) -> Result<Option<Lease>, LockError> {
         let (schema, key) = (self.schema.clone(), self.holder_key());
-        let outcome = self.run("ask", |session, within| {
+        let outcome = self.run("ask", self.within(), |session, within| {
             session.run(within, async |client| row::read(client, &schema, key).await)
         });
         if outcome.is_err() {
@@ -217,11 +221,11 @@ impl LockProvider for PostgresLock {
         let (create, claim) = (row::text(row::CREATE, &self.schema), row::text(row::CLAIM, &self.schema));
         let (owner, fresh) = (self.owner.clone(), current.is_none());
         if fresh {
-            self.run("make the table of the lease in", |session, _| {
-                session.run(MAKING, async |client| make(client, &create).await)
+            self.run("make the table of the lease in", MAKING, |session, within| {
+                session.run(within, async |client| make(client, &create).await)
             })?;
         }
-        let won = self.run("claim the lease of", |session, within| {
+        let won = self.run("claim the lease of", self.within(), |session, within| {
             session.run(within, async |client| {
                 client.batch_execute("SET synchronous_commit = on").await?;
                 // Held before the row says so, or somebody might find it missing.
@@ -255,7 +259,7 @@ impl LockProvider for PostgresLock {
         }
         let renew = row::text(row::RENEW, &self.schema);
         let (number, claim) = (grant.epoch.number.cast_signed(), grant.epoch.claim.0.cast_signed());
-        let moved = self.run("renew the lease of", |session, within| {
+        let moved = self.run("renew the lease of", self.renewal_within(), |session, within| {
             session.run(within, async |client| client.execute(&renew, &[&number, &claim]).await)
         })?;
         if moved > 0 {
@@ -272,7 +276,7 @@ impl LockProvider for PostgresLock {
         let release = row::text(row::RELEASE, &self.schema);
         let key = self.holder_key() ^ grant.epoch.number.cast_signed();
         let (number, claim) = (grant.epoch.number.cast_signed(), grant.epoch.claim.0.cast_signed());
-        let released = self.run("release the lease of", |session, within| {
+        let released = self.run("release the lease of", self.within(), |session, within| {
             session.run(within, async |client| {
                 client.batch_execute("SET synchronous_commit = on").await?;
                 client.execute(&release, &[&number, &claim]).await?;

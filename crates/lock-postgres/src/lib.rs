@@ -13,7 +13,8 @@
 //! Invariants:
 //! * An epoch is won by one update of one row, above everything that the row and the caller have seen.
 //! * A claim supersedes only the holder that the claimant saw last.
-//! * Each call ends within a fraction of the lease, whatever the server or the network does.
+//! * A renewal ends within half a lease, and any other call within two seconds or a lease, whatever the server or the
+//!   network does.
 //! * To look changes no row.
 //!
 //! ```no_run

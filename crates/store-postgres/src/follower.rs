@@ -64,7 +64,7 @@ impl PostgresStore {
 
     fn look(&mut self) -> Result<Position, StoreError> {
         let place = Arc::clone(&self.place);
-        let within = place.options.patience;
+        let within = place.options.look_patience();
         if self.session.as_ref().is_none_or(Session::is_closed) {
             let opened = place.open("standby", Access::Read, within);
             self.session = Some(opened.map_err(|error| place.wrong(&error))?);
@@ -85,7 +85,7 @@ impl PostgresStore {
         let place = Arc::clone(&self.place);
         let Some(session) = &mut self.session else { return Err(place.failed("no session")) };
         let (row, timeline) = session
-            .run(place.options.patience, async |client| {
+            .run(place.options.look_patience(), async |client| {
                 let text = place.sql(
                     "SELECT e.number, e.claim, p.commits, m.store::text \
                      FROM {s}.epoch AS e, {s}.progress AS p, {s}.meta AS m",
@@ -114,7 +114,7 @@ impl PostgresStore {
 
     fn try_claim(&mut self, epoch: Epoch) -> Result<Claimed, StoreError> {
         let place = Arc::clone(&self.place);
-        let within = place.options.patience;
+        let within = place.options.claim_patience();
         let wrong = |error: PgError| place.wrong(&error);
         self.look()?;
         let mut session = place.open("store", Access::Write, within).map_err(wrong)?;
@@ -172,7 +172,7 @@ impl PostgresStore {
     /// Moves the epoch's row, in a transaction of its own.
     fn take(&mut self, session: &mut Session, epoch: Epoch) -> Result<(), StoreError> {
         let place = Arc::clone(&self.place);
-        let within = place.options.patience;
+        let within = place.options.claim_patience();
         for _ in 0..TRIES {
             let again = self.attempted == Some(epoch);
             self.attempted = Some(epoch);

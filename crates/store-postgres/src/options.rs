@@ -34,6 +34,16 @@ impl Default for PostgresOptions {
 }
 
 impl PostgresOptions {
+    /// How long a claim may wait for each of its statements: tables are made and rows read, and nobody is served yet.
+    pub(crate) fn claim_patience(&self) -> Duration {
+        self.patience.max(Duration::from_secs(10))
+    }
+
+    /// How long a look may take. Behind a short lease longer than that lasts: a first connection takes its time.
+    pub(crate) fn look_patience(&self) -> Duration {
+        self.patience.max(Duration::from_secs(2))
+    }
+
     /// What stays free for acknowledgements.
     pub(crate) const fn reserve(&self) -> u64 {
         let eighth = self.max_bytes / 8;
