@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod ci;
 mod client;
+mod cluster;
 mod fuzz;
 mod interop;
 mod kills;
@@ -45,6 +46,8 @@ enum Verb {
     Sim(sim::Args),
     /// Kill -9 of the broker under the load of a released Java client, again and again
     Kills(kills::Options),
+    /// A master, its standbys and a load as real processes: see what a kill, a pause or a cut does
+    Cluster(cluster::Options),
     /// What the compiler can't check: allowed edges between crates, no async in sans-IO crates, file sizes, heads
     Tidy,
     /// Checks recorded OpenWire frames: a *.jsonl file, or a folder of them
@@ -65,6 +68,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Sim(args) => sim::run(&args),
         Verb::Kills(options) => kills::run(&options),
+        Verb::Cluster(options) => cluster::run(&options),
         Verb::Tidy => tidy::run(),
         Verb::Vectors { path } => vectors::run(&path),
     }

@@ -12,7 +12,7 @@ mod java;
 
 pub(crate) use broker::{Broker, FerroBroker, FerroOptions, RealBroker, RealOptions, start_program};
 #[allow(unused_imports, reason = "the bench names them")]
-pub(crate) use java::{BrokerLine, Java, Line, Programs};
+pub(crate) use java::{BrokerLine, Java, Line, Programs, may_install};
 
 use std::path::PathBuf;
 

@@ -1,7 +1,11 @@
 //! `cargo xtask test`: all tests, with what they need set up on the way.
 
-use anyhow::bail;
+use std::process::Command;
 
+use anyhow::bail;
+use ferromq_testkit::Postgres;
+
+use crate::peers;
 use crate::suite::{self, Tally};
 use crate::workspace::{cargo, run as run_command};
 
@@ -19,12 +23,17 @@ pub struct Args {
 const SUITES: &[(&[&str], &[&str])] = &[
     (&["vectors", "tests/data/openwire/vectors"], &["vectors", "tests/data/openwire/vectors"]),
     (&["sim", "--seeds", "500"], &["sim", "--seeds", "20000"]),
-    (&["interop", "--quiet"], &["interop", "--quiet", "--against", "both"]),
+    (&["interop", "--quiet", "--no-pair"], &["interop", "--quiet", "--against", "both"]),
     (&["client"], &["client", "--against", "both"]),
     (&["kills", "--times", "20"], &["kills", "--times", "50"]),
+    (
+        &["cluster", "run", "kill", "--store", "file", "--seed", "1"],
+        &["cluster", "run", "all", "--lines", "all"],
+    ),
 ];
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    let no_database = database();
     run_command(cargo().args(["test", "--workspace", "--quiet", "--no-fail-fast"]))?;
     if args.full {
         // Every sequence of three operations, cut at every change of the disk, and thousands of random longer ones.
@@ -45,6 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     // What real clients talk to is what users run.
     run_command(cargo().args(["build", "--release", "--package", "ferromq"]))?;
     let mut all = Tally::default();
+    all.skipped.extend(no_database);
     for (everyday, full) in SUITES {
         all.add(suite::run(if args.full { full } else { everyday })?);
     }
@@ -58,6 +68,21 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         bail!("{} failed; skips that are not allowed here: {refused:?}", all.failed);
     }
     Ok(())
+}
+
+/// A PostgreSQL for the tests that want one, installed where that may be done; else the skip to be counted.
+fn database() -> Option<String> {
+    if let Err(missing) = Postgres::find() {
+        println!("{missing}");
+        if !peers::may_install() {
+            return Some(format!("postgres: {missing}"));
+        }
+        let install = "apt-get update && apt-get install -y --no-install-recommends postgresql";
+        println!("\n$ {install}");
+        // What comes of it is seen by looking again.
+        let _ = Command::new("sh").args(["-c", install]).status();
+    }
+    Postgres::find().err().map(|missing| format!("postgres: {missing}"))
 }
 
 /// The skips that no line of `.ci/allowed-skips` names.

@@ -295,7 +295,7 @@ fn on_path(name: &str) -> Option<PathBuf> {
 }
 
 /// A developer's machine is left as it is; a CI machine run as root is ours to complete.
-fn may_install() -> bool {
+pub(crate) fn may_install() -> bool {
     std::env::var_os("CI").is_some() && rustix::process::geteuid().is_root() && on_path("apt-get").is_some()
 }
 

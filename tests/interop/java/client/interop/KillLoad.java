@@ -5,7 +5,6 @@ import java.io.InputStreamReader;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 import javax.jms.Connection;
 import javax.jms.Destination;
@@ -30,69 +29,6 @@ public final class KillLoad {
     private static final int INDIVIDUAL = 4;
     /** Producers pause when consumers are that far behind. */
     private static final long MOST_OPEN = 2000;
-
-    /** What is known of one message. */
-    private static final class Fate {
-        final String batch;
-        volatile boolean answered;
-        volatile boolean acknowledged;
-        volatile int deliveries;
-
-        Fate(String batch) {
-            this.batch = batch;
-        }
-    }
-
-    /** One destination with everything that was sent to it. */
-    private static final class Lane {
-        final String name;
-        final Destination destination;
-        final Map<String, Fate> fates = new ConcurrentHashMap<>();
-        final List<String> faults = new ArrayList<>();
-        final AtomicLong answered = new AtomicLong();
-        final AtomicLong came = new AtomicLong();
-        final AtomicLong repeated = new AtomicLong();
-
-        Lane(String name, Destination destination) {
-            this.name = name;
-            this.destination = destination;
-        }
-
-        void fault(String text) {
-            synchronized (faults) {
-                faults.add(text);
-            }
-        }
-
-        void answer(String id) {
-            fates.get(id).answered = true;
-            answered.incrementAndGet();
-        }
-
-        /** A message came; what was acknowledged for certain must not, and what came before must say so. */
-        void deliver(String id, boolean flagged, boolean real) {
-            Fate fate = fates.get(id);
-            if (fate == null) {
-                fault("never sent: " + id);
-                return;
-            }
-            synchronized (fate) {
-                fate.deliveries++;
-                if (fate.deliveries == 1) {
-                    came.incrementAndGet();
-                } else {
-                    repeated.incrementAndGet();
-                    // ActiveMQ answers the acknowledgement of a durable subscriber before it is on the disk, and
-                    // forgets over a kill what it had dispatched.
-                    if (fate.acknowledged && !(real && destination instanceof ActiveMQTopic)) {
-                        fault("came again although its acknowledgement was answered: " + id);
-                    } else if (!real && !flagged) {
-                        fault("came again without JMSRedelivered: " + id);
-                    }
-                }
-            }
-        }
-    }
 
     private final String url;
     private final boolean real;
@@ -150,7 +86,7 @@ public final class KillLoad {
     }
 
     private Lane lane(String name, Destination destination) {
-        Lane lane = new Lane(name, destination);
+        Lane lane = new Lane(name, destination, real);
         lanes.add(lane);
         return lane;
     }
@@ -218,7 +154,7 @@ public final class KillLoad {
     }
 
     private void holdBack(Lane lane) {
-        while (sending && lane.answered.get() - lane.came.get() > MOST_OPEN) {
+        while (sending && lane.open() > MOST_OPEN) {
             pause(5);
         }
     }
@@ -252,7 +188,7 @@ public final class KillLoad {
         while (sending) {
             holdBack(lane);
             String id = name + "-" + next.getAndIncrement();
-            lane.fates.put(id, new Fate(id));
+            lane.sending(id, id);
             producer.send(message(session, id));
             lane.answer(id);
         }
@@ -269,7 +205,7 @@ public final class KillLoad {
                 List<String> ids = new ArrayList<>();
                 for (int i = 0; i < 7; i++) {
                     String id = batch + "." + i;
-                    lane.fates.put(id, new Fate(batch));
+                    lane.sending(id, batch);
                     producer.send(message(session, id));
                     ids.add(id);
                 }
@@ -290,9 +226,9 @@ public final class KillLoad {
             Message message = consumer.receive(200);
             if (message != null) {
                 String id = message.getStringProperty("id");
-                lane.deliver(id, message.getJMSRedelivered(), real);
+                lane.deliver(id, message.getJMSRedelivered());
                 message.acknowledge();
-                lane.fates.get(id).acknowledged = true;
+                lane.acknowledged(id);
             }
         }
     }
@@ -305,12 +241,12 @@ public final class KillLoad {
             Message message = consumer.receive(200);
             if (message != null) {
                 String id = message.getStringProperty("id");
-                lane.deliver(id, message.getJMSRedelivered(), real);
+                lane.deliver(id, message.getJMSRedelivered());
                 ids.add(id);
             }
             if (ids.size() >= 5 || message == null && !ids.isEmpty()) {
                 session.commit();
-                ids.forEach(done -> lane.fates.get(done).acknowledged = true);
+                ids.forEach(lane::acknowledged);
                 ids.clear();
             }
         }
@@ -339,7 +275,7 @@ public final class KillLoad {
             if (sum != before) {
                 before = sum;
                 quiet = System.currentTimeMillis();
-            } else if (lanes.stream().allMatch(lane -> lost(lane).isEmpty())
+            } else if (lanes.stream().allMatch(lane -> lane.lost().isEmpty())
                     && System.currentTimeMillis() - quiet > 2000) {
                 break;
             }
@@ -352,53 +288,12 @@ public final class KillLoad {
         int passed = 0;
         int failed = 0;
         for (Lane lane : lanes) {
-            System.out.println("lane " + lane.name + ": " + lane.fates.size() + " sent, " + lane.answered + " answered, "
-                    + lane.came + " came, " + lane.repeated + " came again");
-            Map<String, List<String>> statements = Map.of(
-                    "nothing lost whose send was answered", lost(lane),
-                    "nothing twice, nothing unflagged, nothing invented", lane.faults,
-                    "transactions whole or not at all", torn(lane));
-            for (Map.Entry<String, List<String>> statement : statements.entrySet()) {
-                List<String> faults = statement.getValue();
-                if (faults.isEmpty()) {
-                    passed++;
-                    System.out.println("ok kill." + lane.name + ": " + statement.getKey());
-                } else {
-                    failed++;
-                    System.out.println("FAIL kill." + lane.name + ": not so: " + statement.getKey() + ": "
-                            + faults.size() + " faults, the first: "
-                            + T.shorten(faults.subList(0, Math.min(5, faults.size())).toString()));
-                }
-            }
+            int[] sums = lane.verdict("kill");
+            passed += sums[0];
+            failed += sums[1];
         }
         System.out.println(passed + " passed, " + failed + " failed, 0 skipped");
         return failed;
-    }
-
-    private static List<String> lost(Lane lane) {
-        List<String> lost = new ArrayList<>();
-        lane.fates.forEach((id, fate) -> {
-            if (fate.answered && fate.deliveries == 0) {
-                lost.add(id);
-            }
-        });
-        return lost;
-    }
-
-    /** Batches of which some messages came and others did not. */
-    private static List<String> torn(Lane lane) {
-        Map<String, int[]> counts = new ConcurrentHashMap<>();
-        lane.fates.forEach((id, fate) -> {
-            int[] count = counts.computeIfAbsent(fate.batch, key -> new int[2]);
-            count[fate.deliveries > 0 ? 1 : 0]++;
-        });
-        List<String> torn = new ArrayList<>();
-        counts.forEach((batch, count) -> {
-            if (count[0] > 0 && count[1] > 0) {
-                torn.add(batch + " (" + count[1] + " of " + (count[0] + count[1]) + " came)");
-            }
-        });
-        return torn;
     }
 
     private static void close(Connection connection) {

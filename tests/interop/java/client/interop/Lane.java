@@ -1,0 +1,159 @@
+package interop;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicLong;
+import javax.jms.Destination;
+import org.apache.activemq.command.ActiveMQTopic;
+
+/** One destination with everything that was sent to it, and what is known of each message. */
+final class Lane {
+    /** What is known of one message. */
+    private static final class Fate {
+        final String batch;
+        volatile boolean answered;
+        volatile boolean acknowledged;
+        volatile int deliveries;
+
+        Fate(String batch) {
+            this.batch = batch;
+        }
+    }
+
+    final String name;
+    final Destination destination;
+    final AtomicLong answered = new AtomicLong();
+    final AtomicLong came = new AtomicLong();
+    final AtomicLong repeated = new AtomicLong();
+    private final boolean real;
+    private final Map<String, Fate> fates = new ConcurrentHashMap<>();
+    private final Map<String, Long> newest = new ConcurrentHashMap<>();
+    private final List<String> faults = new ArrayList<>();
+    private final List<String> disorder = new ArrayList<>();
+
+    /** @param real whether the broker is ActiveMQ itself, which promises less */
+    Lane(String name, Destination destination, boolean real) {
+        this.name = name;
+        this.destination = destination;
+        this.real = real;
+    }
+
+    private void fault(String text) {
+        synchronized (faults) {
+            faults.add(text);
+        }
+    }
+
+    /** A message is about to be sent; those of one batch must all come or none. */
+    void sending(String id, String batch) {
+        fates.put(id, new Fate(batch));
+    }
+
+    /** The send, or the commit of the batch, was answered. */
+    void answer(String id) {
+        fates.get(id).answered = true;
+        answered.incrementAndGet();
+    }
+
+    /** The acknowledgement was answered, on the connection by which the message came. */
+    void acknowledged(String id) {
+        Fate fate = fates.get(id);
+        if (fate != null) {
+            fate.acknowledged = true;
+        }
+    }
+
+    /** How many were answered and did not come yet. */
+    long open() {
+        return answered.get() - came.get();
+    }
+
+    /** A message came; what was acknowledged for certain must not, and what came before must say so. */
+    void deliver(String id, boolean flagged) {
+        Fate fate = fates.get(id);
+        if (fate == null) {
+            fault("never sent: " + id);
+            return;
+        }
+        synchronized (fate) {
+            fate.deliveries++;
+            if (fate.deliveries == 1) {
+                came.incrementAndGet();
+            } else {
+                repeated.incrementAndGet();
+                // ActiveMQ answers the acknowledgement of a durable subscriber before it is on the disk, and
+                // forgets over a kill what it had dispatched.
+                if (fate.acknowledged && !(real && destination instanceof ActiveMQTopic)) {
+                    fault("came again although its acknowledgement was answered: " + id);
+                } else if (!real && !flagged) {
+                    fault("came again without JMSRedelivered: " + id);
+                }
+            }
+        }
+    }
+
+    /** Messages of one producer come to one consumer in the order in which they were sent, unless they are flagged. */
+    void inOrder(String consumer, String producer, long number, boolean flagged) {
+        Long before = newest.merge(consumer + "<" + producer, number, Math::max);
+        if (number < before && !flagged) {
+            synchronized (disorder) {
+                disorder.add(producer + "-" + number + " after " + before + " at " + consumer);
+            }
+        }
+    }
+
+    /** What was answered and never came. */
+    List<String> lost() {
+        List<String> lost = new ArrayList<>();
+        fates.forEach((id, fate) -> {
+            if (fate.answered && fate.deliveries == 0) {
+                lost.add(id);
+            }
+        });
+        return lost;
+    }
+
+    /** Batches of which some messages came and others did not. */
+    private List<String> torn() {
+        Map<String, int[]> counts = new ConcurrentHashMap<>();
+        fates.forEach((id, fate) -> {
+            int[] count = counts.computeIfAbsent(fate.batch, key -> new int[2]);
+            count[fate.deliveries > 0 ? 1 : 0]++;
+        });
+        List<String> torn = new ArrayList<>();
+        counts.forEach((batch, count) -> {
+            if (count[0] > 0 && count[1] > 0) {
+                torn.add(batch + " (" + count[1] + " of " + (count[0] + count[1]) + " came)");
+            }
+        });
+        return torn;
+    }
+
+    /** Prints the counts and a line for each statement; how many hold, and how many do not. */
+    int[] verdict(String suite) {
+        List<String> lost = lost();
+        System.out.println("lane " + name + ": " + fates.size() + " sent, " + answered + " answered, " + came
+                + " came, " + repeated + " came again, " + lost.size() + " lost, " + disorder.size() + " out of order");
+        Map<String, List<String>> statements = new TreeMap<>(Map.of(
+                "nothing lost whose send was answered", lost,
+                "nothing twice, nothing unflagged, nothing invented", faults,
+                "in order, unless flagged", disorder,
+                "transactions whole or not at all", torn()));
+        int[] sums = new int[2];
+        statements.forEach((statement, found) -> {
+            if (found.isEmpty()) {
+                sums[0]++;
+                System.out.println("ok " + suite + "." + name + ": " + statement);
+            } else {
+                sums[1]++;
+                System.out.println("FAIL " + suite + "." + name + ": not so: " + statement + ": " + found.size()
+                        + " faults, the first: "
+                        + T.shorten(found.subList(0, Math.min(5, found.size())).toString()));
+            }
+        });
+        return sums;
+    }
+}

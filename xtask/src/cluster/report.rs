@@ -1,0 +1,196 @@
+//! The report of a scenario: a table, and a timeline of throughput, roles and faults as a picture.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::load::Tick;
+use super::node::{Micros, Role};
+use super::stage::Stage;
+
+const WIDTH: f64 = 1000.0;
+const LEFT: f64 = 70.0;
+const CHART: f64 = 180.0;
+const ROW: f64 = 26.0;
+
+/// Prints what was measured.
+pub(crate) fn table(stage: &Stage) {
+    if stage.outages.is_empty() {
+        return;
+    }
+    println!("\n{:<58} {:>12} {:>14} {:>12}", "fault", "serving", "first answer", "pause");
+    for (what, gap, since) in &stage.outages {
+        let served = stage
+            .cluster
+            .nodes
+            .iter()
+            .flat_map(super::node::Node::changes)
+            .filter(|change| change.role == Role::Active && change.at > *since && change.at <= gap.first)
+            .map(|change| change.at)
+            .min();
+        let millis =
+            |until: Micros, from: Micros| format!("{:.0} ms", (until.saturating_sub(from)) as f64 / 1e3);
+        println!(
+            "{what:<58} {:>12} {:>14} {:>12}",
+            served.map_or_else(|| "-".to_owned(), |at| millis(at, *since)),
+            millis(gap.first, *since),
+            millis(gap.first, gap.last)
+        );
+    }
+}
+
+/// Writes the timeline; where it is.
+pub(crate) fn timeline(stage: &Stage, title: &str, folder: &Path, name: &str) -> Result<PathBuf> {
+    let (ticks, _, events) = stage.load.history();
+    let begin = ticks.first().map_or(0, |tick| tick.at);
+    let end = ticks.last().map_or(1, |tick| tick.at).max(begin + 1);
+    let x = |at: Micros| {
+        let share = (at.clamp(begin, end) - begin) as f64 / (end - begin) as f64;
+        LEFT + share * (WIDTH - LEFT - 20.0)
+    };
+    let rates = rates(&ticks);
+    let top = rates.iter().map(|(_, answered, came)| answered.max(*came)).fold(1.0, f64::max);
+    let y = |rate: f64| 60.0 + CHART - rate / top * CHART;
+    let nodes = &stage.cluster.nodes;
+    let height = 60.0 + CHART + 40.0 + ROW * nodes.len() as f64 + 60.0;
+
+    let mut svg = String::new();
+    write!(
+        svg,
+        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">
+<rect width="100%" height="100%" fill="#fff"/>
+<text x="{LEFT}" y="24" font-size="16" font-weight="bold">{}</text>
+<text x="{LEFT}" y="44" fill="#555">messages a second: <tspan fill="#1f6fb2">answered sends</tspan>, <tspan fill="#d9822b">first deliveries</tspan></text>
+"##,
+        escaped(title)
+    )?;
+    for share in [0.0, 0.5, 1.0] {
+        let line = y(top * share);
+        writeln!(
+            svg,
+            r##"<line x1="{LEFT}" x2="{}" y1="{line:.1}" y2="{line:.1}" stroke="#ddd"/><text x="{}" y="{:.1}" text-anchor="end" fill="#555">{:.0}</text>"##,
+            WIDTH - 20.0,
+            LEFT - 6.0,
+            line + 4.0,
+            top * share
+        )?;
+    }
+    for (color, pick) in [("#d9822b", 1), ("#1f6fb2", 0)] {
+        let points: Vec<String> = rates
+            .iter()
+            .map(|(at, answered, came)| {
+                format!("{:.1},{:.1}", x(*at), y(if pick == 0 { *answered } else { *came }))
+            })
+            .collect();
+        writeln!(
+            svg,
+            r#"<polyline fill="none" stroke="{color}" stroke-width="1.2" points="{}"/>"#,
+            points.join(" ")
+        )?;
+    }
+    let first_row = 60.0 + CHART + 24.0;
+    for (index, node) in nodes.iter().enumerate() {
+        let top = first_row + ROW * index as f64;
+        writeln!(
+            svg,
+            r#"<text x="{}" y="{:.1}" text-anchor="end">{}</text>"#,
+            LEFT - 8.0,
+            top + 14.0,
+            escaped(&node.name)
+        )?;
+        let changes = node.changes();
+        for (position, change) in changes.iter().enumerate() {
+            let until = changes.get(position + 1).map_or(end, |next| next.at);
+            let (from, to) = (x(change.at), x(until));
+            let color = match change.role {
+                Role::Active => "#2e8540",
+                Role::Standby => "#9bc9a5",
+                Role::Starting => "#f2c94c",
+                Role::Down => "#e0e0e0",
+            };
+            if to > from {
+                writeln!(
+                    svg,
+                    r#"<rect x="{from:.1}" y="{top:.1}" width="{:.1}" height="18" fill="{color}"><title>{}</title></rect>"#,
+                    to - from,
+                    escaped(if change.line.is_empty() { change.role.name() } else { &change.line })
+                )?;
+            }
+        }
+    }
+    let bottom = first_row + ROW * nodes.len() as f64;
+    let shown = stage.marks.iter().cloned().chain(events).collect::<Vec<_>>();
+    for (at, what) in &shown {
+        let line = x(*at);
+        let fault = !what.starts_with("exception") && !what.starts_with("in doubt");
+        let color = if fault { "#b3261e" } else { "#7b3fa0" };
+        writeln!(
+            svg,
+            r#"<line x1="{line:.1}" x2="{line:.1}" y1="56" y2="{bottom:.1}" stroke="{color}" stroke-dasharray="3 3"><title>{}</title></line>"#,
+            escaped(what)
+        )?;
+    }
+    let mut free_from = [f64::MIN; 2];
+    for (at, what) in &stage.marks {
+        let line = x(*at);
+        // Two lines of captions; what fits in neither is told by its line's title.
+        let wide = what.len() as f64 * 6.0;
+        if let Some(row) = free_from.iter().position(|free| *free <= line) {
+            free_from[row] = line + wide + 8.0;
+            writeln!(
+                svg,
+                r##"<text x="{:.1}" y="{:.1}" fill="#b3261e" font-size="11">{}</text>"##,
+                line + 2.0,
+                bottom + 14.0 + 14.0 * row as f64,
+                escaped(what)
+            )?;
+        }
+    }
+    let seconds = (end - begin) as f64 / 1e6;
+    writeln!(
+        svg,
+        r##"<text x="{LEFT}" y="{:.1}" fill="#555">{seconds:.1} s; green: active, light: standby, yellow: starting or taking over, grey: down</text></svg>"##,
+        height - 8.0
+    )?;
+    fs::create_dir_all(folder)?;
+    let path = folder.join(format!("{name}.svg"));
+    fs::write(&path, svg)?;
+    Ok(path)
+}
+
+/// Messages a second around each tick, over four ticks so that the line can be read.
+fn rates(ticks: &[Tick]) -> Vec<(Micros, f64, f64)> {
+    ticks
+        .windows(5)
+        .filter_map(|window| {
+            let (first, last) = (window.first()?, window.last()?);
+            let seconds = last.at.saturating_sub(first.at).max(1) as f64 / 1e6;
+            let rate = |from: u64, to: u64| to.saturating_sub(from) as f64 / seconds;
+            Some((last.at, rate(first.answered, last.answered), rate(first.came, last.came)))
+        })
+        .collect()
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_those_of_the_last_ticks() {
+        let ticks: Vec<Tick> =
+            (0..6).map(|n| Tick { at: n * 50_000, answered: n * 10, came: n * 5 }).collect();
+        let rates = rates(&ticks);
+        assert_eq!(rates.len(), 2);
+        assert!(
+            rates
+                .iter()
+                .all(|(_, answered, came)| (answered - 200.0).abs() < 1e-6 && (came - 100.0).abs() < 1e-6)
+        );
+    }
+}
