@@ -29,6 +29,9 @@ pub(crate) struct Gap {
     pub(crate) first: Micros,
 }
 
+/// An answer may have been on its way when the fault struck: the pause begins that much later at most, in microseconds.
+const ON_THE_WAY: Micros = 10_000;
+
 /// Everything that the program said.
 #[derive(Default)]
 struct Heard {
@@ -113,10 +116,10 @@ impl Load {
         }
     }
 
-    /// Waits for a send of the steady producer that was answered after `since`.
+    /// Waits for the first send of the steady producer that was answered after the pause that began at `since`.
     pub(crate) fn answered_after(&self, since: Micros, limit: Duration) -> Result<Gap> {
         self.wait_for(limit, "no send was answered in time", |heard| {
-            heard.gaps.iter().copied().find(|gap| gap.first > since && gap.last <= since)
+            heard.gaps.iter().copied().find(|gap| gap.first > since && gap.last <= since + ON_THE_WAY)
         })
     }
 

@@ -35,6 +35,9 @@ use crate::peers::{Java, Line};
 pub(crate) const QUICK: &str = "useExponentialBackOff=false&initialReconnectDelay=10&timeout=60000\
     &nested.wireFormat.maxInactivityDuration=2000&nested.wireFormat.maxInactivityDurationInitalDelay=2000";
 
+/// So many of the exceptions that clients had are told after a failure.
+const SHOWN_EVENTS: usize = 30;
+
 /// Options of `cargo xtask cluster`.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
@@ -257,6 +260,9 @@ fn play(
     let picture = report::timeline(&stage, &title, &home().join("report"), &format!("{name}-{seed}"))?;
     println!("timeline: {}", shown(&picture));
     if played.is_err() || stage.tally.failed > 0 {
+        for (at, what) in stage.load.history().2.iter().take(SHOWN_EVENTS) {
+            println!("{} ms: {what}", at / 1000);
+        }
         println!("outputs and logs are kept in {}", shown(&folder));
     }
     let tally = stage.tally;

@@ -1,11 +1,13 @@
 package interop;
 
 import java.io.BufferedReader;
-import java.io.IOException;
 import java.io.InputStreamReader;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import javax.jms.Connection;
@@ -20,7 +22,8 @@ import org.apache.activemq.ActiveMQConnection;
 import org.apache.activemq.ActiveMQConnectionFactory;
 import org.apache.activemq.command.ActiveMQQueue;
 import org.apache.activemq.command.ActiveMQTopic;
-import org.apache.activemq.transport.TransportListener;
+import org.apache.activemq.transport.Transport;
+import org.apache.activemq.transport.failover.FailoverTransport;
 
 /**
  * A load through `failover:` that goes on while masters come and go, and that knows of each message whether its send
@@ -74,13 +77,13 @@ public final class HaLoad {
     private void start(int others) throws JMSException {
         Lane pulse = lane("pulse", new ActiveMQQueue("HA." + run + ".pulse"));
         produce("p1", pulse, this::sendSingly);
-        consume("c1", pulse, (id, lane, connection) -> receiveSingly(id, lane, connection, Session.CLIENT_ACKNOWLEDGE));
+        consume("c1", pulse, this::receiveSingly);
 
         Lane shared = lane("shared", new ActiveMQQueue("HA." + run + ".shared"));
         produce("s1", shared, this::sendSingly);
         produce("s2", shared, this::sendSingly);
-        consume("c1", shared, (id, lane, connection) -> receiveSingly(id, lane, connection, Session.AUTO_ACKNOWLEDGE));
-        consume("c2", shared, (id, lane, connection) -> receiveSingly(id, lane, connection, Session.CLIENT_ACKNOWLEDGE));
+        consume("c1", shared, this::listen);
+        consume("c2", shared, this::receiveSingly);
 
         Lane batched = lane("transacted", new ActiveMQQueue("HA." + run + ".transacted"));
         produce("t1", batched, this::sendBatches);
@@ -92,7 +95,7 @@ public final class HaLoad {
                 .createDurableSubscriber((ActiveMQTopic) durable.destination, "s").close();
         first.close();
         produce("d1", durable, this::sendSingly);
-        consume("c1", durable, (id, lane, connection) -> receiveSingly(id, lane, connection, Session.CLIENT_ACKNOWLEDGE));
+        consume("c1", durable, this::receiveSingly);
 
         for (int i = 0; i < others; i++) {
             Connection connection = connect(null);
@@ -123,25 +126,37 @@ public final class HaLoad {
         return lane;
     }
 
-    /** Counts how often the transport broke: what was in flight then has an open fate. */
-    private static final class Breaks implements TransportListener {
-        private final AtomicInteger count = new AtomicInteger();
+    /**
+     * Says whether one connection to one broker has carried something from beginning to end.
+     *
+     * When a transport breaks, the client first forgets which connection it had, then forgets what it had delivered
+     * (an acknowledgement of that sends nothing and returns), partly in a thread of its own, and tells its listeners
+     * last. So the connection itself is compared, and it counts only when it is older than that thread needs.
+     */
+    private static final class Wire {
+        private static final long SETTLED_NS = 1_000_000_000;
 
-        @Override
-        public void onCommand(Object command) {
+        private final FailoverTransport failover;
+        private Transport seen;
+        private long since;
+
+        Wire(Connection connection) {
+            failover = ((ActiveMQConnection) connection).getTransport().narrow(FailoverTransport.class);
         }
 
-        @Override
-        public void onException(IOException error) {
+        /** The connection, or null while there is none that has settled. */
+        Transport settled() {
+            Transport now = failover.getConnectedTransport();
+            if (now != seen) {
+                seen = now;
+                since = System.nanoTime();
+            }
+            return System.nanoTime() - since >= SETTLED_NS ? now : null;
         }
 
-        @Override
-        public void transportInterupted() {
-            count.incrementAndGet();
-        }
-
-        @Override
-        public void transportResumed() {
+        /** Whether the connection of `settled` is still the one. */
+        boolean held(Transport before) {
+            return before != null && failover.getConnectedTransport() == before;
         }
     }
 
@@ -183,6 +198,7 @@ public final class HaLoad {
             try {
                 body.run(name, lane, connection);
             } finally {
+                lane.leave();
                 close(connection);
             }
         }));
@@ -293,26 +309,58 @@ public final class HaLoad {
         }
     }
 
-    private void receiveSingly(String name, Lane lane, Connection connection, int mode) throws JMSException {
-        Breaks breaks = watched(connection);
-        Session session = connection.createSession(false, mode);
+    /** Acknowledges each message by itself. */
+    private void receiveSingly(String name, Lane lane, Connection connection) throws JMSException {
+        Wire wire = new Wire(connection);
+        Session session = connection.createSession(false, Session.CLIENT_ACKNOWLEDGE);
         MessageConsumer consumer = lane.destination instanceof ActiveMQTopic
                 ? session.createDurableSubscriber((ActiveMQTopic) lane.destination, "s")
                 : session.createConsumer(lane.destination);
         String place = name + "@" + System.identityHashCode(consumer);
         while (receiving) {
-            int before = breaks.count.get();
+            Transport before = wire.settled();
             Message message = consumer.receive(200);
-            if (message == null) {
-                continue;
-            }
-            String id = took(place, lane, message);
-            if (mode == Session.CLIENT_ACKNOWLEDGE) {
+            if (message != null) {
+                String id = took(place, lane, message);
                 message.acknowledge();
-                if (breaks.count.get() == before) {
+                if (wire.held(before)) {
                     lane.acknowledged(id);
                 }
             }
+        }
+    }
+
+    /**
+     * Lets the session acknowledge. Only a listener sees a message before its session does so: `receive` acknowledges
+     * first, and when that throws, the message is consumed and nobody has it.
+     */
+    private void listen(String name, Lane lane, Connection connection) throws JMSException {
+        BlockingQueue<Throwable> failures = new LinkedBlockingQueue<>();
+        ((ActiveMQConnection) connection).setClientInternalExceptionListener(failures::add);
+        Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
+        MessageConsumer consumer = session.createConsumer(lane.destination);
+        String place = name + "@" + System.identityHashCode(consumer);
+        consumer.setMessageListener(message -> {
+            try {
+                took(place, lane, message);
+            } catch (JMSException e) {
+                failures.add(e);
+            }
+        });
+        while (receiving) {
+            Throwable failure = poll(failures);
+            if (failure != null) {
+                throw failure instanceof JMSException ? (JMSException) failure : new JMSException(failure.toString());
+            }
+        }
+    }
+
+    private static Throwable poll(BlockingQueue<Throwable> failures) {
+        try {
+            return failures.poll(50, TimeUnit.MILLISECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return e;
         }
     }
 
@@ -339,14 +387,8 @@ public final class HaLoad {
         String id = message.getStringProperty("id");
         boolean flagged = message.getJMSRedelivered();
         lane.deliver(id, flagged);
-        lane.inOrder(place, message.getStringProperty("producer"), message.getLongProperty("number"), flagged);
+        lane.inOrder(place, message.getStringProperty("producer"), id, message.getLongProperty("number"), flagged);
         return id;
-    }
-
-    private static Breaks watched(Connection connection) {
-        Breaks breaks = new Breaks();
-        ((ActiveMQConnection) connection).addTransportListener(breaks);
-        return breaks;
     }
 
     private void tick() {
