@@ -103,7 +103,10 @@ impl Engine {
         let Some(consumer) = self.consumers.get_mut(key) else { return Ok(()) };
         match ack.kind {
             AckKind::Standard => {
-                let (first, last) = standard_range(consumer, ack)?;
+                let (first, last) = match standard_range(consumer, ack) {
+                    Ok(range) => range,
+                    Err(refusal) => return self.repeated(conn, key, ack, refusal),
+                };
                 match transaction {
                     Some(transaction) => self.acknowledge_later(key, conn, transaction, first, last),
                     None => self.acknowledge_range(key, first, last),
@@ -165,7 +168,7 @@ impl Engine {
         (first..=last).filter_map(|_| consumer.take(first)).collect()
     }
 
-    fn acknowledge_range(&mut self, key: ConsumerKey, first: usize, last: usize) {
+    pub(crate) fn acknowledge_range(&mut self, key: ConsumerKey, first: usize, last: usize) {
         for _ in first..=last {
             let Some(dispatched) = self.consumers.get_mut(key).and_then(|consumer| consumer.take(first))
             else {
@@ -177,6 +180,13 @@ impl Engine {
 
     /// A message was consumed: it leaves its destination.
     pub(crate) fn consumed(&mut self, key: ConsumerKey, dispatched: Dispatched) {
+        if sequence_of(dispatched.at).0 < self.recovered_next
+            && self
+                .window_mut(dispatched.origin)
+                .is_some_and(|w| sequence_of(dispatched.at) <= w.recovered_mark())
+        {
+            self.repeats.consumed(&dispatched);
+        }
         let Some(entry) = self.retire(dispatched.origin, dispatched.at, Outcome::Acknowledged) else {
             return;
         };
@@ -294,7 +304,7 @@ impl Engine {
 }
 
 /// The range that a STANDARD acknowledgement means: what ActiveMQ demands of one (OpenWire v12, MessageAck).
-fn standard_range(consumer: &mut Consumer, ack: &AckRequest) -> Result<(usize, usize), Fault> {
+pub(crate) fn standard_range(consumer: &mut Consumer, ack: &AckRequest) -> Result<(usize, usize), Fault> {
     let unmatched =
         |why: String| fault(FaultKind::General, format!("Unmatched acknowledge: {}; {why}", show(ack)));
     let first = match &ack.first {

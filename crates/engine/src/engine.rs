@@ -17,6 +17,7 @@ use crate::load::Loads;
 use crate::outbox::{Held, Outbox};
 use crate::place::{Body, PlaceKey, Places};
 use crate::registry::Connection;
+use crate::repeat::Repeats;
 use crate::{ConnId, Fault, FaultKind, Input, Intent, Output, Settings, Tag};
 
 /// Where the engine puts what is to be done, in order.
@@ -82,6 +83,9 @@ pub struct Engine {
     /// The acknowledgement that is being handled, and those that are answered when so many bodies were loaded.
     pub(crate) answering: Option<(ConnId, Tag)>,
     pub(crate) burying: FxHashMap<(ConnId, Tag), usize>,
+    pub(crate) repeats: Repeats,
+    /// The first sequence that was free when this engine began.
+    pub(crate) recovered_next: u64,
     /// Whatever is sent now belongs to a commit, and waits for its unit of work.
     pub(crate) commit_barrier: bool,
     pub(crate) inactive_armed: bool,
@@ -117,6 +121,8 @@ impl Engine {
             burials: Burials::default(),
             answering: None,
             burying: FxHashMap::default(),
+            repeats: Repeats::default(),
+            recovered_next: 0,
             commit_barrier: false,
             inactive_armed: false,
         }
@@ -186,7 +192,7 @@ impl Engine {
             Intent::Ack(request) => {
                 self.answering = tag.map(|tag| (conn, tag));
                 let done = self.acknowledge(conn, &request);
-                if self.answering.take().is_some_and(|answer| self.burying.contains_key(&answer)) {
+                if self.answering.take().is_some_and(|answer| self.answers_later(answer)) {
                     return;
                 }
                 done

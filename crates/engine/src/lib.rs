@@ -65,6 +65,7 @@ mod recent;
 mod recover;
 mod redelivery;
 mod registry;
+mod repeat;
 mod send;
 mod sessions;
 mod settings;

@@ -64,6 +64,11 @@ impl Engine {
     }
 
     pub(crate) fn loaded(&mut self, load: LoadId, content: LoadContent) {
+        self.take_loaded(load, content);
+        self.look_at_repeats();
+    }
+
+    fn take_loaded(&mut self, load: LoadId, content: LoadContent) {
         let Some(purpose) = self.loads.waiting.remove(&load) else { return };
         match (purpose, content) {
             (Purpose::QueuePage { place, asked }, LoadContent::Page(page)) => {

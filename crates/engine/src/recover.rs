@@ -15,6 +15,7 @@ impl Engine {
     pub fn recover(&mut self, recovered: Recovered, out: &mut Outputs) {
         self.outbox.swap(out);
         self.next_sequence = recovered.next_sequence.0.max(1);
+        self.recovered_next = self.next_sequence;
         self.next_destination = recovered.next_destination.0.max(1);
         self.next_subscription = recovered.next_subscription.0.max(1);
         self.dedup.recover(recovered.producers);

@@ -96,6 +96,7 @@ impl Engine {
         };
         self.drop_parked(conn);
         self.burying.retain(|(waiting, _), _| *waiting != conn);
+        self.repeats.forget(conn);
         self.rollback_all(conn);
         let sessions: Vec<i64> = self
             .connections

@@ -445,6 +445,21 @@ impl Window {
         true
     }
 
+    /// Places up to here may have been delivered before this engine began.
+    pub(crate) const fn recovered_mark(&self) -> Sequence {
+        self.recovered_mark
+    }
+
+    /// Whether everything that the store holds up to a place has been seen.
+    pub(crate) const fn is_complete_to(&self, mark: Sequence) -> bool {
+        self.at_end() || self.seen.0 >= mark.0
+    }
+
+    /// Whether references were dropped from memory.
+    pub(crate) const fn has_released(&self) -> bool {
+        self.released.0 > 0
+    }
+
     pub(crate) const fn is_paging(&self) -> bool {
         self.paging.is_some()
     }

@@ -27,6 +27,7 @@ mod random;
 mod recent;
 mod redelivery;
 mod registry;
+mod repeat;
 mod slow;
 mod topic;
 mod transaction;

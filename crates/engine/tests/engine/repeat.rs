@@ -1,0 +1,154 @@
+//! Acknowledgements that a client repeats to the next broker, since the one before died without an answer.
+
+use std::sync::Arc;
+
+use ferromq_engine::*;
+
+use crate::bench::*;
+
+/// A client that comes back after a takeover.
+fn again(b: &mut Bench, name: &str) -> Client {
+    let client = b.attach(name);
+    let mut told = (*facts(&client, name)).clone();
+    told.reconnected = true;
+    b.do_it(&client, Intent::Connect(Arc::new(told)));
+    b.do_it(&client, Intent::AddSession { session: 1 });
+    client
+}
+
+/// What `got` was, acknowledged by another consumer.
+fn repeat(consumer: LocalId, first: &Got, last: &Got, count: u32) -> Intent {
+    let as_if = |got: &Got| Got { consumer, ..got.clone() };
+    ack(AckKind::Standard, &as_if(first), &as_if(last), count, None)
+}
+
+/// `count` messages that a consumer has when the broker dies.
+fn dispatched(b: &mut Bench, count: usize) -> Vec<Got> {
+    let c = b.connect("before");
+    b.consume(&c, "A");
+    for n in 1..=count {
+        b.send(&c, "A", &format!("m{n}"));
+    }
+    b.take()
+}
+
+#[test]
+fn one_that_was_done_before_the_broker_died_is_done() {
+    let mut b = Bench::new();
+    let got = dispatched(&mut b, 3);
+    let c = Client { conn: got[0].conn, id: "ID:before-1".into() };
+    b.do_it(&c, ack(AckKind::Standard, &got[0], &got[0], 1, None));
+    b.crash();
+    let c = again(&mut b, "before");
+    let consumer = b.consume_as(&c, "A", |f| f.prefetch = 0);
+    b.do_it(&c, repeat(consumer, &got[0], &got[0], 1));
+    assert_eq!(b.held("A"), 2, "nothing else was touched");
+}
+
+#[test]
+fn one_that_was_not_done_is_done_now_and_the_message_does_not_come_again() {
+    let mut b = Bench::new();
+    let got = dispatched(&mut b, 3);
+    b.crash();
+    let c = again(&mut b, "before");
+    let consumer = b.consume_as(&c, "A", |f| f.prefetch = 0);
+    b.do_it(&c, repeat(consumer, &got[1], &got[1], 1));
+    b.do_it(&c, Intent::SetPrefetch { consumer, prefetch: 10 });
+    assert_eq!(b.texts(), ["m1", "m3"]);
+    b.crash();
+    assert_eq!(b.held("A"), 2, "its removal was durable before the answer");
+}
+
+#[test]
+fn one_whose_message_went_to_another_consumer_is_refused() {
+    let mut b = Bench::new();
+    let got = dispatched(&mut b, 3);
+    b.crash();
+    let other = b.connect("other");
+    b.consume(&other, "A");
+    let taken = b.take();
+    let c = again(&mut b, "before");
+    let consumer = b.consume_as(&c, "A", |f| f.prefetch = 0);
+    let fault = b.refused(&c, repeat(consumer, &got[0], &got[0], 1));
+    assert!(fault.text.contains("Unmatched acknowledge"), "{}", fault.text);
+    b.ack_all(&other, &taken);
+    let fault = b.refused(&c, repeat(consumer, &got[0], &got[0], 1));
+    assert!(fault.text.contains("Unmatched acknowledge"), "the other one had it: {}", fault.text);
+}
+
+#[test]
+fn a_range_is_done_if_its_ends_were_and_refused_if_they_wait() {
+    let mut b = Bench::new();
+    let got = dispatched(&mut b, 5);
+    let c = Client { conn: got[0].conn, id: "ID:before-1".into() };
+    b.do_it(&c, ack(AckKind::Standard, &got[0], &got[2], 3, None));
+    b.crash();
+    let c = again(&mut b, "before");
+    let consumer = b.consume_as(&c, "A", |f| f.prefetch = 0);
+    b.do_it(&c, repeat(consumer, &got[0], &got[2], 3));
+    b.refused(&c, repeat(consumer, &got[3], &got[4], 2));
+    assert_eq!(b.held("A"), 2);
+}
+
+#[test]
+fn one_is_found_behind_pages_and_among_bodies_that_are_not_in_memory() {
+    let mut b = Bench::policy(Policy { window: 16, ..Policy::default() });
+    let got = dispatched(&mut b, 600);
+    b.crash();
+    let c = again(&mut b, "before");
+    let consumer = b.consume_as(&c, "A", |f| f.prefetch = 0);
+    b.auto = false;
+    let tag = b.begin(&c, repeat(consumer, &got[599], &got[599], 1));
+    assert!(!b.replies.contains_key(&tag), "the store is asked first");
+    b.run();
+    assert!(matches!(b.replies.get(&tag), Some(Effect::Done)), "{:?}", b.replies.get(&tag));
+    assert_eq!(b.held("A"), 599);
+}
+
+#[test]
+fn who_did_not_come_back_is_refused_as_ever() {
+    let mut b = Bench::new();
+    let got = dispatched(&mut b, 1);
+    b.crash();
+    let c = b.connect("stranger");
+    let consumer = b.consume_as(&c, "A", |f| f.prefetch = 0);
+    b.refused(&c, repeat(consumer, &got[0], &got[0], 1));
+    assert_eq!(b.held("A"), 1);
+}
+
+#[test]
+fn a_durable_subscriber_repeats_as_others_do() {
+    let mut b = Bench::new();
+    let c = b.connect("c");
+    b.consume_as(&c, "topic://T", |f| f.subscription = Some("s".into()));
+    for n in 1..=3 {
+        b.send(&c, "topic://T", &format!("m{n}"));
+    }
+    let got = b.take();
+    b.ack(&c, &got[0]);
+    b.crash();
+    let c = again(&mut b, "c");
+    let consumer = b.consume_as(&c, "topic://T", |f| {
+        f.subscription = Some("s".into());
+        f.prefetch = 0;
+    });
+    b.do_it(&c, repeat(consumer, &got[0], &got[0], 1));
+    b.do_it(&c, repeat(consumer, &got[1], &got[1], 1));
+    b.do_it(&c, Intent::SetPrefetch { consumer, prefetch: 10 });
+    assert_eq!(b.texts(), ["m3"]);
+}
+
+#[test]
+fn one_that_waits_for_the_store_goes_with_its_connection() {
+    let mut b = Bench::new();
+    let got = dispatched(&mut b, 1);
+    b.crash();
+    let c = again(&mut b, "before");
+    let consumer = b.consume_as(&c, "A", |f| f.prefetch = 0);
+    b.auto = false;
+    let tag = b.begin(&c, repeat(consumer, &got[0], &got[0], 1));
+    b.detach(&c);
+    b.run();
+    assert!(!b.replies.contains_key(&tag));
+    assert_eq!(b.held("A"), 1);
+}
