@@ -121,16 +121,17 @@ fn the_tables_of_activemqs_xml_are_those_that_are_obeyed() {
     }
 }
 
-/// The file of expectations in which an attribute of an element occurs.
+/// The file of expectations in which an attribute of an element occurs, or that of a file in which the element holds it.
 fn shown_by() -> impl Fn(&str, &str) -> Option<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/xml");
-    let mut files: Vec<(String, String)> = fs::read_dir(folder)
+    let mut files: Vec<(String, String, String)> = fs::read_dir(folder)
         .expect("the folder of the table")
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
         .map(|path| {
             let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
-            (name, fs::read_to_string(&path).expect("the file"))
+            let expected = fs::read_to_string(&path).expect("the file");
+            (name, expected, fs::read_to_string(path.with_extension("xml")).expect("what is read"))
         })
         .collect();
     files.sort();
@@ -138,14 +139,37 @@ fn shown_by() -> impl Fn(&str, &str) -> Option<String> {
         let [attribute, holder, class] =
             [format!(": {owner} {name}: "), format!(" in {owner} {name}: "), format!(": bean {name}: ")];
         let within = format!(": {name}");
-        let found = files.iter().find(|(_, text)| {
+        let told = |text: &str| {
             text.lines().any(|line| {
                 line.contains(&attribute)
                     || line.contains(&holder)
                     || (owner == "spring" && line.contains(&class))
                     || (owner == "beans" && (line.contains(&within) || line.contains(&format!("<{name}"))))
             })
-        });
-        found.map(|(name, _)| format!("crates/config/tests/xml/{name}"))
+        };
+        let found = files
+            .iter()
+            .find(|(_, expected, _)| told(expected))
+            .or_else(|| files.iter().find(|(_, _, read)| holds(read, owner, name)));
+        found.map(|(name, ..)| format!("crates/config/tests/xml/{name}"))
     }
+}
+
+/// Whether an element of a file has another directly or further inside of it.
+fn holds(xml: &str, owner: &str, name: &str) -> bool {
+    let begins = |text: &str, element: &str| {
+        text.match_indices(&format!("<{element}"))
+            .map(|(at, found)| at + found.len())
+            .find(|end| text[*end..].starts_with(|next: char| next.is_whitespace() || next == '>'))
+    };
+    let mut rest = xml;
+    while let Some(begin) = begins(rest, owner) {
+        let inside = &rest[begin..];
+        let end = inside.find(&format!("</{owner}>")).unwrap_or(0);
+        if begins(&inside[..end], name).is_some() {
+            return true;
+        }
+        rest = inside;
+    }
+    false
 }
