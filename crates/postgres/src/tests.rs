@@ -63,3 +63,17 @@ fn a_server_that_stands_still_is_given_up_in_time() {
     assert_eq!(session.run(WITHIN, async |_| Ok(())).unwrap_err().kind(), PgErrorKind::Lost);
     open(&server, Access::Write).unwrap();
 }
+
+#[test]
+fn a_look_at_tables_without_statistics_is_not_compiled_by_the_server() {
+    let Some(server) = Postgres::shared_or_skip() else { return };
+    let mut session = open(&server, Access::Write).unwrap();
+    let plan = session.run(WITHIN, async |client| {
+        client.batch_execute("CREATE TEMPORARY TABLE row_of_state (number int8)").await?;
+        client
+            .query("EXPLAIN SELECT a.number FROM pg_temp.row_of_state AS a, pg_temp.row_of_state AS b", &[])
+            .await
+    });
+    let lines: Vec<String> = plan.unwrap().iter().map(|row| row.get(0)).collect();
+    assert!(!lines.iter().any(|line| line.contains("JIT")), "{lines:#?}");
+}
