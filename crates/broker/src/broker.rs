@@ -521,7 +521,9 @@ fn begin(
         First::Won { grant, asked } => Some((*grant, *asked)),
         First::Master { epoch, owner } => {
             let owner = owner.clone().unwrap_or_default();
-            if role::name_of(&owner) == settings.node_name() {
+            // In a database the name itself is locked: whoever stands there under ours was here before, and was killed.
+            let named_alone = settings.store == StoreChoice::Postgres;
+            if !named_alone && role::name_of(&owner) == settings.node_name() {
                 return Err(StartError::SameName { path: settings.data.clone(), owner, epoch: epoch.number });
             }
             None

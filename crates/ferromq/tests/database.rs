@@ -69,6 +69,18 @@ fn a_standby_takes_over_from_a_killed_a_stopped_and_a_paused_master() {
 }
 
 #[test]
+fn a_killed_master_that_starts_again_at_once_is_no_second_node_of_its_name() {
+    let Some(server) = Postgres::start_or_skip() else { return };
+    let a = start("a", &server);
+    becomes(&a, "active (epoch 1");
+    send(&a, "kept");
+    a.kill();
+    let a = start("a", &server);
+    becomes(&a, "active (epoch 2");
+    assert_eq!(receive(&a), "kept");
+}
+
+#[test]
 fn a_restart_of_the_database_within_the_lease_is_ridden_out() {
     let Some(mut server) = Postgres::start_or_skip() else { return };
     let a = node("a", &server.url(), "20s").start().unwrap();
