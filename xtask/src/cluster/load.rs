@@ -29,9 +29,6 @@ pub(crate) struct Gap {
     pub(crate) first: Micros,
 }
 
-/// An answer may have been on its way when the fault struck: the pause begins that much later at most, in microseconds.
-const ON_THE_WAY: Micros = 10_000;
-
 /// Everything that the program said.
 #[derive(Default)]
 struct Heard {
@@ -116,11 +113,12 @@ impl Load {
         }
     }
 
-    /// Waits for the first send of the steady producer that was answered after the pause that began at `since`.
-    pub(crate) fn answered_after(&self, since: Micros, limit: Duration) -> Result<Gap> {
-        self.wait_for(limit, "no send was answered in time", |heard| {
-            heard.gaps.iter().copied().find(|gap| gap.first > since && gap.last <= since + ON_THE_WAY)
-        })
+    /// The longest pause of the steady producer that ended after `since`. A drain begins later than the order for it,
+    /// so the first pause is not always the one.
+    pub(crate) fn longest_pause_after(&self, since: Micros) -> Option<Gap> {
+        let heard = lock(&self.heard.0);
+        let after = heard.gaps.iter().copied().filter(|gap| gap.first > since);
+        after.max_by_key(|gap| gap.first.saturating_sub(gap.last.max(since)))
     }
 
     /// Waits until more was answered, on every lane, than now.

@@ -235,6 +235,7 @@ fn play(
         environment: Vec::new(),
         arguments: Vec::new(),
         data: None,
+        relayed: scenario.relayed,
     };
     let _mounted = prepare(scenario, &mut plan)?;
     let mut cluster = Cluster::prepare(&plan)?;
@@ -330,6 +331,7 @@ fn up(nodes: usize, takeover_after: &str) -> Result<()> {
         environment: Vec::new(),
         arguments: Vec::new(),
         data: None,
+        relayed: false,
     };
     let mut cluster = Cluster::prepare(&plan)?;
     for node in &mut cluster.nodes {
@@ -381,7 +383,7 @@ fn saved() -> Result<(Cluster, String)> {
         }
         nodes.push(node);
     }
-    Ok((Cluster { nodes, shared: Shared::Folder(data) }, takeover_after))
+    Ok((Cluster { nodes, shared: Shared::Folder(data), fronts: Vec::new() }, takeover_after))
 }
 
 fn status() -> Result<()> {

@@ -16,6 +16,8 @@ pub(crate) struct Scenario {
     pub(crate) stores: &'static [StoreKind],
     pub(crate) nodes: usize,
     pub(crate) bystanders: u32,
+    /// Whether clients come through relays that can be cut.
+    pub(crate) relayed: bool,
     /// What the machine must have.
     pub(crate) needs: Need,
     /// Whether `run everyday` plays it.
@@ -45,6 +47,7 @@ const fn on(stores: &'static [StoreKind], name: &'static str, about: &'static st
         stores,
         nodes: 2,
         bystanders: 0,
+        relayed: false,
         needs: Need::Nothing,
         everyday: false,
         play: |_| Ok(()),
@@ -104,6 +107,15 @@ pub(crate) fn all() -> Vec<Scenario> {
             bystanders: 50,
             play: kill,
             ..on(BOTH, "reconnect", "kill -9 of the master with fifty more clients, which come all at once")
+        },
+        Scenario {
+            relayed: true,
+            play: partition,
+            ..on(
+                BOTH,
+                "partition",
+                "clients and master lose each other, the storage stays: no takeover, no loss, on it goes when healed",
+            )
         },
         Scenario {
             needs: Need::SmallDisk,
@@ -294,6 +306,27 @@ fn any_order(stage: &mut Stage) -> Result<()> {
         }
         let (active, standby) = (roles(Role::Active), roles(Role::Standby));
         stage.state("one master, the others standbys", (active, standby) == (1, count - 1));
+    }
+    Ok(())
+}
+
+/// The master keeps its lease: who can reach the storage is no worse a master for what its clients can't reach.
+fn partition(stage: &mut Stage) -> Result<()> {
+    for how in ["silent", "reset"] {
+        let master = stage.master()?;
+        settle(stage);
+        stage.mark(format!("clients lose the master ({how})"));
+        {
+            let front = stage.cluster.fronts.get(master).context("no relay")?;
+            if how == "silent" { front.silence() } else { front.reset() }
+        }
+        let cut = stage.random.millis(3_000, 5_000);
+        stage.run_for(cut);
+        stage.state("the master is the same while it is cut off", stage.cluster.master() == Some(master));
+        let at = stage.mark("healed");
+        stage.cluster.fronts.get(master).context("no relay")?.heal();
+        stage.recovers(&format!("clients and master meet again ({how})"), at)?;
+        stage.state("the master is the same when healed", stage.cluster.master() == Some(master));
     }
     Ok(())
 }

@@ -57,12 +57,16 @@ pub(crate) struct Plan {
     pub(crate) arguments: Vec<String>,
     /// A folder for the shared store that exists already.
     pub(crate) data: Option<PathBuf>,
+    /// Whether clients come through a relay for each node, which can be cut.
+    pub(crate) relayed: bool,
 }
 
 /// A cluster: nodes that are not started yet, and what they share.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
     pub(crate) shared: Shared,
+    /// Between clients and nodes, if they are relayed.
+    pub(crate) fronts: Vec<Proxy>,
 }
 
 impl Cluster {
@@ -115,12 +119,18 @@ impl Cluster {
             environment.push(("XDG_STATE_HOME".to_owned(), state.display().to_string()));
             nodes.push(Node::new(name, port, binary.clone(), arguments, environment, &plan.folder));
         }
-        Ok(Cluster { nodes, shared })
+        let relay = |node: &Node| Proxy::to(node.port);
+        let fronts = if plan.relayed { nodes.iter().map(relay).collect::<Result<_>>()? } else { Vec::new() };
+        Ok(Cluster { nodes, shared, fronts })
     }
 
     /// The `failover:` URI of a client, with options.
     pub(crate) fn failover_url(&self, options: &str) -> String {
-        let urls: Vec<String> = self.nodes.iter().map(Node::url).collect();
+        let urls: Vec<String> = if self.fronts.is_empty() {
+            self.nodes.iter().map(Node::url).collect()
+        } else {
+            self.fronts.iter().map(|front| format!("tcp://127.0.0.1:{}", front.port())).collect()
+        };
         format!("failover:({})?{options}", urls.join(","))
     }
 
@@ -253,19 +263,22 @@ impl Stage {
 
     /// After a fault at `since`: sends are answered again, on every lane; the outage goes into the report.
     pub(crate) fn recovers(&mut self, what: &str, since: Micros) -> Result<()> {
-        let gap = self.load.answered_after(since, PATIENCE);
-        match gap {
-            Ok(gap) => {
-                let millis = gap.first.saturating_sub(since) / 1000;
-                println!("   {what}: first answer {millis} ms after it");
-                self.outages.push((what.to_owned(), gap, since));
-            }
-            // Too short a pause to be one: the steady producer went on within 25 ms.
-            Err(_) => println!("   {what}: no pause of the steady producer"),
-        }
         let progress = self.load.progress(PATIENCE);
         if let Err(error) = &progress {
             println!("   {error:#}");
+        }
+        match self.load.longest_pause_after(since) {
+            Some(gap) => {
+                let (answer, pause) = (gap.first.saturating_sub(since), gap.first.saturating_sub(gap.last));
+                println!(
+                    "   {what}: first answer {} ms after it, a pause of {} ms",
+                    answer / 1000,
+                    pause / 1000
+                );
+                self.outages.push((what.to_owned(), gap, since));
+            }
+            // Too short a pause to be one: the steady producer went on within 25 ms.
+            None => println!("   {what}: no pause of the steady producer"),
         }
         self.state(&format!("{what}: every lane goes on"), progress.is_ok());
         Ok(())
