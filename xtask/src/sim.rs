@@ -7,16 +7,31 @@ pub struct Args {
     /// How many seeds
     #[arg(long, default_value_t = 1_000)]
     seeds: u64,
-    /// The first of them; a seed that failed is run alone by `--from SEED --seeds 1`
+    /// The first of them
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// This one alone, again
+    #[arg(long, conflicts_with_all = ["seeds", "from"])]
+    seed: Option<u64>,
+    /// Two and three nodes on one shared folder instead of one broker
+    #[arg(long)]
+    nodes: bool,
+    /// With `--nodes`: goes on until a master was paused so often
+    #[arg(long, default_value_t = 0)]
+    pauses: u64,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let (from, seeds) = (args.from.to_string(), args.seeds.to_string());
-    run_command(
-        cargo()
-            .args(["run", "--quiet", "--release", "--package", "ferromq-sim", "--example", "seeds", "--"])
-            .args(["--from", &from, "--seeds", &seeds]),
-    )
+    let (from, seeds) = match args.seed {
+        Some(seed) => (seed, 1),
+        None => (args.from, args.seeds),
+    };
+    let mut command = cargo();
+    command
+        .args(["run", "--quiet", "--release", "--package", "ferromq-sim", "--example", "seeds", "--"])
+        .args(["--from", &from.to_string(), "--seeds", &seeds.to_string()]);
+    if args.nodes {
+        command.args(["--nodes", "--pauses", &args.pauses.to_string()]);
+    }
+    run_command(&mut command)
 }

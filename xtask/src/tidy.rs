@@ -102,6 +102,7 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
             "openwire",
             "selector",
             "journal",
+            "lock",
             "store",
             "store-journal",
             "engine",

@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 
+use ferromq_sim::nodes::{self, Conditions};
 use ferromq_sim::run;
 
 fn main() -> ExitCode {
@@ -16,6 +17,9 @@ fn main() -> ExitCode {
             .unwrap_or(otherwise)
     };
     let (from, seeds) = (number("--from", 0), number("--seeds", 1_000));
+    if words.iter().any(|word| word == "--nodes") {
+        return several(from, seeds, number("--pauses", 0));
+    }
     println!("seeds {from} to {}", from.saturating_add(seeds).saturating_sub(1));
     let (mut failed, mut sent, mut delivered, mut crashes) = (0_u64, 0, 0, 0);
     for seed in from..from.saturating_add(seeds) {
@@ -30,5 +34,32 @@ fn main() -> ExitCode {
     }
     println!("{sent} messages sent, {delivered} deliveries, {crashes} crashes");
     println!("{} passed, {failed} failed", seeds - failed);
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Several nodes on one folder, until so many seeds were run and masters were paused so often.
+fn several(from: u64, seeds: u64, pauses: u64) -> ExitCode {
+    println!("several nodes on one folder, seeds from {from}");
+    let (mut failed, mut run, mut paused, mut in_store, mut kills, mut reigns) = (0_u64, 0_u64, 0, 0, 0, 0);
+    let mut gap = std::time::Duration::ZERO;
+    while run < seeds || paused < pauses {
+        let seed = from.saturating_add(run);
+        run += 1;
+        let report = nodes::run(seed, Conditions::default());
+        paused += report.pauses;
+        in_store += report.pauses_in_store;
+        kills += report.kills;
+        reigns += report.reigns;
+        gap = gap.max(report.longest_gap);
+        if let Some(first) = report.violations.first() {
+            failed += 1;
+            println!("seed {seed}: {first} ({} in all)", report.violations.len());
+        }
+    }
+    println!(
+        "{run} seeds, {paused} pauses of a master ({in_store} at an operation of its store), {kills} kills, {reigns} \
+         reigns, longest without a master {gap:?}"
+    );
+    println!("{} passed, {failed} failed", run - failed);
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

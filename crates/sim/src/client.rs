@@ -114,6 +114,11 @@ impl Client {
         self.ready
     }
 
+    /// Whether it is connected and waits for an answer.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.wire.is_some() && !(self.ready && self.awaited.is_empty())
+    }
+
     pub(crate) const fn is_consumer(&self) -> bool {
         matches!(self.role, Role::Consumer(_))
     }

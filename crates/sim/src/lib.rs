@@ -6,7 +6,8 @@
 //!
 //! * [`run`]: one seed, one [`Report`].
 //! * [`oracle`]: what may and must happen, seen from outside: acknowledged, refused, unknown.
-//! * [`Planted`]: bugs that a run must find.
+//! * [`nodes::run`]: the same for several nodes on one shared folder.
+//! * [`Planted`], [`nodes::NodeBug`]: bugs that a run must find.
 //!
 //! Invariant: the same seed gives the same run, to the byte.
 //!
@@ -16,7 +17,9 @@
 //! ```
 
 mod client;
+mod front;
 mod node;
+pub mod nodes;
 pub mod oracle;
 mod plan;
 mod saboteur;

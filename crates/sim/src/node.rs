@@ -1,34 +1,32 @@
 //! [`Node`]: one broker process: the real engine, sessions and journal on a simulated disk.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferromq_engine::{ConnId, Engine, Input, LoadContent, LoadId, LoadRequest, Output, Settings};
+use ferromq_engine::{ConnId, Input, LoadContent, LoadId, LoadRequest};
 use ferromq_env::simulated::{SeededEntropy, SimClock, SimDisk};
-use ferromq_gateway::openwire::OpenWireProperties;
-use ferromq_gateway::{Session, SessionSettings};
-use ferromq_model::{ClaimId, Epoch, Instant, Now, Text, Ticket};
+use ferromq_model::{ClaimId, Epoch, Instant, Now, Ticket};
 use ferromq_store::{Budget, Claimed, StoreBackend, StoreError, StoreReader, Sync, WriteBatch};
 use ferromq_store_journal::{Options, open};
 
+use crate::front::{Front, ToPeer};
 use crate::saboteur::Saboteur;
 
 /// Where the store lies on the simulated disk.
-const FOLDER: &str = "/data";
+pub(crate) const FOLDER: &str = "/data";
 
 /// Reading that a standby does at once; a simulated store is far smaller.
-const FOLLOW: Budget = Budget { bytes: 1 << 30 };
+pub(crate) const FOLLOW: Budget = Budget { bytes: 1 << 30 };
 
 /// What a maintenance step may move.
-const MAINTENANCE: Budget = Budget { bytes: 1 << 20 };
+pub(crate) const MAINTENANCE: Budget = Budget { bytes: 1 << 20 };
 
 /// How long lazily written batches may wait for a sync.
-const LAZY_SYNC: Duration = Duration::from_millis(50);
+pub(crate) const LAZY_SYNC: Duration = Duration::from_millis(50);
 
 /// Sizes so small that a run rotates, checkpoints and reclaims many times.
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         segment_bytes: 16 << 10,
         checkpoint_bytes: 32 << 10,
@@ -44,17 +42,13 @@ pub(crate) enum Errand {
     Commit { at: Instant, force: bool },
     /// Call [`Node::load`] about then.
     Load { at: Instant, load: LoadId, request: LoadRequest },
-    /// Bytes for a peer.
-    Send { conn: ConnId, bytes: Vec<u8> },
-    /// The connection is closed.
-    Close { conn: ConnId },
+    /// Something for a peer.
+    Peer(ToPeer),
 }
 
 /// A running broker. Dropping it is `kill -9`, as far as the process is concerned.
 pub(crate) struct Node {
-    engine: Engine,
-    sessions: BTreeMap<ConnId, Session>,
-    settings: Arc<SessionSettings>,
+    front: Front,
     backend: Box<dyn StoreBackend>,
     reader: Box<dyn StoreReader>,
     gathered: Vec<WriteBatch>,
@@ -78,13 +72,8 @@ impl Node {
         let seen = follower.seen_epoch();
         let epoch = Epoch { number: seen.number + 1, claim: ClaimId(dice.below(u64::MAX)) };
         let Claimed { backend, reader, recovered } = follower.claim(epoch).map_err(|(_, error)| error)?;
-        let mut engine = Engine::new(Settings::default(), Arc::new(OpenWireProperties), epoch);
-        let mut out = Vec::new();
-        engine.recover(saboteur.recovered(recovered), &mut out);
         let mut node = Self {
-            engine,
-            sessions: BTreeMap::new(),
-            settings: Arc::new(SessionSettings::default()),
+            front: Front::new(epoch, recovered, now, saboteur),
             backend,
             reader,
             gathered: Vec::new(),
@@ -93,15 +82,20 @@ impl Node {
             errands: Vec::new(),
             commits: 0,
         };
-        node.carry_out(now, out, dice, saboteur);
+        node.collect(now, dice, saboteur);
         Ok(node)
     }
 
     /// A peer has connected.
-    pub(crate) fn accept(&mut self, conn: ConnId, now: Now) {
-        let remote = Text::from(format!("tcp://10.0.0.{}:4711", conn.0));
-        self.sessions.insert(conn, Session::new(Arc::clone(&self.settings), conn, remote, now));
-        self.transmit(conn);
+    pub(crate) fn accept(
+        &mut self,
+        conn: ConnId,
+        now: Now,
+        dice: &mut SeededEntropy,
+        saboteur: &mut Saboteur,
+    ) {
+        self.front.accept(conn, now);
+        self.collect(now, dice, saboteur);
     }
 
     /// Bytes from a peer.
@@ -113,10 +107,8 @@ impl Node {
         dice: &mut SeededEntropy,
         saboteur: &mut Saboteur,
     ) {
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
-        session.read_buffer().extend_from_slice(bytes);
-        session.received(now);
-        self.drain(conn, now, dice, saboteur);
+        self.front.receive(conn, bytes, now, saboteur);
+        self.collect(now, dice, saboteur);
     }
 
     /// A peer is gone.
@@ -127,82 +119,30 @@ impl Node {
         dice: &mut SeededEntropy,
         saboteur: &mut Saboteur,
     ) {
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
-        session.lost();
-        self.drain(conn, now, dice, saboteur);
-        self.sessions.remove(&conn);
-    }
-
-    /// Posts everything that a session has for the engine.
-    fn drain(&mut self, conn: ConnId, now: Now, dice: &mut SeededEntropy, saboteur: &mut Saboteur) {
-        while let Some(input) = self.sessions.get_mut(&conn).and_then(|session| session.poll_input(now)) {
-            self.handle(saboteur.input(input), now, dice, saboteur);
-        }
-        self.transmit(conn);
-        if self.sessions.get(&conn).is_some_and(Session::is_finished) {
-            self.sessions.remove(&conn);
-            self.errands.push(Errand::Close { conn });
-        }
+        self.front.hang_up(conn, now, saboteur);
+        self.collect(now, dice, saboteur);
     }
 
     fn handle(&mut self, input: Input, now: Now, dice: &mut SeededEntropy, saboteur: &mut Saboteur) {
-        let mut out = Vec::new();
-        self.engine.handle(now, input, &mut out);
-        self.carry_out(now, out, dice, saboteur);
+        self.front.handle(input, now, saboteur);
+        self.collect(now, dice, saboteur);
     }
 
-    fn carry_out(&mut self, now: Now, out: Vec<Output>, dice: &mut SeededEntropy, saboteur: &mut Saboteur) {
-        let mut touched = Vec::new();
-        for output in saboteur.outputs(out) {
-            match output {
-                Output::Deliver { conn, consumer, delivery } => {
-                    self.with(conn, &mut touched, |session| session.deliver(now, consumer, &delivery));
-                }
-                Output::Reply { conn, tag, effect } => {
-                    self.with(conn, &mut touched, |session| session.reply(now, tag, effect));
-                }
-                Output::Notify { conn, notice } => {
-                    self.with(conn, &mut touched, |session| session.notify(now, notice))
-                }
-                Output::Close { conn, reason } => {
-                    self.with(conn, &mut touched, |session| session.close(now, &reason))
-                }
-                Output::Pause(conn) => self.with(conn, &mut touched, |session| session.pause(now)),
-                Output::Resume(conn) => self.with(conn, &mut touched, |session| session.resume(now)),
-                Output::Persist(batch) => self.gather(batch, now, dice, saboteur),
-                Output::Load { load, request } => {
-                    let at = now.mono + Duration::from_micros(10 + dice.below(300));
-                    self.errands.push(Errand::Load { at, load, request });
-                }
-                Output::Log(_) => {}
-            }
+    /// Takes out what the engine and its sessions want.
+    fn collect(&mut self, now: Now, dice: &mut SeededEntropy, saboteur: &mut Saboteur) {
+        for (load, request) in std::mem::take(&mut self.front.loads) {
+            let at = now.mono + Duration::from_micros(10 + dice.below(300));
+            self.errands.push(Errand::Load { at, load, request });
         }
-        for conn in touched {
-            self.drain(conn, now, dice, saboteur);
-        }
-    }
-
-    fn with(&mut self, conn: ConnId, touched: &mut Vec<ConnId>, act: impl FnOnce(&mut Session)) {
-        if let Some(session) = self.sessions.get_mut(&conn) {
-            act(session);
-            if !touched.contains(&conn) {
-                touched.push(conn);
-            }
-        }
-    }
-
-    fn transmit(&mut self, conn: ConnId) {
-        let mut bytes = Vec::new();
-        if self.sessions.get_mut(&conn).is_some_and(|session| session.transmit(&mut bytes))
-            && !bytes.is_empty()
-        {
-            self.errands.push(Errand::Send { conn, bytes });
+        self.errands.extend(self.front.to_peers.drain(..).map(Errand::Peer));
+        for batch in std::mem::take(&mut self.front.persists) {
+            self.gather(batch, now, dice, saboteur);
         }
     }
 
     fn gather(&mut self, batch: WriteBatch, now: Now, dice: &mut SeededEntropy, saboteur: &mut Saboteur) {
         let (ticket, required) = (batch.ticket, batch.sync == Sync::Required);
-        self.gathered.push(saboteur.batch(batch));
+        self.gathered.push(batch);
         if !std::mem::replace(&mut self.commit_planned, true) {
             let at = now.mono + Duration::from_micros(20 + dice.below(500));
             self.errands.push(Errand::Commit { at, force: false });
@@ -270,25 +210,12 @@ impl Node {
 
     /// Lets time pass for the engine and the sessions.
     pub(crate) fn tick(&mut self, now: Now, dice: &mut SeededEntropy, saboteur: &mut Saboteur) {
-        let mut out = Vec::new();
-        self.engine.tick(now, &mut out);
-        self.carry_out(now, out, dice, saboteur);
-        let due: Vec<ConnId> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.next_deadline().is_some_and(|at| at <= now.mono))
-            .map(|(conn, _)| *conn)
-            .collect();
-        for conn in due {
-            if let Some(session) = self.sessions.get_mut(&conn) {
-                session.tick(now);
-            }
-            self.drain(conn, now, dice, saboteur);
-        }
+        self.front.tick(now, saboteur);
+        self.collect(now, dice, saboteur);
     }
 
     /// Whether the engine's books balance.
     pub(crate) fn check(&self) -> Result<(), String> {
-        self.engine.check_invariants()
+        self.front.check()
     }
 }

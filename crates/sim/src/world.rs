@@ -9,6 +9,7 @@ use ferromq_env::simulated::{Crash, SeededEntropy, SimDisk};
 use ferromq_model::{Instant, Now, WallTime};
 
 use crate::client::Client;
+use crate::front::ToPeer;
 use crate::node::{Errand, Node};
 use crate::oracle::Oracle;
 use crate::plan::Plan;
@@ -311,7 +312,7 @@ impl World {
         };
         self.next_link += 1;
         let (number, conn) = (self.next_link, ConnId(self.next_link));
-        node.accept(conn, now);
+        node.accept(conn, now, &mut self.dice, &mut self.saboteur);
         self.links.insert(number, Link { client, conn, to_broker: self.now, to_client: self.now });
         let done = self.clients[client].connected();
         self.report(done);
@@ -385,7 +386,7 @@ impl World {
             match errand {
                 Errand::Commit { at, force } => self.at(at, Event::Commit { life, force }),
                 Errand::Load { at, load, request } => self.at(at, Event::Load { life, load, request }),
-                Errand::Send { conn, bytes } => {
+                Errand::Peer(ToPeer::Send { conn, bytes }) => {
                     let delay = Duration::from_micros(20 + self.dice.below(300));
                     let Some((number, link)) = self.links.iter_mut().find(|(_, link)| link.conn == conn)
                     else {
@@ -395,7 +396,7 @@ impl World {
                     let (at, link) = (link.to_client, *number);
                     self.at(at, Event::ToClient { link, bytes });
                 }
-                Errand::Close { conn } => {
+                Errand::Peer(ToPeer::Close { conn }) => {
                     if let Some((number, link)) = self.links.iter().find(|(_, link)| link.conn == conn) {
                         let (at, link) = (link.to_client, *number);
                         self.at(at, Event::LinkDown { link });

@@ -1,0 +1,807 @@
+//! [`World`]: virtual time for all nodes, their threads, and the faults.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use ferromq_engine::{ConnId, Input};
+use ferromq_env::simulated::{SeededEntropy, SimDisk, StaleDisk, Staleness};
+use ferromq_env::{Clock, Disk, Entropy};
+use ferromq_lock::{Acquired, Grant, Timings};
+use ferromq_model::{Epoch, Instant, Now};
+use ferromq_store::{Recovered, StoreError, Sync};
+
+use super::faults::{self, Blow, Fault};
+use super::gate::Halt;
+use super::keeper::{Keeper, News};
+use super::member::{Lane, Member, MemberClock, Process, Reign, Role, Running, Side};
+use super::traffic::Link;
+use super::worker::{self, Answer, Making, Order, Stand};
+use super::{Conditions, NodeBug, NodesReport};
+use crate::client::Client;
+use crate::front::Front;
+use crate::node::LAZY_SYNC;
+use crate::oracle::Oracle;
+use crate::plan::Plan;
+use crate::saboteur::Saboteur;
+
+/// The one setting of all nodes.
+const TAKEOVER_AFTER: Duration = Duration::from_millis(500);
+
+/// After a reign that failed others have the first try for so long.
+const REST: Duration = Duration::from_secs(1);
+
+/// Faults begin within this time.
+const FAULTS_WITHIN: Duration = Duration::from_millis(3_500);
+
+/// After the last fault everything has to be sent and drained within this time.
+const PROGRESS_WITHIN: Duration = Duration::from_secs(15);
+
+/// Without a master, though somebody could be it, no longer than this: a silence on a slow clock, a rest, and the work
+/// of a takeover.
+const GAP: Duration = Duration::from_millis(500 * 115 / 100 + 1_000 + 300);
+
+/// How often clients and timers are looked at, and how often a lease.
+const PULSE: Duration = Duration::from_millis(4);
+const KEEP: Duration = Duration::from_millis(8);
+
+/// How long a settled run goes on, so that what should not come has time to come.
+const LINGER: Duration = Duration::from_millis(1_500);
+
+/// A run that has made so many steps goes in circles.
+const MAX_STEPS: u64 = 300_000;
+
+pub(super) enum Event {
+    Start {
+        member: usize,
+    },
+    /// The thread of the lease is looked at, and what the store waits for.
+    Keep {
+        member: usize,
+        life: u64,
+    },
+    /// A thread is done, and told so.
+    Ready {
+        member: usize,
+        life: u64,
+        side: Side,
+    },
+    /// A thread that stands at the gate goes on.
+    Resume {
+        member: usize,
+        life: u64,
+        side: Side,
+    },
+    /// A disk answers again.
+    Heal {
+        member: usize,
+        life: u64,
+    },
+    Fault(Fault),
+    Pulse,
+    ToBroker {
+        link: u64,
+        bytes: Vec<u8>,
+    },
+    ToClient {
+        link: u64,
+        bytes: Vec<u8>,
+    },
+    /// The client's end, or the broker's, learns that the link is gone.
+    LinkDown {
+        link: u64,
+    },
+    HangUp {
+        member: usize,
+        life: u64,
+        conn: ConnId,
+    },
+    Connect {
+        client: usize,
+    },
+}
+
+/// Everything there is in one run.
+pub(super) struct World {
+    pub(super) now: Instant,
+    order: u64,
+    events: BTreeMap<(Instant, u64), Event>,
+    pub(super) dice: SeededEntropy,
+    pub(super) saboteur: Saboteur,
+    pub(super) oracle: Oracle,
+    conditions: Conditions,
+    timings: Timings,
+    world_ns: Arc<AtomicU64>,
+    /// Operations of the shared disk by all nodes.
+    ops: Arc<AtomicU64>,
+    pub(super) members: Vec<Member>,
+    pub(super) clients: Vec<Client>,
+    pub(super) links: BTreeMap<u64, Link>,
+    pub(super) next_link: u64,
+    pub(super) next_member: Vec<usize>,
+    pub(super) subscribed: BTreeSet<u32>,
+    faults_left: usize,
+    pub(super) faults_over: bool,
+    /// Since when nobody serves.
+    unserved_since: Option<Instant>,
+    /// Who won which epoch, and after how many operations of all disks.
+    grants: BTreeMap<u64, (usize, u64)>,
+    /// Locks were forgotten: two may serve for the time of a lease, and only what they store must stay single.
+    locks_lied: bool,
+    report: NodesReport,
+}
+
+impl World {
+    pub(super) fn new(plan: &Plan, conditions: Conditions, mut dice: SeededEntropy) -> Self {
+        let saboteur = Saboteur::new(None, dice.split());
+        let shared = SimDisk::seeded(dice.next_u64());
+        let world_ns = Arc::new(AtomicU64::new(0));
+        let members = 2 + dice.below(2);
+        let mut member = |number: u64| Member {
+            name: format!("node {number}"),
+            clock: MemberClock {
+                world_ns: Arc::clone(&world_ns),
+                rate: 960 + dice.below(81),
+                wall_step_ms: Arc::new(AtomicI64::new(0)),
+            },
+            disk: shared.another_process(),
+            process: None,
+            life: 0,
+            paused_until: Instant(0),
+            troubled_until: Instant(0),
+            blow: None,
+            able_since: None,
+        };
+        let members: Vec<_> = (0..members).map(&mut member).collect();
+        let clients = plan.clients();
+        let mut world = Self {
+            now: Instant(1_000_000_000),
+            order: 0,
+            events: BTreeMap::new(),
+            saboteur,
+            oracle: Oracle::default(),
+            conditions,
+            timings: Timings::from_takeover_after(TAKEOVER_AFTER).unwrap_or_default(),
+            world_ns,
+            ops: Arc::default(),
+            next_member: clients.iter().map(|_| 0).collect(),
+            members,
+            clients,
+            links: BTreeMap::new(),
+            next_link: 0,
+            subscribed: BTreeSet::new(),
+            faults_left: 0,
+            faults_over: false,
+            unserved_since: None,
+            grants: BTreeMap::new(),
+            locks_lied: false,
+            report: NodesReport::default(),
+            dice,
+        };
+        for member in 0..world.members.len() {
+            let delay = world.within(Duration::from_millis(80));
+            world.after(delay, Event::Start { member });
+        }
+        for client in 0..world.clients.len() {
+            world.after(Duration::from_millis(1), Event::Connect { client });
+        }
+        world.after(PULSE, Event::Pulse);
+        let faults = faults::draw(&mut world.dice, FAULTS_WITHIN);
+        world.faults_left = faults.len();
+        for (at, fault) in faults {
+            world.after(at, Event::Fault(fault));
+        }
+        world
+    }
+
+    /// What came of it.
+    pub(super) fn report(self, seed: u64) -> NodesReport {
+        let (sent, delivered) = self.oracle.counts();
+        NodesReport { seed, sent, delivered, violations: self.oracle.verdict(), ..self.report }
+    }
+
+    pub(super) fn within(&mut self, span: Duration) -> Duration {
+        Duration::from_micros(self.dice.below(u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(1)))
+    }
+
+    pub(super) fn after(&mut self, delay: Duration, event: Event) {
+        self.at(self.now + delay, event);
+    }
+
+    pub(super) fn at(&mut self, at: Instant, event: Event) {
+        self.order += 1;
+        self.events.insert((at.max(self.now), self.order), event);
+    }
+
+    /// Runs until everything is sent and drained, and one master is left.
+    pub(super) fn run(&mut self) {
+        let end_of_faults = self.now + FAULTS_WITHIN;
+        let (mut quiet_since, mut settled_since) = (None, None);
+        for _ in 0..MAX_STEPS {
+            let Some(((at, _), event)) = self.events.pop_first() else { return };
+            self.now = at;
+            self.world_ns.store(at.0, Ordering::SeqCst);
+            self.step(event);
+            if self.now >= end_of_faults && self.faults_left == 0 && !self.faults_over {
+                self.disarm();
+            }
+            let whole = self.members.iter().all(|member| member.is_able(self.now) && member.blow.is_none());
+            self.faults_over =
+                self.faults_over || (self.now >= end_of_faults && self.faults_left == 0 && whole);
+            if !self.faults_over {
+                continue;
+            }
+            let quiet: Instant = *quiet_since.get_or_insert(self.now);
+            if self.clients.iter().all(Client::is_done) && self.oracle.settled() {
+                let since: Instant = *settled_since.get_or_insert(self.now);
+                if self.now >= since + LINGER {
+                    return self.check_end();
+                }
+            } else {
+                settled_since = None;
+                if self.now >= quiet + PROGRESS_WITHIN {
+                    let text = format!("not sent and drained {PROGRESS_WITHIN:?} after the last fault");
+                    return self.oracle.accuse("progress", text);
+                }
+            }
+        }
+        self.oracle.accuse("progress", format!("no end after {MAX_STEPS} steps"));
+    }
+
+    /// What waits for an operation that an idle node never does is given up.
+    fn disarm(&mut self) {
+        for member in &mut self.members {
+            if member.blow.take().is_some()
+                && let Some(process) = &mut member.process
+            {
+                process.store.worker.gate.rules().stop_at = None;
+                process.lease.worker.gate.rules().stop_at = None;
+            }
+        }
+    }
+
+    /// One master, under the highest epoch, and its books balance.
+    fn check_end(&mut self) {
+        let mut masters = Vec::new();
+        for member in &self.members {
+            if let Some(reign) = member.process.as_ref().and_then(Process::active) {
+                masters.push((member.name.clone(), reign.epoch.number));
+                if let Err(text) = reign.front.check() {
+                    self.oracle.accuse("conservation", text);
+                }
+            }
+        }
+        let highest = self.grants.last_key_value().map(|(number, _)| *number);
+        if masters.len() != 1 || masters.first().map(|(_, number)| *number) != highest {
+            let text =
+                format!("in the end the masters are {masters:?}, and epoch {highest:?} is the highest");
+            self.oracle.accuse("single-writer", text);
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let member = match &event {
+            Event::Keep { member, .. }
+            | Event::Ready { member, .. }
+            | Event::Resume { member, .. }
+            | Event::HangUp { member, .. } => Some(*member),
+            Event::ToBroker { link, .. } => self.links.get(link).map(|link| link.member),
+            _ => None,
+        };
+        // Nothing happens in a process that stands still.
+        if let Some(until) = member.map(|member| self.members[member].paused_until)
+            && until > self.now
+        {
+            return self.at(until, event);
+        }
+        match event {
+            Event::Start { member } => self.start(member),
+            Event::Keep { member, life } if self.lives(member, life) => {
+                self.keep(member);
+                self.after(KEEP, Event::Keep { member, life });
+            }
+            Event::Ready { member, life, side } if self.lives(member, life) => self.ready(member, side),
+            Event::Resume { member, life, side } if self.lives(member, life) => {
+                let stand = self.process(member).and_then(|process| {
+                    let lane = process.lane(side);
+                    lane.stalled = false;
+                    lane.worker.resume()
+                });
+                self.stands(member, side, stand);
+            }
+            Event::Heal { member, life } if self.lives(member, life) => self.heal(member),
+            Event::Keep { .. } | Event::Ready { .. } | Event::Resume { .. } | Event::Heal { .. } => {}
+            Event::Fault(fault) => {
+                self.faults_left -= 1;
+                self.fault(fault);
+            }
+            Event::Pulse => {
+                self.pulse();
+                self.watch_gap();
+                self.after(PULSE, Event::Pulse);
+            }
+            Event::ToBroker { link, bytes } => self.reach_broker(link, &bytes),
+            Event::ToClient { link, bytes } => self.reach_client(link, &bytes),
+            Event::LinkDown { link } => self.link_down(link),
+            Event::HangUp { member, life, conn } => {
+                if self.lives(member, life) {
+                    self.serve(member, |front, now, saboteur| front.hang_up(conn, now, saboteur));
+                }
+            }
+            Event::Connect { client } => self.connect(client),
+        }
+    }
+
+    fn lives(&self, member: usize, life: u64) -> bool {
+        self.members[member].process.is_some() && self.members[member].life == life
+    }
+
+    pub(super) fn process(&mut self, member: usize) -> Option<&mut Process> {
+        self.members[member].process.as_mut()
+    }
+
+    pub(super) fn local(&self, member: usize) -> Now {
+        self.members[member].clock.now()
+    }
+
+    /// The time by which leases are judged.
+    fn lease_time(&self, member: usize) -> Instant {
+        let now = self.local(member);
+        if self.conditions.bug == Some(NodeBug::WallClock) {
+            return Instant(now.wall.0.unsigned_abs() * 1_000_000);
+        }
+        now.mono
+    }
+
+    fn start(&mut self, number: usize) {
+        let bug = self.conditions.bug;
+        let member = &mut self.members[number];
+        member.life += 1;
+        let clock: Arc<dyn Clock> = Arc::new(member.clock.clone());
+        let mut disk: Arc<dyn Disk> = Arc::new(member.disk.clone());
+        if let Some(lasts) = self.conditions.stale {
+            let staleness = Staleness { lasts, names: self.conditions.stale_names };
+            disk = Arc::new(StaleDisk::new(disk, Arc::clone(&clock), staleness));
+        }
+        let mut making = || Making {
+            disk: Arc::clone(&disk),
+            clock: Arc::clone(&clock),
+            ops: Arc::clone(&self.ops),
+            bug,
+            dice: self.dice.split(),
+        };
+        let store = worker::store(making());
+        let lease = worker::lease(making(), &member.name, self.timings);
+        member.process = Some(Process {
+            store: Lane::new(store),
+            lease: Lane::new(lease),
+            keeper: Keeper::new(self.timings, bug),
+            role: Role::Standby,
+            reign: 0,
+            has_followed: false,
+        });
+        let life = member.life;
+        self.after(Duration::ZERO, Event::Keep { member: number, life });
+    }
+
+    /// `kill -9`.
+    fn kill(&mut self, number: usize, back_after: Duration) {
+        let member = &mut self.members[number];
+        let Some(process) = member.process.take() else { return };
+        member.disk = member.disk.kill();
+        (member.blow, member.paused_until, member.troubled_until) = (None, Instant(0), Instant(0));
+        drop(process);
+        self.report.kills += 1;
+        self.close_links(number);
+        self.after(back_after, Event::Start { member: number });
+    }
+
+    /// The rhythm of a node: its lease, and what its store waits for.
+    fn keep(&mut self, number: usize) {
+        let now = self.lease_time(number);
+        let never = self.conditions.bug == Some(NodeBug::NeverStepsDown);
+        let Some(process) = self.process(number) else { return };
+        if !process.has_followed {
+            if process.store.is_idle() {
+                process.store.waiting.push_back(Order::Follow);
+            }
+            return self.go_on(number, Side::Store);
+        }
+        let over = !matches!(process.role, Role::Standby) && !process.keeper.is_valid(now);
+        if over && !never {
+            return self.step_down(number, Duration::ZERO);
+        }
+        if process.lease.is_idle() {
+            match process.keeper.step(now) {
+                Ok(Some(order)) => process.lease.waiting.push_back(order),
+                Ok(None) => {}
+                Err(_) => return self.step_down(number, Duration::ZERO),
+            }
+        }
+        self.go_on(number, Side::Lease);
+        let local = self.local(number);
+        let Some(process) = self.process(number) else { return };
+        let idle = process.store.is_idle();
+        match &mut process.role {
+            Role::Standby if idle => process.store.waiting.push_back(Order::Follow),
+            Role::Active(reign) if idle && reign.lazy_due.is_some_and(|due| due <= local.mono) => {
+                reign.lazy_due = None;
+                let batches = std::mem::take(&mut reign.gathered);
+                process.store.waiting.push_back(Order::Commit { batches, force: true });
+            }
+            _ => {}
+        }
+        self.go_on(number, Side::Store);
+        self.serve(number, |front, now, saboteur| front.tick(now, saboteur));
+    }
+
+    /// Hands the next order to a thread that has nothing to do.
+    fn go_on(&mut self, number: usize, side: Side) {
+        let ops_before = self.ops.load(Ordering::SeqCst);
+        let Some(process) = self.process(number) else { return };
+        let reign = process.reign;
+        if side == Side::Store
+            && process.store.is_idle()
+            && let Role::Active(master) = &mut process.role
+            && !master.gathered.is_empty()
+        {
+            let batches = std::mem::take(&mut master.gathered);
+            process.store.waiting.push_back(Order::Commit { batches, force: false });
+        }
+        let lane = process.lane(side);
+        if lane.running.is_some() {
+            return;
+        }
+        let Some(order) = lane.waiting.pop_front() else { return };
+        lane.running = Some(Running { reign, ops_before, answer: None });
+        let stand = lane.worker.start(order);
+        self.stands(number, side, stand);
+    }
+
+    /// A thread is done, or stands at its gate.
+    fn stands(&mut self, member: usize, side: Side, stand: Option<Stand>) {
+        let life = self.members[member].life;
+        match stand {
+            Some(Stand::Done(answer)) => {
+                if let Some(running) =
+                    self.process(member).and_then(|process| process.lane(side).running.as_mut())
+                {
+                    running.answer = Some(answer);
+                }
+                let delay = Duration::from_micros(10 + self.dice.below(400));
+                self.after(delay, Event::Ready { member, life, side });
+            }
+            Some(Stand::Halted(Halt::Slow(delay))) => self.after(delay, Event::Resume { member, life, side }),
+            Some(Stand::Halted(Halt::Stalled)) => {
+                if let Some(process) = self.process(member) {
+                    process.lane(side).stalled = true;
+                }
+            }
+            Some(Stand::Halted(Halt::Chosen)) => {
+                self.after(Duration::ZERO, Event::Resume { member, life, side });
+                if let Some(blow) = self.members[member].blow.take() {
+                    self.report.pauses_in_store +=
+                        u64::from(side == Side::Store && matches!(blow, Blow::Pause(_)));
+                    self.strike(member, blow);
+                }
+            }
+            None => {
+                self.oracle.accuse("honesty", format!("a thread of {} panicked", self.members[member].name));
+                self.kill(member, REST);
+            }
+        }
+    }
+
+    fn ready(&mut self, number: usize, side: Side) {
+        let Some(process) = self.process(number) else { return };
+        let Some(Running { reign, ops_before, answer: Some(answer) }) = process.lane(side).running.take()
+        else {
+            return;
+        };
+        let current = reign == process.reign;
+        match answer {
+            Answer::Followed(Ok(seen)) => {
+                process.has_followed = true;
+                process.keeper.raise(seen);
+            }
+            Answer::Followed(Err(_)) | Answer::Abandoned | Answer::Released => {}
+            Answer::Claimed(outcome) if current => self.claimed(number, outcome),
+            Answer::Committed(outcome) if current => self.committed(number, outcome, ops_before),
+            Answer::Maintained(Ok(space)) if current => {
+                self.serve(number, |front, now, saboteur| {
+                    front.handle(Input::Resources { space }, now, saboteur)
+                });
+            }
+            Answer::Loaded { load, content: Ok(content) } if current => {
+                self.serve(number, |front, now, saboteur| {
+                    front.handle(Input::Loaded { load, content }, now, saboteur)
+                });
+            }
+            Answer::Maintained(Err(_)) | Answer::Loaded { content: Err(_), .. } if current => {
+                self.step_down(number, REST);
+            }
+            Answer::Claimed(_) | Answer::Committed(_) | Answer::Maintained(_) | Answer::Loaded { .. } => {}
+            Answer::Looked(seen) => {
+                let now = self.lease_time(number);
+                if let Some(process) = self.process(number)
+                    && let Some(order) = process.keeper.looked(now, seen)
+                {
+                    process.lease.waiting.push_back(order);
+                }
+            }
+            Answer::Acquired(Ok(Acquired::Granted(grant))) => self.won(number, grant),
+            Answer::Acquired(_) => {}
+            Answer::Renewed(outcome) => {
+                let now = self.lease_time(number);
+                let news = self.process(number).and_then(|process| process.keeper.renewed(now, outcome));
+                if news == Some(News::Lost) {
+                    self.step_down(number, Duration::ZERO);
+                }
+            }
+        }
+        self.go_on(number, side);
+    }
+
+    fn won(&mut self, number: usize, grant: Grant) {
+        let ops = self.ops.load(Ordering::SeqCst);
+        if let Some((other, _)) = self.grants.insert(grant.epoch.number, (number, ops)) {
+            let (ours, theirs) = (&self.members[number].name, &self.members[other].name);
+            let text = format!("epoch {} was won by {theirs} and by {ours}", grant.epoch.number);
+            self.oracle.accuse("single-writer", text);
+        }
+        let Some(process) = self.process(number) else { return };
+        process.keeper.won(grant);
+        process.reign += 1;
+        process.role = Role::Claiming(grant);
+        for side in [Side::Store, Side::Lease] {
+            process.lane(side).worker.gate.rules().epoch = grant.epoch.number;
+        }
+        process.store.waiting.push_back(Order::Claim(grant.epoch));
+        self.unserved_since = self.unserved_since.map(|_| self.now);
+        self.go_on(number, Side::Store);
+    }
+
+    fn claimed(&mut self, number: usize, outcome: Result<Recovered, StoreError>) {
+        let now = self.local(number);
+        let Some(Role::Claiming(grant)) = self.process(number).map(|process| &process.role) else { return };
+        let epoch = grant.epoch;
+        match outcome {
+            Ok(recovered) => {
+                self.report.reigns += 1;
+                let front = Front::new(epoch, recovered, now, &mut self.saboteur);
+                let reign = Reign { front, epoch, gathered: Vec::new(), lazy_due: None, commits: 0 };
+                if let Some(process) = self.process(number) {
+                    process.role = Role::Active(Box::new(reign));
+                }
+                self.collect(number);
+            }
+            Err(_) => self.step_down(number, REST),
+        }
+    }
+
+    fn committed(
+        &mut self,
+        number: usize,
+        outcome: Result<Option<ferromq_model::Ticket>, StoreError>,
+        ops_before: u64,
+    ) {
+        let ignores = self.conditions.bug == Some(NodeBug::RefusalIgnored);
+        let upto = match outcome {
+            Ok(upto) => upto,
+            Err(StoreError::Fenced { .. }) if ignores => Some(ferromq_model::Ticket(u64::MAX >> 1)),
+            Err(_) => return self.step_down(number, REST),
+        };
+        let Some(process) = self.process(number) else { return };
+        let looked = process.store.worker.gate.rules().claim_look;
+        let Role::Active(reign) = &mut process.role else { return };
+        reign.commits += 1;
+        if reign.commits.is_multiple_of(6) {
+            process.store.waiting.push_back(Order::Maintain);
+        }
+        let Some(upto) = upto else { return };
+        let epoch = reign.epoch;
+        if !self.conditions.stale_names {
+            self.check_fence(number, epoch, ops_before, looked);
+        }
+        self.serve(number, |front, now, saboteur| front.handle(Input::Persisted { upto }, now, saboteur));
+    }
+
+    /// No batch completes whose look for a higher claim came after one had been made.
+    fn check_fence(&mut self, number: usize, epoch: Epoch, ops_before: u64, looked: u64) {
+        let last = ops_before.max(looked);
+        let higher = self.grants.range(epoch.number + 1..).find(|(_, (_, at))| *at < last);
+        if let Some((theirs, _)) = higher {
+            let name = &self.members[number].name;
+            let text = format!(
+                "{name} completed a commit of epoch {} after epoch {theirs} was claimed",
+                epoch.number
+            );
+            self.oracle.accuse("single-writer", text);
+        }
+    }
+
+    /// From master, or claimant, to standby.
+    fn step_down(&mut self, number: usize, rest: Duration) {
+        let now = self.lease_time(number);
+        let Some(process) = self.process(number) else { return };
+        let served = process.active().is_some();
+        if let Some(order) = process.keeper.release(now, rest) {
+            process.lease.waiting.push_back(order);
+        }
+        process.role = Role::Standby;
+        process.reign += 1;
+        process.store.waiting.clear();
+        process.store.waiting.push_back(Order::Abandon);
+        for side in [Side::Store, Side::Lease] {
+            process.lane(side).worker.gate.rules().epoch = 0;
+        }
+        if served {
+            self.close_links(number);
+        }
+        self.go_on(number, Side::Store);
+        self.go_on(number, Side::Lease);
+    }
+
+    /// Lets the engine or its sessions do something, and takes what follows; nothing leaves without a lease.
+    pub(super) fn serve(&mut self, number: usize, act: impl FnOnce(&mut Front, Now, &mut Saboteur)) {
+        let (now, lease_time) = (self.local(number), self.lease_time(number));
+        let lax = matches!(self.conditions.bug, Some(NodeBug::LeaseUnchecked | NodeBug::NeverStepsDown));
+        let World { members, saboteur, .. } = self;
+        let Some(process) = &mut members[number].process else { return };
+        let Role::Active(reign) = &mut process.role else { return };
+        if !lax && !process.keeper.is_valid(lease_time) {
+            return self.step_down(number, REST);
+        }
+        act(&mut reign.front, now, saboteur);
+        self.collect(number);
+    }
+
+    /// Takes out what the engine and its sessions want.
+    fn collect(&mut self, number: usize) {
+        let now = self.local(number);
+        let Some(process) = self.process(number) else { return };
+        let Role::Active(reign) = &mut process.role else { return };
+        let epoch = reign.epoch;
+        let persists = std::mem::take(&mut reign.front.persists);
+        if persists.iter().any(|batch| batch.sync != Sync::Required) {
+            reign.lazy_due = reign.lazy_due.or(Some(now.mono + LAZY_SYNC));
+        }
+        reign.gathered.extend(persists);
+        for (load, request) in std::mem::take(&mut reign.front.loads) {
+            process.store.waiting.push_back(Order::Load { load, request });
+        }
+        let to_peers = std::mem::take(&mut reign.front.to_peers);
+        if !to_peers.is_empty() {
+            self.check_alone(number, epoch);
+        }
+        self.send(number, to_peers);
+        self.go_on(number, Side::Store);
+    }
+
+    /// While locks tell the truth, nobody hands out anything once another serves.
+    fn check_alone(&mut self, number: usize, epoch: Epoch) {
+        let other = self.members.iter().find_map(|member| {
+            let reign = member.process.as_ref()?.active()?;
+            (reign.epoch > epoch).then(|| (member.name.clone(), reign.epoch.number))
+        });
+        if let Some((other, higher)) = other
+            && !self.locks_lied
+        {
+            let name = &self.members[number].name;
+            let text =
+                format!("{name} serves under epoch {} while {other} does under {higher}", epoch.number);
+            self.oracle.accuse("single-writer", text);
+        }
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        let master = self.members.iter().position(|member| {
+            member.process.as_ref().is_some_and(|process| !matches!(process.role, Role::Standby))
+        });
+        let any = usize::try_from(self.dice.below(self.members.len() as u64)).unwrap_or(0);
+        match fault {
+            Fault::Node { blow, at_op, master: wanted } => {
+                let target = master.filter(|_| wanted).unwrap_or(any);
+                // One at a time for each node.
+                if !self.members[target].is_able(self.now) || self.members[target].blow.is_some() {
+                    return;
+                }
+                match at_op {
+                    None => self.strike(target, blow),
+                    Some((in_store, at)) => {
+                        self.members[target].blow = Some(blow);
+                        let side = if in_store { Side::Store } else { Side::Lease };
+                        if let Some(process) = self.process(target) {
+                            process.lane(side).worker.gate.rules().stop_at = Some(at);
+                        }
+                    }
+                }
+            }
+            Fault::Refusal { lasts } => {
+                let target = master.unwrap_or(any);
+                if self.members[target].is_able(self.now) {
+                    self.trouble(target, lasts, [true, true], true);
+                }
+            }
+            Fault::WallStep { by_ms } => {
+                self.report.others += 1;
+                self.members[any].clock.wall_step_ms.fetch_add(by_ms, Ordering::SeqCst);
+            }
+            Fault::LocksForgotten => {
+                self.report.others += 1;
+                self.locks_lied = true;
+                self.members[any].disk.forget_locks();
+            }
+            Fault::Cut => self.cut(),
+        }
+    }
+
+    fn strike(&mut self, number: usize, blow: Blow) {
+        match blow {
+            Blow::Pause(lasts) => {
+                let masters =
+                    self.process(number).is_some_and(|process| !matches!(process.role, Role::Standby));
+                self.report.pauses += u64::from(masters);
+                self.members[number].paused_until = self.now + lasts;
+            }
+            Blow::Kill { back_after } => self.kill(number, back_after),
+            Blow::Stall { store, lease, lasts } => self.trouble(number, lasts, [store, lease], false),
+        }
+    }
+
+    /// The disk of a node stalls, or refuses everything, for some or all of its threads.
+    fn trouble(&mut self, number: usize, lasts: Duration, sides: [bool; 2], refuses: bool) {
+        self.report.others += 1;
+        let (until, life) = (self.now + lasts, self.members[number].life);
+        self.members[number].troubled_until = until;
+        let Some(process) = self.process(number) else { return };
+        for (side, affected) in [Side::Store, Side::Lease].into_iter().zip(sides) {
+            let mut rules = process.lane(side).worker.gate.rules();
+            rules.stalled = affected && !refuses;
+            rules.failing = affected && refuses;
+        }
+        self.at(until, Event::Heal { member: number, life });
+    }
+
+    fn heal(&mut self, member: usize) {
+        let life = self.members[member].life;
+        let Some(process) = self.process(member) else { return };
+        let mut waiting = Vec::new();
+        for side in [Side::Store, Side::Lease] {
+            let lane = process.lane(side);
+            let mut rules = lane.worker.gate.rules();
+            (rules.stalled, rules.failing) = (false, false);
+            if lane.stalled {
+                waiting.push(side);
+            }
+        }
+        for side in waiting {
+            self.after(Duration::ZERO, Event::Resume { member, life, side });
+        }
+    }
+
+    /// *progress*: somebody serves soon whenever somebody can.
+    fn watch_gap(&mut self) {
+        let now = self.now;
+        let mut served = false;
+        for member in &mut self.members {
+            let able = member.is_able(now);
+            member.able_since = able.then(|| member.able_since.unwrap_or(now));
+            served |= able && member.process.as_ref().is_some_and(|process| process.active().is_some());
+        }
+        if served {
+            self.unserved_since = None;
+            return;
+        }
+        let unserved = *self.unserved_since.get_or_insert(now);
+        let Some(able) = self.members.iter().filter_map(|member| member.able_since).min() else { return };
+        let gap = now.since(unserved.max(able));
+        self.report.longest_gap = self.report.longest_gap.max(gap);
+        if gap > GAP {
+            let text = format!("nobody became the master within {GAP:?} although somebody could have");
+            self.oracle.accuse("progress", text);
+            self.unserved_since = Some(now);
+        }
+    }
+}
