@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::exit::{Exit, Failure, Outcome};
+use database::Database;
 use node::{Line, Node};
 use screen::Screen;
 use traffic::Traffic;
 
+mod database;
 mod node;
 mod screen;
 mod traffic;
@@ -35,12 +37,24 @@ pub(crate) struct Args {
     /// How long a silent master keeps its role, as 500ms or 2s; a dead one loses it at once
     #[arg(long, value_name = "TIME", default_value = "500ms")]
     takeover_after: String,
+    /// What the brokers share: a folder, or a PostgreSQL that is started for it
+    #[arg(long, value_enum, default_value = "folder")]
+    store: Shared,
     /// Plain lines, as when standard output is no terminal
     #[arg(long)]
     plain: bool,
     /// Leave the folder, with the brokers' logs, where it is
     #[arg(long)]
     keep: bool,
+}
+
+/// What the brokers share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Shared {
+    /// A folder
+    Folder,
+    /// A database
+    Postgres,
 }
 
 /// How long a broker may take for anything.
@@ -67,15 +81,22 @@ pub(crate) fn run(args: &Args) -> Outcome {
 async fn play(args: &Args, folder: &Path) -> Outcome {
     let screen = Screen::new(args.plain);
     let (tell, mut lines) = mpsc::channel(64);
-    let shared = folder.join("shared");
     screen.title("FerroMQ: two brokers, one store; one of them will be killed.");
-    screen.say(&format!("a folder that both share: {}", shared.display()));
+    let database = match args.store {
+        Shared::Folder => None,
+        Shared::Postgres => Some(Database::start(folder).await?),
+    };
+    let url = database.as_ref().map(Database::url);
+    match &url {
+        None => screen.say(&format!("a folder that both share: {}", folder.join("shared").display())),
+        Some(url) => screen.say(&format!("a database that both share, made for this: {url}")),
+    }
 
-    let mut a = Node::start("a", folder, &args.takeover_after, tell.clone())?;
+    let mut a = Node::start("a", folder, &args.takeover_after, url.as_deref(), tell.clone())?;
     let url_a = a.ready(&mut lines, "role active").await?;
     screen.roles("master", "starting");
     screen.say(&format!("a is the master, on {url_a}"));
-    let mut b = Node::start("b", folder, &args.takeover_after, tell)?;
+    let mut b = Node::start("b", folder, &args.takeover_after, url.as_deref(), tell)?;
     let url_b = b.ready(&mut lines, "role standby").await?;
     screen.roles("master", "standby");
     screen.say(&format!("b is a standby, on {url_b}: it reads along, and waits"));
@@ -111,6 +132,9 @@ async fn play(args: &Args, folder: &Path) -> Outcome {
     let account = traffic.finish(REST).await?;
     screen.end();
     b.stop().await;
+    if let Some(database) = database {
+        database.stop().await;
+    }
     println!();
     println!("{account}");
     if account.is_whole() {

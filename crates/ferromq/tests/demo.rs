@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,21 @@ fn the_demo_kills_a_master_and_loses_nothing() {
     }
     let left = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, 0, "the demo cleans up");
+}
+
+#[test]
+fn on_a_database_of_its_own_it_loses_nothing_either_and_leaves_nothing() {
+    if ferromq_testkit::Postgres::find().is_err() {
+        return;
+    }
+    let folder = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap();
+    let output = demo(folder.path()).args(["--store", "postgres"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    for part in ["postgres://", "b is the master", "lost 0, duplicated 0"] {
+        assert!(said.contains(part), "{part:?} is missing in\n{said}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the demo cleans up");
 }
 
 #[test]

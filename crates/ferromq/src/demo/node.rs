@@ -30,6 +30,7 @@ impl Node {
         name: &'static str,
         folder: &Path,
         takeover_after: &str,
+        database: Option<&str>,
         tell: mpsc::Sender<Line>,
     ) -> Result<Self, Failure> {
         let wrong = |what: &str| {
@@ -38,10 +39,13 @@ impl Node {
         };
         let log = folder.join(format!("{name}.log"));
         let program = std::env::current_exe().map_err(wrong("this program can't be found"))?;
+        // Beside a database, only what a node keeps for itself is in its folder.
+        let data = if database.is_some() { format!("{name}-data") } else { "shared".to_owned() };
         let mut child = Command::new(program)
             .args(["run", "--end-with-stdin", "--listen", "tcp://127.0.0.1:0", "--name", name])
             .args(["--takeover-after", takeover_after, "--data"])
-            .arg(folder.join("shared"))
+            .arg(folder.join(data))
+            .args(database.into_iter().flat_map(|url| ["--store", url]))
             // What is set for the brokers of this user is not meant for these.
             .env_clear()
             .envs(std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("FERROMQ_")))
