@@ -39,6 +39,7 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
     ("gateway", true, &["model", "engine", "auth", "openwire"]),
     ("client", true, &["openwire", "uri", "model", "env"]),
     ("net", false, &["gateway", "engine", "model", "env", "uri"]),
+    ("bridge", true, &["client", "model", "openwire"]),
     ("config", true, &["model", "uri"]),
     ("proto", false, &["model"]),
     ("admin", false, &["model", "proto"]),
@@ -64,6 +65,8 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
             "net",
             "config",
             "admin",
+            "bridge",
+            "client",
         ],
     ),
     (

@@ -35,6 +35,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use failover::{Action, Address, Attempt, FailoverPolicy, Planner};
 pub use ferromq_model::{Instant, Now, WallTime};
 pub use ferromq_openwire::{Body, Destination, Message, MessageId, PrimitiveMap, Value, WireStr};
+pub use link::{Link, Vital};
 pub use message::{Delivery, IntoValue, Outgoing};
 #[cfg(feature = "net")]
 pub use net::{Connection, Consumer, Failures, Producer, Receipt, Requester, Session};

@@ -13,7 +13,7 @@ use ferromq_openwire::{
 
 /// The state of one transport.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub struct Link {
     options: WireFormatOptions,
     format: WireFormat,
     framer: Framer,
@@ -42,7 +42,8 @@ struct Monitor {
 
 /// What a look at the clock found.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Vital {
+pub enum Vital {
+    /// Nothing is wrong.
     Well,
     /// The peer said nothing for so long.
     Silent(Duration),

@@ -182,7 +182,7 @@ impl ConnectOptions {
     }
 
     /// Where and how to connect, without what belongs to the connection above.
-    pub(crate) fn address(&self) -> Address {
+    pub fn address(&self) -> Address {
         Address {
             uri: Arc::from(self.uri.as_str()),
             endpoint: self.endpoint.clone(),

@@ -135,6 +135,7 @@ fn consumer(connection: &Text, destination: &Destination) -> Arc<ConsumerFacts> 
         network: false,
         broker_path: Vec::new(),
         network_path: Vec::new(),
+        network_filter: None,
     })
 }
 

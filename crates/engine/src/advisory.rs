@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use ferromq_model::{
-    Advisory, ConsumerId, Destination, DestinationKind, Encoding, Message, MessageId, ProducerId, Text, Value,
+    Advisory, ConsumerId, Destination, DestinationKind, Encoding, Epoch, Message, MessageId, ProducerId,
+    Text, Value,
 };
 
 use crate::consumer::ConsumerKey;
@@ -22,8 +23,10 @@ pub(crate) struct Herald {
 }
 
 impl Herald {
-    pub(crate) fn new(settings: &Settings) -> Self {
-        Self { producer: ProducerId::new(settings.broker_id.clone(), 0, 0), next: 0 }
+    /// Its messages are counted from 1 in each epoch, and must not be taken for those of the last.
+    pub(crate) fn new(settings: &Settings, epoch: Epoch) -> Self {
+        let run = Text::from(format!("{}-{}", settings.broker_id, epoch.number));
+        Self { producer: ProducerId::new(run, 0, 0), next: 0 }
     }
 }
 

@@ -41,7 +41,7 @@ impl Engine {
             .filter(|client| !client.is_empty())
             .or_else(|| connection.facts.as_ref().map(|facts| facts.client_id.clone()))
             .unwrap_or_default();
-        let filter = Filter::parse(facts.selector.as_ref())?;
+        let filter = Filter::of(&facts)?;
         let members = facts.destination.members();
         if members.is_empty() || members.iter().any(|member| member.name.trim().is_empty()) {
             return Err(fault(FaultKind::InvalidDestination, "a consumer needs a destination"));
@@ -210,6 +210,7 @@ impl Engine {
                     priority: if policy.use_consumer_priority { consumer.facts.priority } else { 0 },
                     exclusive: consumer.facts.exclusive || policy.all_consumers_exclusive,
                     selective: consumer.filter.is_some(),
+                    network: consumer.facts.network,
                     scan: 0,
                 });
                 if first && policy.consumers_before_dispatch > 0 && !policy.time_before_dispatch.is_zero() {

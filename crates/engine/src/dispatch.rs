@@ -51,6 +51,8 @@ impl Engine {
             self.open = open;
             return;
         }
+        let hops = if queue.serves_bridges_alone() { self.settings.orphan_hops } else { 0 };
+        let lonely = crate::filter::Loneliness { hops };
         let from = lowest(queue, &open);
         if queue.window.rewind(from) {
             queue.look_again(from);
@@ -95,7 +97,7 @@ impl Engine {
                     self.consumers
                         .get(consumer)
                         .and_then(|consumer| consumer.filter.as_ref())
-                        .is_none_or(|filter| filter.matches(message, counter, &*self.codec))
+                        .is_none_or(|filter| filter.matches_lonely(message, counter, &*self.codec, lonely))
                 },
                 message,
             );

@@ -96,7 +96,7 @@ impl Engine {
     pub fn new(settings: Settings, codec: Arc<dyn PropertyCodec>, epoch: Epoch) -> Self {
         Self {
             dedup: Dedup::new(settings.dedup),
-            herald: Herald::new(&settings),
+            herald: Herald::new(&settings, epoch),
             settings,
             codec,
             now: Now::default(),

@@ -2,14 +2,35 @@
 
 use std::cell::OnceCell;
 
-use ferromq_model::{Message, PropertyCodec, Text, TransactionId, Value as Property};
+use ferromq_model::{
+    ConsumerFacts, Message, NetworkFilter, PropertyCodec, Text, TransactionId, Value as Property,
+};
 use ferromq_selector::{Facts, Header, Selector, Value};
 
 use crate::{Fault, FaultKind};
 
-/// A parsed selector.
+/// What a consumer wants: a parsed selector, and for a bridge what may go over it.
 #[derive(Debug)]
-pub(crate) struct Filter(Selector);
+pub(crate) struct Filter {
+    selector: Option<Selector>,
+    network: Option<Border>,
+}
+
+/// Which messages may go to another broker (OpenWire, `NetworkBridgeFilter`).
+#[derive(Debug)]
+struct Border {
+    rule: NetworkFilter,
+    /// Whether the demand comes from a client of that broker, not through it.
+    direct: bool,
+}
+
+/// What a queue knows when a consumer's filter is asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Loneliness {
+    /// Brokers that a message may have passed and still go back to where it came from, because it can only be
+    /// consumed there; 0 for never.
+    pub(crate) hops: u32,
+}
 
 impl Filter {
     /// Reads the selector that a consumer named, if it named one.
@@ -20,14 +41,60 @@ impl Filter {
             return Ok(None);
         }
         match Selector::parse(&text) {
-            Ok(selector) => Ok(Some(Self(selector))),
+            Ok(selector) => Ok(Some(Self { selector: Some(selector), network: None })),
             Err(error) => Err(Fault { kind: FaultKind::InvalidSelector, text: format!("{text}: {error}") }),
         }
     }
 
-    pub(crate) fn matches(&self, message: &Message, redeliveries: u32, codec: &dyn PropertyCodec) -> bool {
-        self.0.matches(&Seen { message, redeliveries, codec, texts: Texts::default() })
+    /// What a consumer's selector and a bridge's rule let through.
+    pub(crate) fn of(facts: &ConsumerFacts) -> Result<Option<Self>, Fault> {
+        let plain = Self::parse(facts.selector.as_ref())?;
+        let Some(rule) = facts.network_filter.clone() else { return Ok(plain) };
+        let border = Border { rule, direct: facts.broker_path.len() <= 1 };
+        Ok(Some(Self { selector: plain.and_then(|filter| filter.selector), network: Some(border) }))
     }
+
+    pub(crate) fn matches(&self, message: &Message, redeliveries: u32, codec: &dyn PropertyCodec) -> bool {
+        self.matches_lonely(message, redeliveries, codec, Loneliness::default())
+    }
+
+    /// The same for a queue that may have nobody else to give the message to.
+    pub(crate) fn matches_lonely(
+        &self,
+        message: &Message,
+        redeliveries: u32,
+        codec: &dyn PropertyCodec,
+        lonely: Loneliness,
+    ) -> bool {
+        self.network.as_ref().is_none_or(|border| border.lets_pass(message, lonely))
+            && self.selector.as_ref().is_none_or(|selector| {
+                selector.matches(&Seen { message, redeliveries, codec, texts: Texts::default() })
+            })
+    }
+}
+
+impl Border {
+    fn lets_pass(&self, message: &Message, lonely: Loneliness) -> bool {
+        let path = message.extra.as_ref().map_or(&[][..], |extra| &extra.broker_path);
+        if path.contains(&self.rule.broker) {
+            return self.direct && path.len() < lonely.hops as usize;
+        }
+        if usize::try_from(self.rule.message_ttl).is_ok_and(|most| path.len() >= most) {
+            return false;
+        }
+        !is_for_bridges(message)
+    }
+}
+
+/// Advisories that bridges act upon tell about one broker, and are told anew by each.
+fn is_for_bridges(message: &Message) -> bool {
+    [
+        "ActiveMQ.Advisory.Consumer.",
+        "ActiveMQ.Advisory.Temp",
+        "ActiveMQ.Advisory.VirtualDestination.Consumer.",
+    ]
+    .iter()
+    .any(|prefix| message.destination.name.starts_with(prefix))
 }
 
 /// One message as a selector sees it; texts that had to be made live as long as the look.

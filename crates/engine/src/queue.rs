@@ -14,6 +14,8 @@ pub(crate) struct Attachment {
     pub(crate) exclusive: bool,
     /// It has a selector.
     pub(crate) selective: bool,
+    /// It stands for consumers on another broker.
+    pub(crate) network: bool,
     /// Nothing ready before this place is for this consumer.
     pub(crate) scan: Place,
 }
@@ -77,7 +79,8 @@ impl Queue {
         self.attached.retain(|other| other.consumer != consumer);
         self.browsers.retain(|other| *other != consumer);
         self.compare();
-        if self.groups.disown(consumer) {
+        // What came over a bridge may have to go back now.
+        if self.groups.disown(consumer) || self.serves_bridges_alone() {
             self.look_again(0);
         }
         if self.exclusive == Some(consumer) {
@@ -86,6 +89,11 @@ impl Queue {
             self.look_again(0);
         }
         self.stalled = false;
+    }
+
+    /// Whether nobody but bridges consumes here.
+    pub(crate) fn serves_bridges_alone(&self) -> bool {
+        !self.attached.is_empty() && self.attached.iter().all(|attachment| attachment.network)
     }
 
     fn compare(&mut self) {

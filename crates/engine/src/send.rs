@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferromq_model::{Destination, DestinationPattern, Message, ProducerId};
+use ferromq_model::{Destination, DestinationPattern, Message, ProducerId, Text};
 use ferromq_store::StoreOp;
 
 use crate::engine::{Engine, fault};
@@ -159,12 +159,9 @@ impl Engine {
 
     /// Whether a client sends again what it sent before (after a reconnect).
     pub(crate) fn is_repeated(&mut self, conn: ConnId, request: &SendRequest) -> bool {
-        if !from_client(request) {
-            return false;
-        }
-        let id = &request.message.id;
+        let Some((producer, sequence)) = identity(request) else { return false };
         let slot = self.slot(conn, &request.producer);
-        let repeated = self.dedup.knows(&id.producer, id.sequence, slot);
+        let repeated = self.dedup.knows(&producer, sequence, slot);
         if repeated {
             self.duplicates += 1;
             if let Some(site) =
@@ -187,10 +184,13 @@ impl Engine {
     /// Takes a message in; there is room for it and it was not there before.
     pub(crate) fn take_in(&mut self, conn: ConnId, request: &SendRequest, target: &Target) {
         let dedup = from_client(request);
-        if dedup {
-            let id = &request.message.id;
+        if let Some((producer, sequence)) = identity(request) {
             let slot = self.slot(conn, &request.producer);
-            let slot = self.dedup.mark(&id.producer, id.sequence, slot);
+            let slot = self.dedup.mark(&producer, sequence, slot);
+            if !dedup && request.message.persistent {
+                // In the unit of work that stores the message: both are there after a crash, or neither.
+                self.outbox.op(StoreOp::Dedup { producer, sequence });
+            }
             let local = LocalId { session: request.producer.session, value: request.producer.value };
             if let Some(producer) =
                 self.connections.get_mut(&conn).and_then(|connection| connection.producers.get_mut(&local))
@@ -334,7 +334,28 @@ impl Engine {
     }
 }
 
-/// Whether a message comes from the client that made it: only then its id tells a repetition.
+/// Under which producer and sequence a message is known if it comes again; `None` for what can't be told apart.
+fn identity(request: &SendRequest) -> Option<(ProducerId, i64)> {
+    let message = &request.message;
+    let path = message.extra.as_ref().map_or(&[][..], |extra| &extra.broker_path);
+    match path.last() {
+        None => from_client(request).then(|| (message.id.producer.clone(), message.id.sequence)),
+        Some(sender) => {
+            let link = link_producer(sender, path.len(), &message.destination, &message.id.producer);
+            Some((link, message.id.sequence))
+        }
+    }
+}
+
+/// The stream of a link that a forwarded message belongs to. Sender, brokers passed, destination and message id are
+/// durable at the sender before the message leaves, whoever of a pair sends it; the same message on another journey
+/// (back, and here once more) has passed more brokers, and so is another one.
+fn link_producer(sender: &Text, hops: usize, destination: &Destination, first: &ProducerId) -> ProducerId {
+    let stream = format!("link:{sender}:{hops}:{destination}:{}", first.connection);
+    ProducerId::new(Text::from(stream), first.session, first.value)
+}
+
+/// Whether a message comes from the client that made it: only then its id alone tells a repetition.
 fn from_client(request: &SendRequest) -> bool {
     request.producer == request.message.id.producer
         && request.message.extra.as_ref().is_none_or(|extra| extra.broker_path.is_empty())

@@ -31,7 +31,14 @@ impl Engine {
             self.take_over(old, &format!("connection {} came again from {}", facts.connection, facts.remote));
         }
         if let Some(old) = self.clients.get(&facts.client_id).copied() {
-            if !self.settings.allow_link_stealing {
+            // A bridge that comes again takes the place of its half-open predecessor.
+            let both_bridges = facts.network
+                && self
+                    .connections
+                    .get(&old)
+                    .and_then(|connection| connection.facts.as_ref())
+                    .is_some_and(|old| old.network);
+            if !self.settings.allow_link_stealing && !both_bridges {
                 let remote = self
                     .connections
                     .get(&old)

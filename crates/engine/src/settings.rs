@@ -9,7 +9,8 @@ use crate::Policies;
 /// Everything that is decided before the first message.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The id of this run of the broker, `ID:host-port-millis-0:1`.
+    /// The id of the broker, `ID:host-port-millis-0:1`; the same after a restart or takeover, for it stands in the
+    /// paths of messages.
     pub broker_id: Text,
     /// The broker's name, in error texts and advisories.
     pub broker_name: Text,
@@ -38,6 +39,9 @@ pub struct Settings {
     pub mirror_prefix: Option<String>,
     /// How often destinations are searched for inactive ones; zero for never.
     pub gc_period: Duration,
+    /// A message that nobody here but bridges could consume may go back to a broker that it came from, if it has
+    /// passed fewer brokers than this; 0 for never, as ActiveMQ does without `replayWhenNoConsumers`.
+    pub orphan_hops: u32,
     /// How long a connection that was refused stays open, so that its peer can read why.
     pub refused_linger: Duration,
     /// A transaction may hold at most so many messages and acknowledgements.
@@ -65,6 +69,7 @@ impl Default for Settings {
             composites: Vec::new(),
             mirror_prefix: None,
             gc_period: Duration::ZERO,
+            orphan_hops: 16,
             refused_linger: Duration::from_secs(2),
             transaction_entries: 1 << 20,
             transaction_bytes: 512 << 20,

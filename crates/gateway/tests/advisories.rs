@@ -38,6 +38,7 @@ fn consumer_facts() -> ConsumerFacts {
         network: true,
         broker_path: vec![Text::from("ID:b1")],
         network_path: vec![consumer()],
+        network_filter: None,
     }
 }
 
@@ -71,6 +72,7 @@ fn connections_are_told_without_their_passwords() {
         user: Some(Text::from("ann")),
         remote: Text::from("tcp://10.0.0.1:5"),
         manageable: true,
+        network: false,
         ..Default::default()
     };
     let Command::ConnectionInfo(info) = told(Advisory::ConnectionStarted(Arc::new(facts))) else { panic!() };

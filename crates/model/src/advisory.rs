@@ -54,6 +54,8 @@ pub struct ConnectionFacts {
     pub reconnected: bool,
     /// Whether the client wants to be told of other brokers.
     pub manageable: bool,
+    /// It is a bridge of another broker.
+    pub network: bool,
 }
 
 /// A consumer as others may know it, and as its client asked for it.
@@ -95,6 +97,19 @@ pub struct ConsumerFacts {
     pub broker_path: Vec<Text>,
     /// The consumers on other brokers that it stands for.
     pub network_path: Vec<ConsumerId>,
+    /// Which messages may not go to the broker that it stands for.
+    pub network_filter: Option<NetworkFilter>,
+}
+
+/// What keeps a message from going in circles between brokers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkFilter {
+    /// The id of the broker at the other end; what came through it does not go back.
+    pub broker: Text,
+    /// How many brokers a message may pass, −1 for any number.
+    pub message_ttl: i32,
+    /// How many brokers a subscription may pass, −1 for any number.
+    pub consumer_ttl: i32,
 }
 
 /// A producer as others may know it.

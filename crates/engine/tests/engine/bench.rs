@@ -342,6 +342,7 @@ impl Bench {
             network: false,
             broker_path: Vec::new(),
             network_path: Vec::new(),
+            network_filter: None,
         };
         change(&mut facts);
         (local, Arc::new(facts))

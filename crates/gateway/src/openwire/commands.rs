@@ -24,10 +24,31 @@ fn tag(request: Request) -> Option<Tag> {
     request.map(|id| Tag(id.cast_unsigned()))
 }
 
+/// What a peer at the other end of a duplex bridge says to our half of it: answers, and what it tells of its consumers.
+fn is_for_mirror(command: &Command) -> bool {
+    match command {
+        Command::Response(_)
+        | Command::ExceptionResponse(_)
+        | Command::DataResponse(_)
+        | Command::DataArrayResponse(_)
+        | Command::IntegerResponse(_)
+        | Command::MessageDispatch(_) => true,
+        Command::Message(message) => {
+            message.data_structure.is_some()
+                && message
+                    .destination
+                    .as_ref()
+                    .is_some_and(|to| to.name.to_str().starts_with("ActiveMQ.Advisory."))
+        }
+        _ => false,
+    }
+}
+
 impl Session {
     /// Takes a decoded command after the greeting.
     pub(super) fn take(&mut self, command: Command, frame_bytes: usize, now: Now) {
         match command {
+            command if self.has_mirror && is_for_mirror(&command) => self.aside.push_back(command),
             Command::Message(message) => self.take_message(message, frame_bytes, now),
             Command::MessageAck(ack) => {
                 let request = request(ack.command_id, ack.response_required);
@@ -47,7 +68,14 @@ impl Session {
                 self.answer(request(info.command_id, info.response_required));
                 self.finish();
             }
-            Command::BrokerInfo(info) => self.answer(request(info.command_id, info.response_required)),
+            Command::BrokerInfo(info) => {
+                self.answer(request(info.command_id, info.response_required));
+                self.peer.network = info.network_connection;
+                if info.network_connection && info.duplex_connection && !self.has_mirror {
+                    self.has_mirror = true;
+                    self.aside.push_back(Command::BrokerInfo(info));
+                }
+            }
             Command::BrokerSubscriptionInfo(info) => {
                 self.answer(request(info.command_id, info.response_required));
                 // A bridge waits for the same from us before it goes on; this broker has none to tell.
@@ -285,6 +313,7 @@ impl Session {
             fault_tolerant: info.fault_tolerant || self.peer.fault_tolerant,
             reconnected: info.failover_reconnect,
             manageable: info.manageable,
+            network: self.peer.network,
         };
         self.peer.connection = Some(connection);
         self.peer.client_id = facts.client_id.clone();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ferromq_engine::{AckKind, AckRequest, Fault, FaultKind, LocalId, SendRequest, TransactionVerb};
 use ferromq_model::{
-    BodyKind, ConsumerFacts, Encoding, Extra, Message, Now, ProducerFacts, Text, TransactionId,
+    BodyKind, ConsumerFacts, Encoding, Extra, Message, NetworkFilter, Now, ProducerFacts, Text, TransactionId,
 };
 use ferromq_openwire as wire;
 use ferromq_openwire::{AckType, Command, MessageKind, TransactionType, WireFormat};
@@ -216,6 +216,20 @@ pub(super) fn consumer_facts(names: &mut Names, info: &wire::ConsumerInfo) -> Re
             .iter()
             .map(|id| names.consumer(id))
             .collect(),
+        network_filter: info.additional_predicate.as_deref().and_then(network_filter),
+    })
+}
+
+/// A predicate of another kind is for nobody here (OpenWire, `ConsumerInfo.additionalPredicate`).
+fn network_filter(predicate: &Command) -> Option<NetworkFilter> {
+    let Command::NetworkBridgeFilter(filter) = predicate else { return None };
+    let broker = filter.network_broker_id.as_ref()?.value.as_ref()?;
+    // Up to version 9 there was one number for both.
+    let ttl = |value: i32| if value == 0 { filter.network_ttl } else { value };
+    Some(NetworkFilter {
+        broker: text(broker),
+        message_ttl: ttl(filter.message_ttl),
+        consumer_ttl: ttl(filter.consumer_ttl),
     })
 }
 

@@ -53,6 +53,8 @@ pub(super) struct Peer {
     pub(super) user: Option<Text>,
     pub(super) manageable: bool,
     pub(super) fault_tolerant: bool,
+    /// It said that it is a bridge.
+    pub(super) network: bool,
 }
 
 /// Somebody whose login takes long to check.
@@ -86,6 +88,10 @@ pub struct Session {
     pub(super) requests_in_flight: usize,
     /// The login that is being found out about.
     pub(super) applicant: Option<Applicant>,
+    /// The peer wants a bridge back over this connection.
+    pub(super) has_mirror: bool,
+    /// For that bridge, not for the engine.
+    pub(super) aside: VecDeque<Command>,
     inputs: VecDeque<Input>,
     options: WireFormatOptions,
     format: WireFormat,
@@ -114,6 +120,8 @@ impl Session {
             awaited: Vec::new(),
             requests_in_flight: 0,
             applicant: None,
+            has_mirror: false,
+            aside: VecDeque::new(),
             inputs: VecDeque::new(),
             framer: Framer::new(limits.greeting_bytes),
             buffered: 0,
@@ -203,6 +211,24 @@ impl Session {
         self.attached = true;
         self.inputs.push_back(Input::Attach { conn: self.conn });
         self.say(&outbound::broker_info(&self.settings.broker));
+    }
+
+    /// The next command for the broker's half of a duplex bridge. The first is the peer's `BrokerInfo`, and asks for
+    /// one; after that, what the peer says to it. There is none for an ordinary client.
+    pub fn poll_aside(&mut self) -> Option<Command> {
+        self.aside.pop_front()
+    }
+
+    /// Encodes what the broker's half of a duplex bridge has to say.
+    pub fn say_aside(&mut self, command: &Command) {
+        if !self.is_silent() && self.phase != Phase::Greeting {
+            self.say(command);
+        }
+    }
+
+    /// The broker's half of a duplex bridge has ended, and so does the connection.
+    pub fn end_aside(&mut self) {
+        self.fail(SessionError::Closed("the bridge back over this connection has ended".to_owned()));
     }
 
     /// Something for the engine, answered with `tag`'s reply if the peer waits for one.

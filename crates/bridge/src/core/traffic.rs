@@ -1,0 +1,151 @@
+//! Messages on their way over a bridge, and the answers to them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferromq_openwire::{AckType, Command, ConsumerId, MessageAck, MessageDispatch, Throwable};
+
+use super::{Bridge, Ending, Flight, Order, Side, text_of};
+use crate::forward::{exceeds, hops, is_passing, outward};
+
+/// When a message that a broker had no room for is sent to it again.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+impl Bridge {
+    /// The local broker has a message that is wanted over there.
+    pub(super) fn forward(&mut self, dispatch: MessageDispatch) {
+        let Some(flight) = self.dispatch_ack(&dispatch) else { return };
+        let durable =
+            self.demand.subscription(flight.subscription).is_some_and(|found| found.durable.is_some());
+        // A durable subscription has no filter of its own at the broker: what must not go is let go here.
+        if durable && !self.may_go(&flight) {
+            return self.acknowledge(&flight, AckType::Individual, None);
+        }
+        self.launch(flight);
+    }
+
+    fn may_go(&self, flight: &Flight) -> bool {
+        let path = flight.message.broker_path.as_deref();
+        !exceeds(hops(&flight.message), self.settings.message_ttl)
+            && self.remote.as_ref().is_none_or(|remote| !crate::forward::passed(path, &remote.id))
+    }
+
+    /// Sends a message, for the first time or again.
+    pub(super) fn launch(&mut self, flight: Flight) {
+        let Some(local) = self.local.as_ref().map(|broker| broker.id.clone()) else { return };
+        let mut message = outward(&flight.message, &self.producer, &local);
+        message.command_id = self.command_id();
+        message.response_required = message.persistent || self.settings.always_sync_send;
+        if message.response_required {
+            self.flights.insert(message.command_id, flight);
+            return self.say(Side::Remote, message);
+        }
+        self.say(Side::Remote, message);
+        self.counts.forwarded += 1;
+        self.acknowledge(&flight, AckType::Individual, None);
+    }
+
+    /// The remote broker has answered.
+    pub(super) fn remote_answered(&mut self, request: i32, refusal: Option<&Throwable>) {
+        let Some(flight) = self.flights.remove(&request) else {
+            return self.login_answered(refusal);
+        };
+        match refusal {
+            None => {
+                self.counts.forwarded += 1;
+                self.acknowledge(&flight, AckType::Individual, None);
+            }
+            Some(reason) if is_passing(reason) => {
+                self.waiting.push_back((self.now + TRY_AGAIN, flight));
+            }
+            Some(reason) => {
+                self.counts.refused += 1;
+                let text = format!(
+                    "the remote broker refused message {} of {}, which is a dead letter now: {}",
+                    flight.id,
+                    flight.destination,
+                    text_of(Some(reason))
+                );
+                self.orders.push_back(Order::Warn(text));
+                self.acknowledge(&flight, AckType::Poison, Some(reason.clone()));
+            }
+        }
+    }
+
+    fn login_answered(&mut self, refusal: Option<&Throwable>) {
+        match refusal {
+            None if !self.remote_ready => {
+                self.remote_ready = true;
+                self.came_up();
+            }
+            None => {}
+            Some(reason) if !self.remote_ready => {
+                let text = format!("the remote broker does not let the bridge in: {}", text_of(Some(reason)));
+                self.end(Ending::Refused(text));
+            }
+            Some(reason) => {
+                let text = format!("the remote broker refused a command: {}", text_of(Some(reason)));
+                self.orders.push_back(Order::Warn(text));
+            }
+        }
+    }
+
+    /// Tells the local broker what became of a message.
+    pub(super) fn acknowledge(&mut self, flight: &Flight, kind: AckType, cause: Option<Throwable>) {
+        let ack = MessageAck {
+            consumer_id: Some(ConsumerId::new(&self.local_session, flight.subscription)),
+            destination: Some(flight.destination.clone()),
+            first_message_id: Some(flight.id.clone()),
+            last_message_id: Some(flight.id.clone()),
+            message_count: 1,
+            ack_type: kind as i8,
+            poison_cause: cause.map(Arc::new),
+            ..Default::default()
+        };
+        self.say(Side::Local, ack);
+    }
+
+    /// What the remote broker says besides answers. Over a duplex bridge it is a client here as well.
+    pub(super) fn take_remote(&mut self, command: Command) {
+        match command {
+            Command::Message(message) if is_advisory(&message) => {
+                if let Some(told) = &message.data_structure {
+                    self.told(told);
+                }
+            }
+            Command::WireFormatInfo(_)
+            | Command::KeepAliveInfo(_)
+            | Command::ConnectionControl(_)
+            | Command::ConsumerControl(_)
+            | Command::ProducerAck(_)
+            | Command::ControlCommand(_)
+            | Command::BrokerSubscriptionInfo(_) => {}
+            command if self.settings.duplex && !self.mirror => {
+                if matches!(command, Command::Message(_)) {
+                    self.counts.received += 1;
+                }
+                self.say(Side::Inbound, command);
+            }
+            // From a peer that does more than it was asked for.
+            _ => {}
+        }
+    }
+
+    /// What the local broker says to the remote one as its client.
+    pub(super) fn answer_remote(&mut self, command: Command) {
+        match command {
+            Command::Response(_)
+            | Command::ExceptionResponse(_)
+            | Command::DataResponse(_)
+            | Command::DataArrayResponse(_)
+            | Command::IntegerResponse(_)
+            | Command::MessageDispatch(_) => self.say(Side::Remote, command),
+            _ => {}
+        }
+    }
+}
+
+fn is_advisory(message: &ferromq_openwire::Message) -> bool {
+    message.data_structure.is_some()
+        && message.destination.as_ref().is_some_and(|to| to.name.to_str().starts_with("ActiveMQ.Advisory."))
+}

@@ -1,0 +1,129 @@
+//! The properties of a duplex connector as they travel in `BrokerInfo`: the text of a Java properties file.
+
+use crate::{Login, Rule, Settings};
+
+/// More than any list that a peer has reason to send.
+const MOST_RULES: usize = 10_000;
+
+/// The text that makes the peer build the same bridge the other way round.
+pub(crate) fn write(settings: &Settings) -> String {
+    let mut text = String::from("#\n");
+    let mut put = |key: &str, value: String| {
+        text.push_str(key);
+        text.push('=');
+        for c in value.chars() {
+            if matches!(c, ':' | '=' | '#' | '!' | '\\') {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+        text.push('\n');
+    };
+    put("name", settings.name.clone());
+    put("duplex", settings.duplex.to_string());
+    put("staticBridge", settings.static_bridge.to_string());
+    put("consumerTTL", settings.consumer_ttl.to_string());
+    put("messageTTL", settings.message_ttl.to_string());
+    put("conduitSubscriptions", settings.conduit.to_string());
+    put("conduitNetworkQueueSubscriptions", settings.conduit_network_queues.to_string());
+    put("decreaseNetworkConsumerPriority", settings.decrease_priority.to_string());
+    put("consumerPriorityBase", settings.priority_base.to_string());
+    put("prefetchSize", settings.prefetch.to_string());
+    put("advisoryPrefetchSize", settings.advisory_prefetch.to_string());
+    put("advisoryAckPercentage", settings.advisory_ack_percentage.to_string());
+    put("bridgeTempDestinations", settings.temp_destinations.to_string());
+    put("alwaysSyncSend", settings.always_sync_send.to_string());
+    put("dispatchAsync", settings.dispatch_async.to_string());
+    put("clientIdToken", settings.client_id_token.clone());
+    put("useBrokerNamesAsIdSeed", settings.names_in_ids.to_string());
+    for (key, rules) in [
+        ("excludedDestinations", &settings.excluded),
+        ("dynamicallyIncludedDestinations", &settings.dynamically_included),
+        ("staticallyIncludedDestinations", &settings.statically_included),
+    ] {
+        if !rules.is_empty() {
+            put(key, rules.iter().map(Rule::text).collect::<Vec<_>>().join(","));
+        }
+    }
+    text
+}
+
+/// What a peer asks the other half of its bridge to be; what is unknown or malformed keeps its default.
+pub(crate) fn read(text: &str) -> Settings {
+    let mut settings = Settings { duplex: true, local_login: None::<Login>, ..Settings::default() };
+    for line in text.lines().filter(|line| !line.starts_with(['#', '!'])) {
+        let Some((key, value)) = line.split_once('=') else { continue };
+        let value = unescaped(value);
+        let truth = value == "true";
+        let number = value.parse::<i32>().ok();
+        let count = number.and_then(|number| u32::try_from(number).ok());
+        match key.trim() {
+            "name" => settings.name = value,
+            "staticBridge" => settings.static_bridge = truth,
+            "consumerTTL" => settings.consumer_ttl = number.unwrap_or(1),
+            "messageTTL" => settings.message_ttl = number.unwrap_or(1),
+            "conduitSubscriptions" => settings.conduit = truth,
+            "conduitNetworkQueueSubscriptions" => settings.conduit_network_queues = truth,
+            "decreaseNetworkConsumerPriority" => settings.decrease_priority = truth,
+            "consumerPriorityBase" => settings.priority_base = value.parse().unwrap_or(-5),
+            "prefetchSize" => settings.prefetch = count.filter(|count| *count > 0).unwrap_or(1_000),
+            "advisoryPrefetchSize" => settings.advisory_prefetch = count.unwrap_or(0),
+            "advisoryAckPercentage" => settings.advisory_ack_percentage = value.parse().unwrap_or(75),
+            "bridgeTempDestinations" => settings.temp_destinations = truth,
+            "alwaysSyncSend" => settings.always_sync_send = truth,
+            "dispatchAsync" => settings.dispatch_async = truth,
+            "clientIdToken" => settings.client_id_token = value,
+            "useBrokerNamesAsIdSeed" => settings.names_in_ids = truth,
+            "excludedDestinations" => settings.excluded = rules(&value),
+            "dynamicallyIncludedDestinations" => settings.dynamically_included = rules(&value),
+            "staticallyIncludedDestinations" => settings.statically_included = rules(&value),
+            _ => {}
+        }
+    }
+    settings
+}
+
+fn rules(text: &str) -> Vec<Rule> {
+    // Java prints a list with brackets around it.
+    let text = text.trim().trim_start_matches('[').trim_end_matches(']');
+    text.split(',').filter(|part| !part.trim().is_empty()).take(MOST_RULES).map(Rule::parse).collect()
+}
+
+fn unescaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.trim_end_matches('\r').chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => out.extend(chars.next()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ferromq_openwire::Destination;
+
+    #[test]
+    fn the_other_half_reads_what_this_half_wrote() {
+        let settings = Settings {
+            name: "to: all = one".into(),
+            message_ttl: 3,
+            conduit: false,
+            excluded: vec![Rule::queue("secret.>"), Rule::topic("news")],
+            ..Settings::default()
+        };
+        let read = read(&write(&settings));
+        assert_eq!((read.name.as_str(), read.message_ttl, read.conduit), ("to: all = one", 3, false));
+        assert!(!read.permits(&Destination::queue("secret.a")) && !read.permits(&Destination::topic("news")));
+        assert!(read.permits(&Destination::queue("news")));
+    }
+
+    #[test]
+    fn nonsense_keeps_the_defaults() {
+        let read = read("prefetchSize=-1\nmessageTTL=x\n=\n\\\nname");
+        assert_eq!((read.prefetch, read.message_ttl, read.name.as_str()), (1_000, 1, "NC"));
+    }
+}
