@@ -30,6 +30,7 @@ pub enum Side {
 
 /// What is to be done, in this order.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all are commands, and none of them stays")]
 pub enum Order {
     /// Send a command.
     Say(Side, Command),
@@ -279,7 +280,7 @@ impl Bridge {
     /// Logs in at both brokers, once both are known.
     fn introduce(&mut self) {
         let (Some(local), Some(remote)) = (self.local.clone(), self.remote.clone()) else { return };
-        if !self.producer.connection_id.is_none() {
+        if self.producer.connection_id.is_some() {
             return;
         }
         if local.id == remote.id || local.name == remote.name {

@@ -151,6 +151,14 @@ impl Broker {
         self.operator.door()
     }
 
+    /// How far its links to other brokers are; none while it is not the master.
+    pub fn links(&self) -> Vec<ferromq_bridge::LinkStatus> {
+        match &self.state {
+            State::Active(reign) => reign.links(),
+            _ => Vec::new(),
+        }
+    }
+
     /// What it is now.
     pub const fn role(&self) -> &Role {
         &self.role

@@ -11,6 +11,8 @@ use ferromq_model::{Destination, DestinationKind};
 use ferromq_net::{AddressError, ListenAddress};
 use ferromq_store_journal::FsyncPolicy;
 
+mod network;
+
 use crate::{Database, Door, Settings, StartError, StoreChoice};
 
 impl Settings {
@@ -59,6 +61,7 @@ impl Settings {
                 max_inactivity_initial_delay: millis(config.limits.inactivity_initial_delay_ms),
                 populate_user_id: config.broker.populate_user_id,
             },
+            network: network::connectors(config)?,
             engine: engine_settings(config),
         })
     }

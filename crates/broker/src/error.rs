@@ -98,6 +98,14 @@ pub enum StartError {
     /// Times that can't work.
     #[error("{0}")]
     Timings(String),
+    /// A network connector that makes no sense.
+    #[error("network connector {name}: {reason}")]
+    Network {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// No thread can be had.
     #[error("a thread can't be started: {0}; raise the limit of processes (ulimit -u)")]
     Thread(io::Error),
@@ -108,6 +116,7 @@ impl StartError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::OpenDoor { .. } | Self::Address(_) | Self::Users(_) | Self::Timings(_) => ErrorKind::Caller,
+            Self::Network { .. } => ErrorKind::Caller,
             Self::Listen(ListenError::Unresolved { .. }) => ErrorKind::Caller,
             Self::Listen(_) | Self::Thread(_) => ErrorKind::Resource,
             Self::Folder { .. }

@@ -1,5 +1,8 @@
 //! How this run of the broker calls itself, and what sessions are told.
 
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,7 +10,7 @@ use ferromq_gateway::{BrokerIdentity, Login, SessionSettings};
 use ferromq_model::{Now, Text};
 use ferromq_net::ListenAddress;
 
-use crate::Settings;
+use crate::{Settings, StoreChoice};
 
 /// Brokers started in this process.
 static STARTED: AtomicU64 = AtomicU64::new(0);
@@ -23,6 +26,22 @@ impl Settings {
             name: Text::from(self.name.as_str()),
             id: Text::from(id.as_str()),
             url: Text::from(url.unwrap_or_default().as_str()),
+        }
+    }
+
+    /// Lets the broker have the id that its store had before: it stands in the paths of messages, here and at other
+    /// brokers. Only a master may call this. A store that is gone with the process has a new one each time.
+    pub(crate) fn keep_id(&self, identity: &mut BrokerIdentity) {
+        if self.store == StoreChoice::Memory {
+            return;
+        }
+        match kept_id(&self.data.join("broker-id"), &identity.id.to_str()) {
+            Ok(id) => identity.id = Text::from(id.as_str()),
+            Err(error) => tracing::warn!(
+                %error,
+                "the broker's id can't be kept in {}, so messages that other brokers sent may go back to them",
+                self.data.display()
+            ),
         }
     }
 
@@ -47,4 +66,29 @@ impl Settings {
     pub(crate) const fn asks_for_login(&self) -> bool {
         self.door.users.is_some()
     }
+}
+
+/// The id in this file, which is made with `fresh` in it if there is none.
+fn kept_id(path: &Path, fresh: &str) -> io::Result<String> {
+    let read = || -> io::Result<Option<String>> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // A file that a crash left half-written has no end of line.
+        Ok(text.strip_suffix('\n').filter(|id| id.starts_with("ID:") && id.len() < 512).map(str::to_owned))
+    };
+    if let Some(id) = read()? {
+        return Ok(id);
+    }
+    let new = path.with_extension("new");
+    let mut file = fs::File::create(&new)?;
+    writeln!(file, "{fresh}")?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    if let Some(folder) = path.parent() {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(fresh.to_owned())
 }

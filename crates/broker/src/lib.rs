@@ -37,6 +37,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bridges;
 mod broker;
 mod configured;
 mod desk;
@@ -53,6 +54,7 @@ mod standby;
 mod storage;
 mod witness;
 
+pub use bridges::Connector;
 pub use broker::Broker;
 pub use error::{Broken, ErrorKind, StartError};
 pub use role::Role;

@@ -10,11 +10,12 @@ use ferromq_env::Clock;
 use ferromq_gateway::SessionSettings;
 use ferromq_gateway::openwire::OpenWireProperties;
 use ferromq_model::Epoch;
-use ferromq_net::{Census, Letter, Look, Mailbox, Plug, Reception, Seat, drain, mailbox};
+use ferromq_net::{Census, Letter, ListenAddress, Look, Mailbox, Plug, Reception, Seat, drain, mailbox};
 use ferromq_store::driver::Cutoff;
 use ferromq_store::{Follower, StoreMetrics};
 use tokio::net::TcpStream;
 
+use crate::bridges::{Bridges, MirrorDesk};
 use crate::engine_thread::EngineThread;
 use crate::failure::{Failure, FailureWatch, Reported, failure};
 use crate::lease::LeaseView;
@@ -50,6 +51,7 @@ pub(crate) struct Reign {
     failed: FailureWatch,
     cutoff: Cutoff,
     metrics: Option<Arc<StoreMetrics>>,
+    bridges: Bridges,
 }
 
 /// What a reign is made of.
@@ -74,7 +76,9 @@ impl Reign {
         let (plug, drain) = drain();
         let (storage, recovered) = storage::open(settings, follower, epoch, &mailbox, &failure)?;
         let (cutoff, metrics) = (storage.cutoff(), storage.metrics());
-        let identity = settings.identity(clock.now(), url);
+        let mut identity = settings.identity(clock.now(), url);
+        let run = identity.id.to_string();
+        settings.keep_id(&mut identity);
         let mut engine_settings = settings.engine.clone();
         engine_settings.broker_id = identity.id.clone();
         engine_settings.broker_name = identity.name.clone();
@@ -82,13 +86,23 @@ impl Reign {
         let mut engine = Engine::new(engine_settings, Arc::new(OpenWireProperties), recovered.epoch);
         let mut outputs = Vec::new();
         engine.recover(recovered, &mut outputs);
-        let reception = Reception::new(mailbox.clone(), Arc::clone(&clock), drain);
+        let mirrors = MirrorDesk::default();
+        let reception = Reception::new(mailbox.clone(), Arc::clone(&clock), drain)
+            .with_mirrors(mirrors.host(run.replace("ID:", "")));
         let engine = EngineThread::new(engine, outputs, inbox, storage, clock, lease, failure.clone());
         let engine = spawn(engine, failure)?;
         let sessions =
             settings.listen.iter().map(|address| Arc::new(settings.session(address, identity.clone())));
-        let counter = Counter { reception, sessions: sessions.collect() };
-        Ok((Self { plug, mailbox, engine, failed, cutoff, metrics }, counter))
+        let counter = Counter { reception: reception.clone(), sessions: sessions.collect() };
+        let inside = settings.session(&ListenAddress::loopback(0), identity);
+        let seed = run.replace("ID:", "");
+        let bridges = Bridges::begin(&settings.network, mirrors, reception, inside, &seed);
+        Ok((Self { plug, mailbox, engine, failed, cutoff, metrics, bridges }, counter))
+    }
+
+    /// How far its links to other brokers are.
+    pub(crate) fn links(&self) -> Vec<ferromq_bridge::LinkStatus> {
+        self.bridges.status()
     }
 
     /// What the store counts.
@@ -122,6 +136,7 @@ impl Reign {
         census: &Census,
         hurry: impl Future<Output = ()>,
     ) -> Result<(), Broken> {
+        self.bridges.stop().await;
         self.plug.pull(patience);
         tokio::select! {
             () = census.empty() => {}

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bridges::Connector;
 use ferromq_auth::Authenticator;
 use ferromq_gateway::SessionSettings;
 use ferromq_net::ListenAddress;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub open_to_network: bool,
     /// Who may come in, and what a connection may do.
     pub door: Door,
+    /// Links to other brokers, of whichever node is the master.
+    pub network: Vec<Connector>,
     /// Limits, policies and habits of destinations.
     pub engine: ferromq_engine::Settings,
 }
@@ -117,6 +120,7 @@ impl Default for Settings {
             drain: Duration::from_secs(10),
             open_to_network: false,
             door: Door::default(),
+            network: Vec::new(),
             engine: ferromq_engine::Settings::default(),
         }
     }

@@ -6,7 +6,7 @@ use ferromq_uri::Host;
 
 use crate::{
     reader::Reader,
-    sections::{Config, StoreKind, SyncPolicy},
+    sections::{Config, NetworkPeers, StoreKind, SyncPolicy},
     source::Source,
 };
 
@@ -36,9 +36,29 @@ fn network(config: &Config, reader: &mut Reader<'_>) {
         }
     }
     for connector in &config.network_connectors {
-        let problem =
-            format!("network connector '{}' is read, but this version makes no links yet", connector.name);
-        reader.warn(&connector.source, problem, "messages stay on this broker");
+        if matches!(connector.peers, NetworkPeers::Found(_)) {
+            let problem = format!("network connector '{}' finds no brokers in this version", connector.name);
+            reader.warn(&connector.source, problem, "name them: static:(tcp://a:61616,tcp://b:61616)");
+        }
+        let idle: Vec<&str> = [
+            ("dynamic_only", connector.dynamic_only),
+            ("sync_durable_subs", connector.sync_durable_subs),
+            ("use_virtual_dest_subs", connector.use_virtual_dest_subs),
+            ("use_compression", connector.use_compression),
+            ("suppress_duplicate_queue_subscriptions", connector.suppress_duplicate_queue_subscriptions),
+            ("advisory_for_failed_forward", connector.advisory_for_failed_forward),
+        ]
+        .into_iter()
+        .filter_map(|(name, set)| set.then_some(name))
+        .collect();
+        if !idle.is_empty() {
+            let problem = format!(
+                "network connector '{}': {} has no effect in this version",
+                connector.name,
+                idle.join(", ")
+            );
+            reader.warn(&connector.source, problem, "docs/COMPATIBILITY.md says what happens instead");
+        }
     }
 }
 

@@ -9,21 +9,24 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use ferromq_engine::{ConnId, Input, Intent, TransactionVerb};
+use ferromq_gateway::openwire::Command;
 use ferromq_gateway::{ErrorKind, LoginQuestion, LoginRefused, Session, SessionSettings};
 use ferromq_model::{DestinationKind, Instant, Message, Now, Text};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Sleep;
 
 use crate::farewell::Farewell;
 use crate::reception::Shared;
-use crate::{Letter, Outbox, Parcel, Switchboard};
+use crate::{Letter, MirrorCall, Outbox, Parcel, Switchboard};
 
 /// What one read takes at most. The room for it belongs to the thread, so an idle connection holds none.
 const READ_BYTES: usize = 64 * 1024;
 /// Deliveries are encoded until so many bytes wait for the socket; the rest stays in shared messages.
 const ENCODE_AHEAD_BYTES: usize = 256 * 1024;
+/// Commands that wait for our half of a duplex bridge at most; it never lets so many wait.
+const MIRROR_COMMANDS: usize = 65_536;
 /// Room that a connection keeps when it has nothing to do.
 const KEEP_BYTES: usize = 4 * 1024;
 const KEEP_PARCELS: usize = 16;
@@ -51,6 +54,14 @@ enum Event {
     Deadline,
     Drain,
     Login(Result<(), LoginRefused>),
+    /// From our half of the peer's duplex bridge; nothing if that has ended.
+    Mirror(Option<Box<Command>>),
+}
+
+/// Our half of a peer's duplex bridge.
+struct Mirror {
+    told: mpsc::Sender<Command>,
+    says: mpsc::UnboundedReceiver<Command>,
 }
 
 /// A login that is being decided elsewhere.
@@ -90,6 +101,7 @@ pub(crate) struct Connection {
     ended: bool,
     /// The engine's mailbox was full when there was something to post.
     starved: bool,
+    mirror: Option<Mirror>,
     /// Since when output waits for a peer that does not read, and how long it may.
     stuck_since: Option<Instant>,
     write_timeout: Duration,
@@ -108,7 +120,7 @@ pub(crate) async fn drive(mut connection: Connection, mut stream: TcpStream) {
             deciding = Some(Box::pin(decide(Arc::clone(&shared.logins), question)));
         }
         let (reads, writes, starved) = (connection.may_read(), connection.must_write(), connection.starved);
-        let draining = connection.farewell.is_some();
+        let (draining, ahead) = (connection.farewell.is_some(), connection.unsent_bytes());
         let (mut reader, writer) = stream.split();
         let event = tokio::select! {
             biased;
@@ -119,6 +131,7 @@ pub(crate) async fn drive(mut connection: Connection, mut stream: TcpStream) {
             () = &mut alarm.sleep => Event::Deadline,
             () = drain.begun(), if !draining => Event::Drain,
             decision = answer(&mut deciding) => Event::Login(decision),
+            command = of_mirror(&mut connection.mirror), if ahead < ENCODE_AHEAD_BYTES => Event::Mirror(command.map(Box::new)),
         };
         connection.note(event, &mut alarm);
     }
@@ -147,6 +160,13 @@ async fn decide(turns: Arc<Semaphore>, question: LoginQuestion) -> Result<(), Lo
         decision
     });
     decided.await.unwrap_or_else(|_| Err(undecided()))
+}
+
+async fn of_mirror(mirror: &mut Option<Mirror>) -> Option<Command> {
+    match mirror {
+        Some(mirror) => mirror.says.recv().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn answer(deciding: &mut Option<Deciding>) -> Result<(), LoginRefused> {
@@ -232,6 +252,7 @@ impl Connection {
             farewell: None,
             ended: false,
             starved: false,
+            mirror: None,
             stuck_since: None,
             write_timeout,
         }
@@ -272,6 +293,7 @@ impl Connection {
             }
             Event::Room => self.starved = false,
             Event::Deadline => alarm.rang(),
+            Event::Mirror(command) => self.speak_for_mirror(command.map(|command| *command)),
             Event::Login(decision) => self.session.login_decided(self.shared.clock.now(), decision),
             Event::Writable | Event::Mail | Event::Drain => {}
         }
@@ -381,6 +403,39 @@ impl Connection {
                 self.count_transactions(intent);
             }
             self.letters.push(Letter::Input(input));
+        }
+        while let Some(command) = self.session.poll_aside() {
+            self.tell_mirror(command);
+        }
+    }
+
+    /// Passes on what is for our half of a duplex bridge; the first such command calls it into being.
+    fn tell_mirror(&mut self, command: Command) {
+        if let Some(mirror) = &self.mirror {
+            if mirror.told.try_send(command).is_err() {
+                self.session.end_aside();
+            }
+            return;
+        }
+        let (Command::BrokerInfo(asked), Some(host)) = (command, &self.shared.mirrors) else { return };
+        let (told, heard) = mpsc::channel(MIRROR_COMMANDS);
+        let (said, says) = mpsc::unbounded_channel();
+        self.mirror = Some(Mirror { told, says });
+        host(MirrorCall { asked, remote: Text::from(self.session.describe()), heard, said });
+    }
+
+    /// What our half of a duplex bridge says, as long as the socket is not far behind.
+    fn speak_for_mirror(&mut self, first: Option<Command>) {
+        let Some(mut command) = first else { return self.session.end_aside() };
+        loop {
+            self.session.say_aside(&command);
+            if self.unsent_bytes() >= ENCODE_AHEAD_BYTES {
+                return;
+            }
+            match self.mirror.as_mut().and_then(|mirror| mirror.says.try_recv().ok()) {
+                Some(next) => command = next,
+                None => return,
+            }
         }
     }
 

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ferromq_engine::ConnId;
 use ferromq_env::Clock;
 use ferromq_gateway::SessionSettings;
+use ferromq_gateway::openwire::{BrokerInfo, Command};
 use ferromq_model::Text;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::connection::{Connection, drive};
 use crate::grumbles::Grumbles;
@@ -32,8 +33,26 @@ pub(crate) struct Shared {
     pub(crate) grumbles: Grumbles,
     /// Logins that are being decided, each on a thread with megabytes of its own.
     pub(crate) logins: Arc<Semaphore>,
+    /// Who builds the other half of a peer's duplex bridge.
+    pub(crate) mirrors: Option<MirrorHost>,
     next: AtomicU64,
 }
+
+/// A peer asks for the other half of its duplex bridge over its connection.
+#[derive(Debug)]
+pub struct MirrorCall {
+    /// How the peer introduced itself, and the bridge that it wants.
+    pub asked: BrokerInfo,
+    /// Its address.
+    pub remote: Text,
+    /// What it says to that half; ends with the connection.
+    pub heard: mpsc::Receiver<Command>,
+    /// What that half says; when it is dropped, the connection is closed.
+    pub said: mpsc::UnboundedSender<Command>,
+}
+
+/// Builds the other half of a duplex bridge; returns at once.
+pub type MirrorHost = Arc<dyn Fn(MirrorCall) + Send + Sync>;
 
 impl Reception {
     /// A reception that sends what peers want to `engine`, until `drain` begins.
@@ -45,9 +64,20 @@ impl Reception {
                 drain,
                 grumbles: Grumbles::default(),
                 logins: Arc::new(Semaphore::new(LOGINS)),
+                mirrors: None,
                 next: AtomicU64::new(1),
             }),
         }
+    }
+
+    /// Serves peers that want a duplex bridge as well; others are served as clients.
+    #[must_use]
+    pub fn with_mirrors(mut self, host: MirrorHost) -> Self {
+        // Nobody else has it yet.
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.mirrors = Some(host);
+        }
+        self
     }
 
     /// Serves a connection on a task of its own; the seat is free again when the connection has ended.

@@ -25,7 +25,7 @@ struct State {
 
 impl Lines {
     /// Reads `output` to its end on a thread of its own.
-    pub(crate) fn capture(output: impl Read + Send + 'static) -> Self {
+    pub fn capture(output: impl Read + Send + 'static) -> Self {
         let lines = Self::default();
         let into = lines.clone();
         thread::spawn(move || {

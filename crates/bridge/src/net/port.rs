@@ -13,6 +13,7 @@ use super::clock::Clock;
 use crate::Side;
 
 /// What a connection has for the bridge.
+#[allow(clippy::large_enum_variant, reason = "nearly all are commands")]
 pub(super) enum Event {
     Said(Side, Command),
     Gone(Side, String),

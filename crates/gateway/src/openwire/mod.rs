@@ -9,5 +9,7 @@ mod properties;
 mod registry;
 mod session;
 
+/// What bridges say over a connection that they share with a session.
+pub use ferromq_openwire::{BrokerInfo, Command};
 pub use properties::OpenWireProperties;
 pub use session::Session;

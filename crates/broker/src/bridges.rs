@@ -1,0 +1,131 @@
+//! [`Bridges`]: the links of a master to other brokers. They begin with its reign, and end before its sessions do.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ferromq_bridge::{Ends, Link, LinkStatus, LocalDoor, Mirror, Retry};
+use ferromq_client::ConnectOptions;
+use ferromq_gateway::SessionSettings;
+use ferromq_net::{Census, MirrorCall, MirrorHost, Reception};
+
+/// Connections that bridges may have to their own broker.
+const LOCAL_CONNECTIONS: usize = 4_096;
+
+/// One network connector: what flows, and where to.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    /// Its attributes.
+    pub settings: ferromq_bridge::Settings,
+    /// A link for each; the addresses of one are those of a master and its standbys.
+    pub links: Vec<Vec<ConnectOptions>>,
+    /// When to try again.
+    pub retry: Retry,
+}
+
+/// The other halves of the duplex bridges of peers, by the name of the peer's connector and its id.
+type Mirrors = Arc<Mutex<Vec<(String, Mirror)>>>;
+
+pub(crate) struct Bridges {
+    links: Vec<Link>,
+    mirrors: Mirrors,
+}
+
+/// Who answers to peers that want a duplex bridge, and where the door is found once there is one.
+#[derive(Default)]
+pub(crate) struct MirrorDesk {
+    mirrors: Mirrors,
+    door: Arc<Mutex<Option<LocalDoor>>>,
+}
+
+impl MirrorDesk {
+    /// For the reception, which must exist before a door into it can.
+    pub(crate) fn host(&self, seed: String) -> MirrorHost {
+        let (mirrors, door) = (Arc::clone(&self.mirrors), Arc::clone(&self.door));
+        Arc::new(move |call: MirrorCall| {
+            let MirrorCall { asked, remote, heard, said } = call;
+            let Some(door) = door.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
+            let id = asked.broker_id.as_ref().map(ToString::to_string).unwrap_or_default();
+            let mut mirrors = mirrors.lock().unwrap_or_else(PoisonError::into_inner);
+            let seed = format!("{seed}-m{}", mirrors.len());
+            let mirror = Mirror::begin(asked, &remote.to_str(), &seed, door, Ends { heard, said });
+            let key = format!("{}@{id}", mirror.status().connector);
+            // A peer that comes again has lost its old connection, even if that has not been noticed here.
+            mirrors.retain(|(known, mirror)| *known != key && !mirror.is_over());
+            mirrors.push((key, mirror));
+        })
+    }
+}
+
+impl Bridges {
+    /// Begins all links; to be called within a runtime.
+    pub(crate) fn begin(
+        connectors: &[Connector],
+        desk: MirrorDesk,
+        reception: Reception,
+        mut session: SessionSettings,
+        seed: &str,
+    ) -> Self {
+        // Within the process nobody falls silent, and nobody has to say who he is.
+        session.max_inactivity = std::time::Duration::ZERO;
+        session.login = Arc::new(ferromq_gateway::OpenDoor);
+        session.populate_user_id = false;
+        let door = door(reception, Arc::new(session));
+        *desk.door.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&door));
+        let links = connectors.iter().flat_map(|connector| {
+            connector.links.iter().map(|remotes| {
+                Link::begin(
+                    connector.settings.clone(),
+                    Arc::clone(&door),
+                    remotes.clone(),
+                    connector.retry,
+                    seed,
+                )
+            })
+        });
+        Self { links: links.collect(), mirrors: desk.mirrors }
+    }
+
+    /// How far each link is.
+    pub(crate) fn status(&self) -> Vec<LinkStatus> {
+        let mirrors = self.mirrors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mirrors = mirrors.iter().filter(|(_, mirror)| !mirror.is_over());
+        self.links.iter().map(Link::status).chain(mirrors.map(|(_, mirror)| mirror.status())).collect()
+    }
+
+    /// Ends all links in order; what is under way stays here, and is known there if it arrived.
+    pub(crate) async fn stop(self) {
+        self.mirrors.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        for link in self.links {
+            link.stop().await;
+        }
+    }
+}
+
+/// A door into the broker: a pair of sockets of which the reception gets one.
+fn door(reception: Reception, session: Arc<SessionSettings>) -> LocalDoor {
+    let census = Arc::new(Census::default());
+    Arc::new(move || {
+        let (ours, theirs) = pair()?;
+        let seat = census.seat(LOCAL_CONNECTIONS).ok_or_else(|| io::Error::other("too many bridges"))?;
+        let peer = theirs.peer_addr()?;
+        theirs.set_nonblocking(true)?;
+        theirs.set_nodelay(true)?;
+        reception.welcome(&session, tokio::net::TcpStream::from_std(theirs)?, peer, seat);
+        Ok(ours)
+    })
+}
+
+/// Two connected sockets. A stranger who is faster to connect is not taken for ourselves.
+fn pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let ours = TcpStream::connect(listener.local_addr()?)?;
+    let own = ours.local_addr()?;
+    for _ in 0..16 {
+        let (theirs, peer) = listener.accept()?;
+        if peer == own {
+            return Ok((ours, theirs));
+        }
+    }
+    Err(io::Error::other("strangers stand before the local door"))
+}

@@ -1,0 +1,97 @@
+//! Network connectors of a configuration, as bridges understand them.
+
+use std::time::Duration;
+
+use ferromq_bridge::{Login, Retry, Rule, Settings};
+use ferromq_client::ConnectOptions;
+use ferromq_config::{
+    Config, NetworkConnector, NetworkDestination, NetworkDestinationKind, NetworkPeers, Reconnect, Secret,
+};
+
+use crate::StartError;
+use crate::bridges::Connector;
+
+pub(super) fn connectors(config: &Config) -> Result<Vec<Connector>, StartError> {
+    config.network_connectors.iter().filter(|connector| connector.auto_start).map(connector).collect()
+}
+
+fn connector(given: &NetworkConnector) -> Result<Connector, StartError> {
+    let parse = |uri: &dyn ToString| {
+        ConnectOptions::parse(&uri.to_string())
+            .map_err(|error| StartError::Network { name: given.name.clone(), reason: error.to_string() })
+    };
+    let links = match &given.peers {
+        NetworkPeers::Each(peers) => peers
+            .iter()
+            .map(|peer| match peer.components() {
+                [] => Ok(vec![parse(peer)?]),
+                pair => pair.iter().map(|peer| parse(peer)).collect(),
+            })
+            .collect::<Result<_, _>>()?,
+        NetworkPeers::OneOf(peers) => vec![peers.iter().map(|peer| parse(peer)).collect::<Result<_, _>>()?],
+        _ => {
+            tracing::warn!(
+                connector = given.name,
+                "{} finds no brokers in this version; name them: static:(tcp://a:61616,tcp://b:61616)",
+                given.text
+            );
+            Vec::new()
+        }
+    };
+    Ok(Connector { settings: settings(given), links, retry: retry(&given.discovery.reconnect) })
+}
+
+fn retry(given: &Reconnect) -> Retry {
+    let mut retry = Retry::default();
+    retry.initial = Duration::from_millis(given.initial_delay_ms);
+    retry.most = Duration::from_millis(given.max_delay_ms.max(given.initial_delay_ms));
+    retry.factor = if given.exponential { given.multiplier } else { 1.0 };
+    retry.attempts = given.max_attempts;
+    retry.least_life = Duration::from_millis(given.min_connect_time_ms);
+    retry
+}
+
+fn settings(given: &NetworkConnector) -> Settings {
+    let mut settings = Settings::default();
+    settings.name.clone_from(&given.name);
+    settings.duplex = given.duplex;
+    settings.static_bridge = given.static_bridge;
+    settings.consumer_ttl = given.consumer_ttl;
+    settings.message_ttl = given.message_ttl;
+    settings.conduit = given.conduit_subscriptions;
+    settings.conduit_network_queues = given.conduit_network_queue_subscriptions;
+    settings.decrease_priority = given.decrease_network_consumer_priority;
+    settings.priority_base = given.consumer_priority_base;
+    settings.prefetch = given.prefetch_size;
+    settings.advisory_prefetch = given.advisory_prefetch_size;
+    settings.advisory_ack_percentage = given.advisory_ack_percentage;
+    settings.temp_destinations = given.bridge_temp_destinations;
+    settings.always_sync_send = given.always_sync_send;
+    settings.dispatch_async = given.dispatch_async;
+    settings.client_id_token.clone_from(&given.client_id_token);
+    settings.names_in_ids = given.use_broker_name_as_id_sees;
+    settings.destination_filter.clone_from(&given.destination_filter);
+    settings.local_login = login(given.user_name.as_ref(), given.password.as_ref());
+    settings.remote_login = login(given.remote_user_name.as_ref(), given.remote_password.as_ref())
+        .or_else(|| settings.local_login.clone());
+    settings.excluded = rules(&given.excluded);
+    settings.dynamically_included = rules(&given.dynamically_included);
+    settings.statically_included = rules(&given.statically_included);
+    settings
+}
+
+fn login(user: Option<&String>, password: Option<&Secret>) -> Option<Login> {
+    let password = password.map(|password| password.expose().to_owned()).unwrap_or_default();
+    user.map(|user| Login { user: user.clone(), password })
+}
+
+fn rules(given: &[NetworkDestination]) -> Vec<Rule> {
+    let rule = |given: &NetworkDestination| {
+        let rule = match given.kind {
+            NetworkDestinationKind::Topic => Rule::topic(&given.pattern),
+            _ => Rule::queue(&given.pattern),
+        };
+        if given.force_durable { rule.durable() } else { rule }
+    };
+    given.iter().map(rule).collect()
+}
