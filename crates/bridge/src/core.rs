@@ -119,6 +119,9 @@ pub struct Bridge {
     next_command: i32,
     demand: Demand,
     flights: BTreeMap<i32, Flight>,
+    /// Subscriptions that nobody needs any longer: ended when the last message of theirs that is under way was
+    /// answered for, for the broker would hand out again what it was not told of; but no later than this.
+    closing: BTreeMap<i64, Instant>,
     /// Messages that a broker had no room for, and when to try again.
     waiting: VecDeque<(Instant, Flight)>,
     counts: Counts,
@@ -146,6 +149,7 @@ impl Bridge {
             next_command: 0,
             demand: Demand::default(),
             flights: BTreeMap::new(),
+            closing: BTreeMap::new(),
             waiting: VecDeque::new(),
             counts: Counts::default(),
             now: Instant::default(),
@@ -192,7 +196,8 @@ impl Bridge {
 
     /// When to call [`Bridge::tick`] at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.waiting.front().map(|(at, _)| *at)
+        let closing = self.closing.values().min().copied();
+        self.waiting.front().map(|(at, _)| *at).into_iter().chain(closing).min()
     }
 
     /// Time has passed: what had to wait is tried again.
@@ -200,6 +205,16 @@ impl Bridge {
         self.now = now;
         while let Some((_, flight)) = self.waiting.pop_front_if(|(at, _)| *at <= now) {
             self.launch(flight);
+        }
+        let late: Vec<i64> =
+            self.closing.iter().filter(|(_, at)| **at <= now).map(|(number, _)| *number).collect();
+        for number in late {
+            let open = self.flights.values().filter(|flight| flight.subscription == number).count();
+            let text = format!(
+                "{open} messages whose consumer over there is gone were not answered for; they may come twice"
+            );
+            self.orders.push_back(Order::Warn(text));
+            self.unsubscribe(number);
         }
     }
 

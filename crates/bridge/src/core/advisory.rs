@@ -1,6 +1,7 @@
 //! What the remote broker tells of its consumers, and what follows from it here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ferromq_openwire::{
     AckType, Command, ConsumerId, ConsumerInfo, Destination, DestinationInfo, DestinationKind, MessageAck,
@@ -11,6 +12,8 @@ use super::{Bridge, Order, Side};
 use crate::demand::{Change, Merge};
 use crate::forward::{exceeds, grown, passed};
 
+/// How long a subscription may wait for answers before it is ended (as in ActiveMQ).
+const MOST_CLOSING: Duration = Duration::from_secs(30);
 /// Members of one composite destination that are looked at.
 const MOST_MEMBERS: usize = 1_000;
 
@@ -101,16 +104,30 @@ impl Bridge {
     /// Somebody consumes no longer.
     fn unwanted(&mut self, id: &ConsumerId) {
         for number in self.demand.remove(&id.to_string()) {
-            let consumer = ConsumerId::new(&self.local_session, number);
-            let info = RemoveInfo {
-                object_id: Some(ObjectId::Consumer(consumer)),
-                last_delivered_sequence_id: -2,
-                ..Default::default()
-            };
-            self.say(Side::Local, info);
-            // What was on the way comes back to the queue; an answer to it acknowledges nothing any longer.
+            // They were refused for now, so they are here alone.
             self.waiting.retain(|(_, flight)| flight.subscription != number);
+            self.closing.insert(number, self.now + MOST_CLOSING);
+            self.close_if_done(number);
         }
+    }
+
+    /// Ends a subscription that is to be ended, once nothing of it is under way.
+    pub(super) fn close_if_done(&mut self, number: i64) {
+        let done = self.flights.values().all(|flight| flight.subscription != number);
+        if done && self.closing.contains_key(&number) {
+            self.unsubscribe(number);
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, number: i64) {
+        self.closing.remove(&number);
+        let consumer = ConsumerId::new(&self.local_session, number);
+        let info = RemoveInfo {
+            object_id: Some(ObjectId::Consumer(consumer)),
+            last_delivered_sequence_id: -2,
+            ..Default::default()
+        };
+        self.say(Side::Local, info);
     }
 
     /// A temporary destination came or went over there: replies find their way by it.

@@ -15,6 +15,10 @@ impl Bridge {
     /// The local broker has a message that is wanted over there.
     pub(super) fn forward(&mut self, dispatch: MessageDispatch) {
         let Some(flight) = self.dispatch_ack(&dispatch) else { return };
+        if self.closing.contains_key(&flight.subscription) {
+            // It stays with the local broker, which gets it back when the subscription ends.
+            return;
+        }
         let durable =
             self.demand.subscription(flight.subscription).is_some_and(|found| found.durable.is_some());
         // A durable subscription has no filter of its own at the broker: what must not go is let go here.
@@ -50,11 +54,13 @@ impl Bridge {
         let Some(flight) = self.flights.remove(&request) else {
             return self.login_answered(refusal);
         };
+        let number = flight.subscription;
         match refusal {
             None => {
                 self.counts.forwarded += 1;
                 self.acknowledge(&flight, AckType::Individual, None);
             }
+            Some(reason) if is_passing(reason) && self.closing.contains_key(&number) => {}
             Some(reason) if is_passing(reason) => {
                 self.waiting.push_back((self.now + TRY_AGAIN, flight));
             }
@@ -70,6 +76,7 @@ impl Bridge {
                 self.acknowledge(&flight, AckType::Poison, Some(reason.clone()));
             }
         }
+        self.close_if_done(number);
     }
 
     fn login_answered(&mut self, refusal: Option<&Throwable>) {
