@@ -72,6 +72,14 @@ impl Receiver {
         self.lines.wait_until(PATIENCE, |lines| (lines.len() >= count).then_some(())).is_some()
     }
 
+    /// Waits until it has acknowledged what it was asked to take, and ended: one that is killed after it has written a
+    /// message, and before it has acknowledged it, leaves it to be delivered again.
+    fn done(mut self) -> Vec<String> {
+        assert!(self.lines.wait_for_end(PATIENCE));
+        assert!(self.child.wait().unwrap().success());
+        self.lines.all()
+    }
+
     fn all(&self) -> Vec<String> {
         self.lines.all()
     }
@@ -214,9 +222,7 @@ fn a_backlog_goes_back_to_where_its_consumer_went() {
     established(&b, 1);
     let first = Receiver::new(b.url(), "queue://moving", &["--count", "1"]);
     send(a.url(), "queue://moving", 0..100, &[]);
-    assert!(first.wait_for(1));
-    let taken = first.all();
-    drop(first);
+    let taken = first.done();
     settle();
     // What had gone to b by then has passed a already.
     let second = Receiver::new(a.url(), "queue://moving", &[]);
