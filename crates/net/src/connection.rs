@@ -404,6 +404,11 @@ impl Connection {
             }
             self.letters.push(Letter::Input(input));
         }
+        self.look_aside();
+    }
+
+    /// What a login has set free for our half of a duplex bridge need not wait for the peer's next word.
+    fn look_aside(&mut self) {
         while let Some(command) = self.session.poll_aside() {
             self.tell_mirror(command);
         }
@@ -452,6 +457,7 @@ impl Connection {
 
     /// One write of everything that is encoded, and more only if the socket takes it all.
     fn write(&mut self, now: Now, stream: &TcpStream) -> io::Result<()> {
+        self.look_aside();
         loop {
             if !self.must_write() {
                 self.out.clear();

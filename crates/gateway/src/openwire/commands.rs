@@ -48,7 +48,7 @@ impl Session {
     /// Takes a decoded command after the greeting.
     pub(super) fn take(&mut self, command: Command, frame_bytes: usize, now: Now) {
         match command {
-            command if self.has_mirror && is_for_mirror(&command) => self.aside.push_back(command),
+            command if self.has_mirror && is_for_mirror(&command) => self.put_aside(command),
             Command::Message(message) => self.take_message(message, frame_bytes, now),
             Command::MessageAck(ack) => {
                 let request = request(ack.command_id, ack.response_required);
@@ -73,7 +73,7 @@ impl Session {
                 self.peer.network = info.network_connection;
                 if info.network_connection && info.duplex_connection && !self.has_mirror {
                     self.has_mirror = true;
-                    self.aside.push_back(Command::BrokerInfo(info));
+                    self.put_aside(Command::BrokerInfo(info));
                 }
             }
             Command::BrokerSubscriptionInfo(info) => {

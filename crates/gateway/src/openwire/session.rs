@@ -17,6 +17,9 @@ use super::registry::Registry;
 use crate::{LoginQuestion, LoginRefused, SessionError, SessionSettings};
 
 /// How far a connection has come.
+/// What a peer says to the broker's half of its duplex bridge before it may: its `BrokerInfo`, and what is pipelined.
+const MOST_ASIDE_BEFORE_LOGIN: usize = 64;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The peer's greeting is awaited.
@@ -215,8 +218,18 @@ impl Session {
 
     /// The next command for the broker's half of a duplex bridge. The first is the peer's `BrokerInfo`, and asks for
     /// one; after that, what the peer says to it. There is none for an ordinary client.
+    /// Nothing of it is told before the engine has let the peer in.
     pub fn poll_aside(&mut self) -> Option<Command> {
-        self.aside.pop_front()
+        if self.phase == Phase::Connected { self.aside.pop_front() } else { None }
+    }
+
+    /// Keeps a command for the broker's half of a duplex bridge; before the login only a few.
+    pub(super) fn put_aside(&mut self, command: Command) {
+        if self.phase != Phase::Connected && self.aside.len() >= MOST_ASIDE_BEFORE_LOGIN {
+            let text = "a bridge speaks before it has logged in";
+            return self.fail(SessionError::WrongOrder(text.to_owned()));
+        }
+        self.aside.push_back(command);
     }
 
     /// Encodes what the broker's half of a duplex bridge has to say.
