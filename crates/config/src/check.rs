@@ -35,6 +35,15 @@ fn network(config: &Config, reader: &mut Reader<'_>) {
             reader.warn(&listener.source, problem, "name all brokers in the URIs of clients and connectors");
         }
     }
+    for policy in &config.policies {
+        let filter = &policy.network_filter;
+        let set = filter.replay_when_no_consumers || filter.replay_delay_ms > 0 || filter.selector_aware;
+        if set || filter.rate_limit > 0 {
+            let problem = "network_filter has no effect in this version: messages never go back to a broker that they \
+                           passed, but where nobody else wants them, and no link has a rate limit";
+            reader.warn(&policy.source, problem.to_owned(), "remove it, or count on what is said here");
+        }
+    }
     for connector in &config.network_connectors {
         if matches!(connector.peers, NetworkPeers::Found(_)) {
             let problem = format!("network connector '{}' finds no brokers in this version", connector.name);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use ferromq_engine::{Effect, Fault, FaultKind, Input, Intent, Tag};
 use ferromq_gateway::{Credentials, ErrorKind, Login, LoginRefused, SessionError, SessionSettings};
 use ferromq_openwire::{
-    Command, ConnectionControl, ConnectionId, KeepAliveInfo, Limits, RemoveInfo, SessionId, SessionInfo,
-    ShutdownInfo, WireFormat, WireFormatOptions, WireStr,
+    BrokerInfo, Command, ConnectionControl, ConnectionId, KeepAliveInfo, Limits, RemoveInfo, SessionId,
+    SessionInfo, ShutdownInfo, WireFormat, WireFormatOptions, WireStr,
 };
 use world::{CONNECTION, World, connection_info, exception, names};
 
@@ -81,6 +81,33 @@ fn a_wrong_password_is_answered_as_activemq_does_and_the_door_closes_after_a_whi
     world.assert_over();
     assert_eq!(world.inputs.len(), 1, "the engine never heard of a connection");
     assert!(matches!(world.session.failure(), Some(SessionError::LoginRefused(_))));
+}
+
+/// What a bridge says first: that it wants another one back over its connection.
+fn duplex_peer() -> BrokerInfo {
+    BrokerInfo { network_connection: true, duplex_connection: true, ..Default::default() }
+}
+
+#[test]
+fn a_bridge_back_begins_when_its_peer_has_logged_in_and_not_before() {
+    let mut world = World::greeted(with_login(), WireFormatOptions::default());
+    world.tell(duplex_peer());
+    assert!(world.session.poll_aside().is_none(), "nobody knows who it is");
+    let mut info = connection_info();
+    info.user_name = Some("ann".into());
+    info.password = Some("secret".into());
+    let id = world.request(info);
+    assert!(world.session.poll_aside().is_none(), "the engine may still refuse it");
+    world.session.reply(world.now, Tag(id.cast_unsigned()), Effect::Done);
+    assert!(matches!(world.session.poll_aside(), Some(Command::BrokerInfo(_))));
+
+    let mut world = World::greeted(with_login(), WireFormatOptions::default());
+    world.tell(duplex_peer());
+    let mut info = connection_info();
+    info.user_name = Some("ann".into());
+    info.password = Some("guess".into());
+    world.request(info);
+    assert!(world.session.poll_aside().is_none());
 }
 
 /// One user whose hash takes long to check.
