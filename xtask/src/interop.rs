@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
+use crate::network;
 use crate::pair;
 use crate::peers::{Broker, FerroBroker, FerroOptions, Java, Line, RealBroker, RealOptions, work_dir};
 
@@ -34,7 +35,7 @@ pub(crate) struct Options {
     /// Client lines, separated by commas: 5.16, 5.19, 6, or all.
     #[arg(long, default_value = "all")]
     lines: String,
-    /// Areas or single checks, separated by commas; `restart` and `pair` start brokers of their own.
+    /// Areas or single checks, separated by commas; `restart`, `pair` and `network` start brokers of their own.
     #[arg(long)]
     only: Option<String>,
     /// A broker that runs already; none is started then.
@@ -46,6 +47,9 @@ pub(crate) struct Options {
     /// Leave the switchovers of `pair` out: they count commits that are in doubt, which an otherwise busy machine adds to
     #[arg(long)]
     no_pair: bool,
+    /// Leave the links to a real ActiveMQ of `network` out: they start eight more brokers for each line
+    #[arg(long)]
+    no_network: bool,
     /// Print only failures and sums.
     #[arg(long)]
     quiet: bool,
@@ -65,7 +69,7 @@ impl Options {
     fn wants_areas(&self) -> bool {
         self.only
             .as_deref()
-            .is_none_or(|only| only.split(',').any(|area| !["restart", "pair"].contains(&area)))
+            .is_none_or(|only| only.split(',').any(|area| !["restart", "pair", "network"].contains(&area)))
     }
 }
 
@@ -124,6 +128,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                         println!("left out: pair (cargo xtask interop --only pair)");
                     } else if target == Target::Ferromq && options.wants("pair") {
                         tally.add(pair::run(&java, line, options.quiet, &options.broker_arguments)?);
+                    }
+                    if target == Target::Ferromq && options.wants("network") {
+                        if options.no_network {
+                            println!("left out: network (cargo xtask interop --only network)");
+                        } else {
+                            tally.add(network::run(&java, line, options.quiet)?);
+                        }
                     }
                     println!(
                         "== client {line} against {}: {} passed, {} failed, {} skipped",

@@ -9,6 +9,7 @@ mod cluster;
 mod fuzz;
 mod interop;
 mod kills;
+mod network;
 mod pair;
 mod peers;
 mod sim;

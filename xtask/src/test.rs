@@ -24,7 +24,14 @@ const SUITES: &[(&[&str], &[&str])] = &[
     (&["vectors", "tests/data/openwire/vectors"], &["vectors", "tests/data/openwire/vectors"]),
     (&["sim", "--seeds", "500"], &["sim", "--seeds", "20000"]),
     (&["sim", "--nodes", "--seeds", "100"], &["sim", "--nodes", "--seeds", "2000", "--pauses", "10000"]),
-    (&["interop", "--quiet", "--no-pair"], &["interop", "--quiet", "--against", "both"]),
+    (
+        &["interop", "--quiet", "--no-pair", "--no-network"],
+        &["interop", "--quiet", "--no-network", "--against", "both"],
+    ),
+    (
+        &["interop", "--quiet", "--only", "network", "--lines", "5.19"],
+        &["interop", "--quiet", "--only", "network"],
+    ),
     (&["client"], &["client", "--against", "both"]),
     (&["kills", "--times", "20"], &["kills", "--times", "50"]),
     (

@@ -6,6 +6,7 @@ import java.util.HashMap;
 import java.util.Map;
 import org.apache.activemq.broker.BrokerService;
 import org.apache.activemq.broker.TransportConnector;
+import org.apache.activemq.network.NetworkConnector;
 import org.apache.activemq.store.kahadb.KahaDBPersistenceAdapter;
 import org.apache.activemq.store.kahadb.disk.journal.Journal;
 
@@ -49,6 +50,12 @@ public final class BrokerMain {
         String port = options.getOrDefault("port", "0");
         TransportConnector connector = broker.addConnector(new URI("tcp://127.0.0.1:" + port
                 + "?maximumConnections=5000&wireFormat.maxFrameSize=104857600"));
+        String network = options.get("network");
+        if (network != null) {
+            NetworkConnector link = broker.addNetworkConnector(network);
+            link.setName("nc");
+            link.setDuplex(Boolean.parseBoolean(options.getOrDefault("duplex", "false")));
+        }
         broker.start();
         broker.waitUntilStarted();
         System.out.println("listening on tcp://127.0.0.1:" + connector.getConnectUri().getPort());
