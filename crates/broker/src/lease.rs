@@ -285,6 +285,7 @@ impl Worker {
     }
 
     fn look(&mut self) {
+        let asked = self.now();
         let seen = match self.start.provider.look() {
             Ok(seen) => seen,
             Err(error) => {
@@ -306,7 +307,7 @@ impl Worker {
             self.rest_until = Instant(0);
             self.tell(News::Master { epoch: seen.epoch, owner: seen.owner.clone() });
         }
-        match self.watch.judge(now, seen.as_ref()) {
+        match self.watch.judge_look(asked, now, seen.as_ref()) {
             Verdict::Follow => {
                 if self.suspected.take().is_some() {
                     self.tell(News::Cleared);

@@ -79,6 +79,13 @@ impl Watch {
 
     /// Judges what was seen at `now`.
     pub fn judge(&mut self, now: Instant, seen: Option<&Sighting>) -> Verdict {
+        self.judge_look(now, now, seen)
+    }
+
+    /// Judges what a look saw that began at `asked` and ended at `answered`. Who was stopped in between has seen
+    /// nothing newer than the beginning, and nothing older than the end: stillness counts from the end of the first look
+    /// to the beginning of the last.
+    pub fn judge_look(&mut self, asked: Instant, answered: Instant, seen: Option<&Sighting>) -> Verdict {
         let Some(seen) = seen else { return Verdict::Claim(Contention::Vacant) };
         if seen.released || seen.died {
             return Verdict::Claim(Contention::Vacant);
@@ -86,11 +93,11 @@ impl Watch {
         let since = match self.still {
             Some((epoch, beat, since)) if epoch == seen.epoch && beat == seen.beat => since,
             _ => {
-                self.still = Some((seen.epoch, seen.beat, now));
-                now
+                self.still = Some((seen.epoch, seen.beat, answered));
+                answered
             }
         };
-        let still = now.since(since);
+        let still = asked.since(since);
         if still >= self.silence {
             Verdict::Claim(Contention::OverSilence)
         } else if still >= self.silence / 2 {
@@ -157,6 +164,15 @@ mod tests {
         assert_eq!(watch.judge(at(770), Some(&seen(3, 7))), Verdict::Suspect);
         assert_eq!(watch.judge(at(1_539), Some(&seen(3, 7))), Verdict::Suspect);
         assert_eq!(watch.judge(at(1_540), Some(&seen(3, 7))), Verdict::Claim(Contention::OverSilence));
+    }
+
+    #[test]
+    fn a_standby_that_was_stopped_in_a_look_claims_nothing_for_it() {
+        let mut watch = Watch::new(&Timings::default());
+        watch.judge(at(0), Some(&seen(3, 7)));
+        assert_eq!(watch.judge_look(at(20), at(60_000), Some(&seen(3, 7))), Verdict::Follow);
+        assert_eq!(watch.judge_look(at(60_020), at(90_000), Some(&seen(3, 99))), Verdict::Follow);
+        assert_eq!(watch.judge(at(90_020), Some(&seen(3, 99))), Verdict::Follow);
     }
 
     #[test]

@@ -40,7 +40,7 @@ const FOUND: [(NodeBug, u64); 8] = [
     (NodeBug::Impatient, 20),
     (NodeBug::Timid, 20),
     (NodeBug::NeverStepsDown, 20),
-    (NodeBug::LeaseUnchecked, 60),
+    (NodeBug::LeaseUnchecked, 120),
     (NodeBug::SharedClaim, 100),
 ];
 

@@ -112,7 +112,7 @@ impl Keeper {
             self.master = Some(seen.epoch);
             self.rest_until = Instant(0);
         }
-        let why = match self.watch.judge(now, seen.as_ref()) {
+        let why = match self.watch.judge_look(self.asked, now, seen.as_ref()) {
             Verdict::Claim(Contention::OverSilence) if self.bug == Some(NodeBug::Timid) => return None,
             Verdict::Suspect if self.bug == Some(NodeBug::Impatient) => Contention::OverSilence,
             Verdict::Claim(why) if now >= self.rest_until => why,
