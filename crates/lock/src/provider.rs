@@ -35,7 +35,8 @@ pub struct Sighting {
 pub enum Contention {
     /// Nobody holds it: it was never claimed, was released, or its holder died.
     Vacant,
-    /// The holder lives, perhaps, and has shown no sign of life for longer than its lease; or an operator said so.
+    /// The holder lives, perhaps, and has shown no sign of life for longer than its lease; or an operator said so. Claims
+    /// only over the holder that the provider's last look saw.
     OverSilence,
 }
 

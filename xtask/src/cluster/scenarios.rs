@@ -1,5 +1,6 @@
 //! The scenarios: one list, for `cargo xtask cluster run` and for the tests.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -331,15 +332,27 @@ fn partition(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+/// Takes all but a MiB of a file system. The brokers go on writing, so what was free a moment ago may be gone.
+fn occupy(file: &std::fs::File, path: &Path) -> Result<()> {
+    for _ in 0..100 {
+        let room = rustix::fs::statvfs(path)?;
+        let taken = file.metadata()?.len();
+        let free = (room.f_bavail * room.f_frsize).saturating_sub(1 << 20);
+        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), taken, free.max(1)) {
+            Err(rustix::io::Errno::NOSPC) => {}
+            done => return Ok(done?),
+        }
+    }
+    bail!("can't fill {}: its room changes all the time", path.display())
+}
+
 fn disk_full(stage: &mut Stage) -> Result<()> {
     let Shared::Folder(folder) = &stage.cluster.shared else { bail!("not on a folder") };
     let filler = folder.parent().unwrap_or(folder).join("filler");
     settle(stage);
     stage.mark("the disk is filled");
-    let room = rustix::fs::statvfs(filler.with_file_name("."))?;
-    let free = room.f_bavail * room.f_frsize;
     let file = std::fs::File::create(&filler)?;
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, free.saturating_sub(1 << 20))?;
+    occupy(&file, &filler)?;
     stage.run_for(Duration::from_secs(8));
     let at = stage.mark("there is room again");
     std::fs::remove_file(&filler)?;

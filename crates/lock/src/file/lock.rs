@@ -23,6 +23,8 @@ pub struct FileLock {
     owner: String,
     timings: Timings,
     held: Option<Held>,
+    /// The epoch that the last look found.
+    seen: Option<Epoch>,
 }
 
 /// What the holder has open.
@@ -50,6 +52,7 @@ impl FileLock {
             owner: owner.to_owned(),
             timings,
             held: None,
+            seen: None,
         }
     }
 
@@ -120,12 +123,21 @@ impl FileLock {
 
 impl LockProvider for FileLock {
     fn look(&mut self) -> Result<Option<Sighting>, LockError> {
-        self.sighting()
+        let sighting = self.sighting()?;
+        self.seen = sighting.as_ref().map(|sighting| sighting.epoch);
+        Ok(sighting)
     }
 
     fn try_acquire(&mut self, at_least: Epoch, why: Contention) -> Result<Acquired, LockError> {
         self.held = None;
         let (highest, _) = self.claims.highest()?;
+        // The silence was that of the holder that was looked at. If another one has it meanwhile, nothing is known of it.
+        if why == Contention::OverSilence
+            && self.seen.is_some_and(|seen| seen != highest)
+            && let Some(sighting) = self.sighting()?
+        {
+            return Ok(Acquired::Held(sighting));
+        }
         let number = at_least.number.max(highest.number) + 1;
         let epoch = Epoch { number, claim: ClaimId(self.entropy.next_u64()) };
         let claim = match self.claims.claim(epoch, &self.owner, why == Contention::OverSilence) {
@@ -227,6 +239,22 @@ mod tests {
         assert!(!b.look().unwrap().unwrap().died);
         drop(a);
         assert!(b.look().unwrap().unwrap().died);
+    }
+
+    #[test]
+    fn the_silence_of_one_holder_is_not_held_against_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let [mut a, mut b, mut c] = ["a", "b", "c"].map(|name| node(folder.path(), name, name.len() as u64));
+        granted(a.try_acquire(Epoch::default(), Contention::Vacant).unwrap());
+        assert!(c.look().unwrap().is_some(), "c has seen a, and is stopped before it claims");
+        b.look().unwrap();
+        let new = granted(b.try_acquire(Epoch::default(), Contention::OverSilence).unwrap());
+
+        let late = c.try_acquire(Epoch::default(), Contention::OverSilence).unwrap();
+        let Acquired::Held(sighting) = late else { panic!("b was never silent") };
+        assert_eq!(sighting.epoch, new.epoch);
+        c.look().unwrap();
+        granted(c.try_acquire(Epoch::default(), Contention::OverSilence).unwrap());
     }
 
     #[test]

@@ -39,6 +39,8 @@ public final class HaLoad {
     /** Producers pause when consumers are that far behind. */
     private static final long MOST_OPEN = 2000;
     private static final long GAP_US = 25_000;
+    /** Messages of a producer's transaction. */
+    private static final int BATCH = 7;
 
     private final String url;
     private final boolean real;
@@ -280,15 +282,15 @@ public final class HaLoad {
     private void sendBatches(String name, Lane lane, AtomicLong next, Connection connection) throws JMSException {
         Session session = connection.createSession(true, Session.SESSION_TRANSACTED);
         MessageProducer producer = session.createProducer(lane.destination);
-        long number = 0;
         while (sending) {
             holdBack(lane);
-            String batch = name + "-" + next.getAndIncrement();
+            long transaction = next.getAndIncrement();
+            String batch = name + "-" + transaction;
             List<String> ids = new ArrayList<>();
-            for (int i = 0; i < 7; i++) {
+            for (int i = 0; i < BATCH; i++) {
                 String id = batch + "." + i;
                 lane.sending(id, batch);
-                producer.send(message(session, name, number++, id));
+                producer.send(message(session, name, transaction * BATCH + i, id));
                 ids.add(id);
             }
             if (committed(session)) {
@@ -395,7 +397,7 @@ public final class HaLoad {
     private String took(String place, Lane lane, Message message) throws JMSException {
         String id = message.getStringProperty("id");
         boolean flagged = message.getJMSRedelivered();
-        lane.deliver(id, flagged);
+        lane.deliver(place, id, flagged);
         lane.inOrder(place, message.getStringProperty("producer"), id, message.getLongProperty("number"), flagged);
         return id;
     }

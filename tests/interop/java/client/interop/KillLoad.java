@@ -222,11 +222,12 @@ public final class KillLoad {
         MessageConsumer consumer = durable
                 ? session.createDurableSubscriber((ActiveMQTopic) lane.destination, "s")
                 : session.createConsumer(lane.destination);
+        String place = lane.name + "@" + System.identityHashCode(consumer);
         while (receiving) {
             Message message = consumer.receive(200);
             if (message != null) {
                 String id = message.getStringProperty("id");
-                lane.deliver(id, message.getJMSRedelivered());
+                lane.deliver(place, id, message.getJMSRedelivered());
                 message.acknowledge();
                 lane.acknowledged(id);
             }
@@ -236,12 +237,13 @@ public final class KillLoad {
     private void receiveTransacted(Lane lane, Connection connection) throws JMSException {
         Session session = connection.createSession(true, Session.SESSION_TRANSACTED);
         MessageConsumer consumer = session.createConsumer(lane.destination);
+        String place = lane.name + "@" + System.identityHashCode(consumer);
         List<String> ids = new ArrayList<>();
         while (receiving) {
             Message message = consumer.receive(200);
             if (message != null) {
                 String id = message.getStringProperty("id");
-                lane.deliver(id, message.getJMSRedelivered());
+                lane.deliver(place, id, message.getJMSRedelivered());
                 ids.add(id);
             }
             if (ids.size() >= 5 || message == null && !ids.isEmpty()) {
