@@ -278,7 +278,7 @@ impl Engine {
             if let Some(upto) = share.window.unexposed(durable_upto) {
                 self.outbox.op(StoreOp::ExposeSubscription { subscription: durable.record.id, upto });
                 share.window.expose(upto, self.outbox.ticket());
-                self.outbox.hold(Held::WakeConsumer(consumer_key));
+                self.outbox.hold(Held::WakeDurable(key));
             }
         }
         let mut expired: Vec<(PlaceKey, Place)> = Vec::new();

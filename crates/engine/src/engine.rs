@@ -239,6 +239,11 @@ impl Engine {
                 Held::Output(output) => self.outbox.send(output),
                 Held::WakePlace(place) => self.wake_place(place),
                 Held::WakeConsumer(consumer) => self.wake_consumer(consumer),
+                Held::WakeDurable(durable) => {
+                    if let Some(consumer) = self.durables.get(durable).and_then(|found| found.consumer) {
+                        self.wake_consumer(consumer);
+                    }
+                }
             }
         }
     }

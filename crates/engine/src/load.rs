@@ -107,7 +107,6 @@ impl Engine {
             }
             (Purpose::DurablePage { durable, place, asked }, LoadContent::Page(page)) => {
                 let Some(found) = self.durables.get_mut(durable) else { return };
-                let consumer = found.consumer;
                 if let Some(window) = found.window_mut(place) {
                     let held = window.held;
                     window.page(asked, &page);
@@ -116,11 +115,9 @@ impl Engine {
                         site.counters.recovered =
                             (site.counters.recovered + window.held).saturating_sub(held);
                     }
-                    if window.page_waits
-                        && let Some(consumer) = consumer
-                    {
+                    if window.page_waits {
                         window.page_waits =
-                            self.outbox.hold_for_issued(crate::outbox::Held::WakeConsumer(consumer));
+                            self.outbox.hold_for_issued(crate::outbox::Held::WakeDurable(durable));
                     }
                     if window.expiring > 0 {
                         self.arm_sweep(place, 1);

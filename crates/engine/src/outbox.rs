@@ -9,6 +9,7 @@ use ferromq_model::{Epoch, Ticket};
 use ferromq_store::{StoreOp, Sync, WriteBatch};
 
 use crate::consumer::ConsumerKey;
+use crate::durable::DurableKey;
 use crate::place::PlaceKey;
 use crate::{ConnId, Effect, Fault, LogEvent, Notice, Output, Severity, Tag};
 
@@ -18,6 +19,8 @@ pub(crate) enum Held {
     Output(Output),
     WakePlace(PlaceKey),
     WakeConsumer(ConsumerKey),
+    /// Whoever consumes a durable subscription by then.
+    WakeDurable(DurableKey),
 }
 
 #[derive(Debug)]
@@ -123,6 +126,17 @@ impl Outbox {
         } else {
             self.out.push(output)
         }
+    }
+
+    /// The ticket of the last unit of work that was handed out.
+    pub(crate) const fn issued(&self) -> Ticket {
+        Ticket(self.next_ticket - 1)
+    }
+
+    /// Answers what an earlier input did already, when all that was handed out so far is durable: the first answer may
+    /// still be waiting for the disk, and the second must not come before it.
+    pub(crate) fn reply_again(&mut self, conn: ConnId, tag: Option<Tag>, effect: Effect) {
+        self.reply_after(self.issued(), conn, tag, effect);
     }
 
     /// Tells a peer that what it wanted can't be.

@@ -45,7 +45,7 @@ impl Engine {
             Err(fault) => return self.outbox.fail(conn, tag, fault),
         };
         if self.is_repeated(conn, &request) {
-            return self.accepted(conn, tag, &request);
+            return self.accepted_before(conn, tag, &request);
         }
         for place in target.places() {
             let Err(full) = self.room(*place, &request.message) else { continue };
@@ -61,6 +61,12 @@ impl Engine {
             self.grant(conn, (request.producer.clone(), request.window_bytes));
         }
         self.outbox.reply(conn, tag, Effect::Done);
+    }
+
+    /// Tells the producer that its message had been taken before, though perhaps it is not durable yet.
+    fn accepted_before(&mut self, conn: ConnId, tag: Option<Tag>, request: &SendRequest) {
+        self.grant(conn, (request.producer.clone(), request.window_bytes));
+        self.outbox.reply_again(conn, tag, Effect::Done);
     }
 
     fn grant(&mut self, conn: ConnId, (producer, bytes): (ProducerId, u32)) {

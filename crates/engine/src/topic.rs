@@ -224,7 +224,7 @@ impl Engine {
                     site.memory_bytes += u64::from(charge);
                 }
                 match active {
-                    Some(consumer) if waits => self.outbox.hold(Held::WakeConsumer(consumer)),
+                    _ if waits => self.outbox.hold(Held::WakeDurable(durable_key)),
                     Some(consumer) => self.wake_consumer(consumer),
                     None => {}
                 }
@@ -239,8 +239,9 @@ impl Engine {
             if exposed {
                 self.outbox.op(StoreOp::ExposeSubscription { subscription, upto: sequence });
             }
-            if let Some(consumer) = active {
-                self.outbox.hold(Held::WakeConsumer(consumer));
+            // Whoever consumes when it is durable may be another one than now.
+            if active.is_some() {
+                self.outbox.hold(Held::WakeDurable(durable_key));
             }
         }
         self.arm_sweep(key, message.expiration);

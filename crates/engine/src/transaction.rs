@@ -60,6 +60,7 @@ impl Engine {
         id: Option<TransactionId>,
         verb: TransactionVerb,
     ) {
+        let mut again = false;
         let done = match (id, verb) {
             (None, TransactionVerb::Recover) => {
                 return self.outbox.reply(conn, tag, Effect::Transactions(Vec::new()));
@@ -82,9 +83,10 @@ impl Engine {
                         Ok(())
                     }
                     TransactionVerb::CommitOnePhase | TransactionVerb::CommitTwoPhase if open => {
-                        self.commit(conn, local.value, &id)
+                        self.commit(conn, local.value, &id).map(|known| again = known)
                     }
                     TransactionVerb::CommitOnePhase | TransactionVerb::CommitTwoPhase => {
+                        again = true;
                         self.repeat_commit(&local)
                     }
                     TransactionVerb::Rollback if open => {
@@ -103,6 +105,7 @@ impl Engine {
             }
         };
         match done {
+            Ok(()) if again => self.outbox.reply_again(conn, tag, Effect::Done),
             Ok(()) => self.outbox.reply(conn, tag, Effect::Done),
             Err(fault) => self.outbox.fail(conn, tag, fault),
         }
@@ -177,8 +180,9 @@ impl Engine {
         Some(transaction)
     }
 
-    fn commit(&mut self, conn: ConnId, number: i64, id: &TransactionId) -> Result<(), Fault> {
-        let Some(transaction) = self.take_transaction(conn, number) else { return Ok(()) };
+    /// Does all of a transaction; the answer is whether some of it had been done before.
+    fn commit(&mut self, conn: ConnId, number: i64, id: &TransactionId) -> Result<bool, Fault> {
+        let Some(transaction) = self.take_transaction(conn, number) else { return Ok(false) };
         let refused = match &transaction.doomed {
             Some(why) => Some(fault(
                 FaultKind::RolledBack,
@@ -218,8 +222,10 @@ impl Engine {
             self.retire(orphan.origin, orphan.at, crate::ack::Outcome::Acknowledged);
         }
         self.raise_barrier(&transaction.sends);
+        let mut again = false;
         for request in &transaction.sends {
             if self.is_repeated(conn, request) {
+                again = true;
                 continue;
             }
             match self.target(conn, &request.producer, &request.message.destination) {
@@ -239,7 +245,7 @@ impl Engine {
             self.wake_consumer(consumer);
         }
         self.outbox_requires_if_any();
-        Ok(())
+        Ok(again)
     }
 
     /// Nothing of a transaction may be seen before all of it is durable, not even what would not wait by itself.

@@ -85,3 +85,47 @@ fn thousands_of_producers_are_remembered() {
     }
     assert_eq!(b.held("A"), 500);
 }
+
+#[test]
+fn a_repetition_is_not_answered_before_the_first_is_durable() {
+    let mut b = Bench::new();
+    let c = b.connect("c");
+    let message = b.message(&c, "A", "m");
+    b.do_it(&c, send(message.clone(), None));
+    let second = b.message(&c, "A", "m2");
+    b.auto = false;
+    b.begin(&c, send(second.clone(), None));
+    b.detach(&c);
+    let c = b.connect("c");
+    let again = b.begin(&c, send(second, None));
+    assert!(!b.replies.contains_key(&again), "the disk has not answered, and the broker may die");
+    b.sync();
+    assert!(matches!(b.replies[&again], Effect::Done));
+    let known = b.begin(&c, send(message, None));
+    assert!(matches!(b.replies[&known], Effect::Done), "nothing is under way any longer");
+}
+
+#[test]
+fn a_repeated_commit_is_not_answered_before_the_first_is_durable() {
+    let mut b = Bench::new();
+    let c = b.connect("c");
+    let message = b.message(&c, "A", "m");
+    let transaction = local_transaction(&c, 1);
+    let verb = |verb| Intent::Transaction { id: Some(transaction.clone()), verb };
+    b.auto = false;
+    b.begin(&c, verb(TransactionVerb::Begin));
+    b.tell(&c, send(message.clone(), Some(transaction.clone())));
+    b.begin(&c, verb(TransactionVerb::CommitOnePhase));
+
+    // One client replays the whole transaction, another one only asks again.
+    b.detach(&c);
+    let c = b.connect("c");
+    let asked = b.begin(&c, verb(TransactionVerb::CommitOnePhase));
+    b.begin(&c, verb(TransactionVerb::Begin));
+    b.tell(&c, send(message, Some(transaction.clone())));
+    let replayed = b.begin(&c, verb(TransactionVerb::CommitOnePhase));
+    assert!(!b.replies.contains_key(&asked) && !b.replies.contains_key(&replayed));
+    b.sync();
+    assert!(matches!((&b.replies[&asked], &b.replies[&replayed]), (Effect::Done, Effect::Done)));
+    assert_eq!((b.held("A"), b.store.messages()), (1, 1));
+}

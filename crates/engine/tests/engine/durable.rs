@@ -194,3 +194,20 @@ fn a_persistent_copy_for_an_ordinary_subscriber_waits_for_the_disk_too() {
     b.run();
     assert_eq!(b.texts(), ["m", "m"]);
 }
+
+#[test]
+fn a_subscriber_that_comes_back_before_the_disk_has_answered_gets_what_was_sent() {
+    let mut b = Bench::new();
+    let (c, p) = (b.connect("c"), b.connect("p"));
+    subscribe(&mut b, &c, "topic://T", |_| {});
+    let message = b.message(&p, "topic://T", "m");
+    b.auto = false;
+    b.begin(&p, send(message, None));
+    b.detach(&c);
+    let c = b.connect("c");
+    let (_, facts) = b.consumer(&c, "topic://T", |f| f.subscription = Some("sub".into()));
+    b.begin(&c, Intent::AddConsumer(facts));
+    assert!(b.got.is_empty(), "nothing leaves before it is durable");
+    b.sync();
+    assert_eq!(b.texts(), ["m"]);
+}

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use ferromq_env::Clock;
 use ferromq_env::simulated::SimDisk;
 use ferromq_lock::Grant;
-use ferromq_model::{Epoch, Instant, Now, WallTime};
+use ferromq_model::{Epoch, Instant, Now, Ticket, WallTime};
 use ferromq_store::WriteBatch;
 
 use super::faults::Blow;
@@ -80,6 +80,8 @@ pub(super) struct Reign {
     /// When lazily written batches have to be synced.
     pub(super) lazy_due: Option<Instant>,
     pub(super) commits: u64,
+    /// Up to where the engine knows everything to be durable.
+    pub(super) completed: Ticket,
 }
 
 pub(super) enum Role {

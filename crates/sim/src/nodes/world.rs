@@ -9,7 +9,7 @@ use ferromq_engine::{ConnId, Input};
 use ferromq_env::simulated::{SeededEntropy, SimDisk, StaleDisk, Staleness};
 use ferromq_env::{Clock, Disk, Entropy};
 use ferromq_lock::{Acquired, Grant, Timings};
-use ferromq_model::{Epoch, Instant, Now};
+use ferromq_model::{Epoch, Instant, Now, Ticket};
 use ferromq_store::{Recovered, StoreError, Sync};
 
 use super::faults::{self, Blow, Fault};
@@ -570,7 +570,14 @@ impl World {
             Ok(recovered) => {
                 self.report.reigns += 1;
                 let front = Front::new(epoch, recovered, now, &mut self.saboteur);
-                let reign = Reign { front, epoch, gathered: Vec::new(), lazy_due: None, commits: 0 };
+                let reign = Reign {
+                    front,
+                    epoch,
+                    gathered: Vec::new(),
+                    lazy_due: None,
+                    commits: 0,
+                    completed: Ticket(0),
+                };
                 if let Some(process) = self.process(number) {
                     process.role = Role::Active(Box::new(reign));
                 }
@@ -580,16 +587,11 @@ impl World {
         }
     }
 
-    fn committed(
-        &mut self,
-        number: usize,
-        outcome: Result<Option<ferromq_model::Ticket>, StoreError>,
-        ops_before: u64,
-    ) {
+    fn committed(&mut self, number: usize, outcome: Result<Option<Ticket>, StoreError>, ops_before: u64) {
         let ignores = self.conditions.bug == Some(NodeBug::RefusalIgnored);
         let upto = match outcome {
             Ok(upto) => upto,
-            Err(StoreError::Fenced { .. }) if ignores => Some(ferromq_model::Ticket(u64::MAX >> 1)),
+            Err(StoreError::Fenced { .. }) if ignores => Some(Ticket(u64::MAX >> 1)),
             Err(_) => return self.step_down(number, REST),
         };
         let Some(process) = self.process(number) else { return };
@@ -600,8 +602,11 @@ impl World {
             process.store.waiting.push_back(Order::Maintain);
         }
         let Some(upto) = upto else { return };
+        // One that completes nothing new answers nobody.
+        let completes = upto > reign.completed;
+        reign.completed = reign.completed.max(upto);
         let epoch = reign.epoch;
-        if !self.conditions.stale_names {
+        if completes && !self.conditions.stale_names {
             self.check_fence(number, epoch, ops_before, looked);
         }
         self.serve(number, |front, now, saboteur| front.handle(Input::Persisted { upto }, now, saboteur));
