@@ -407,7 +407,7 @@ public final class Restart {
                     tx.commit();
                 },
                 t -> equal(Arrays.asList(numbers(0, 3000)), take(t.consumer(t.queue()), 3000)));
-        check("asynchronous persistent sends are there after a close",
+        better("asynchronous persistent sends are there after a close",
                 t -> {
                     Connection connection = t.connect("jms.useAsyncSend=true");
                     T.sendBy(autoOf(connection), t.queue(), numbers(0, 100));
