@@ -65,8 +65,8 @@ impl Tools {
         let rustc = crate::workspace::output(Command::new("rustc").arg("--version"))?;
         Ok(format!(
             "FerroMQ {} ({}), release build, journal with `fsync = \"always\"`. ActiveMQ Classic {} on {}, `-Xms64M -Xmx1G` \
-             and the JVM's own choice of a collector, KahaDB with `journalDiskSyncStrategy=always`; \"store first\" is \
-             `concurrentStoreAndDispatchQueues=false`: as it comes, a message that is acknowledged in time never reaches \
+             and the JVM's own choice of a collector, KahaDB with `journalDiskSyncStrategy=always`, JMX as its shipped \
+             configuration has it; \"store first\" is `concurrentStoreAndDispatchQueues=false`: as it comes, a message that is acknowledged in time never reaches \
              its disk. Java client: `activemq-client` {} as it comes. Rust client: `ferromq bench`, one thread.",
             env!("CARGO_PKG_VERSION"),
             rustc.trim(),
@@ -165,6 +165,7 @@ fn launch(tools: &Tools, flavour: Flavour, data: Option<PathBuf>, port: u16) -> 
                 data,
                 port,
                 concurrent_store_and_dispatch: flavour == Flavour::ActiveMq,
+                arguments: vec!["--jmx=true".to_owned()],
                 ..RealOptions::default()
             },
         ),

@@ -12,7 +12,7 @@ import org.apache.activemq.store.kahadb.disk.journal.Journal;
 
 /**
  * The real ActiveMQ in a process of its own, with the settings that FerroMQ is compared with: KahaDB that syncs each
- * write, system limits as in the shipped configuration, no scheduler, no JMX.
+ * write, system limits as in the shipped configuration, no scheduler; JMX as there if asked for with --jmx=true.
  *
  * Prints "listening on tcp://127.0.0.1:PORT" when ready, and ends when its standard input does.
  */
@@ -32,7 +32,8 @@ public final class BrokerMain {
         BrokerService broker = new BrokerService();
         broker.setBrokerName(options.getOrDefault("name", "activemq"));
         broker.setDataDirectoryFile(data);
-        broker.setUseJmx(false);
+        broker.setUseJmx(Boolean.parseBoolean(options.getOrDefault("jmx", "false")));
+        broker.getManagementContext().setCreateConnector(false);
         broker.setUseShutdownHook(true);
         broker.setSchedulerSupport(false);
         broker.setPersistent(persistent);
