@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use ferromq_uri::{ConnectUri, FailoverOptions, ListenerUri, Uri};
+use ferromq_uri::{ConnectUri, FailoverOptions, ListenerUri, MulticastOptions, Uri};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -10,6 +10,7 @@ fuzz_target!(|text: &str| {
     let _ = ConnectUri::parse(text);
     let Ok(uri) = Uri::parse(text) else { return };
     let _ = FailoverOptions::from_uri(&uri);
+    let _ = MulticastOptions::from_uri(&uri);
     let printed = uri.to_string();
     match Uri::parse(&printed) {
         Ok(again) => assert_eq!(again, uri, "{printed}"),

@@ -162,6 +162,7 @@ fn seeds(target: &str) -> anyhow::Result<Seeds> {
     let root = root();
     match target {
         "config" => files(&root.join("crates/config/tests"), "toml"),
+        "discovery" => Ok(announcements()),
         "journal" => Ok(edits()),
         "openwire" => vectors(&root.join("tests/data/openwire/vectors")),
         "session" => conversations(&root.join("tests/data/openwire/captures")),
@@ -170,6 +171,14 @@ fn seeds(target: &str) -> anyhow::Result<Seeds> {
         "uri" => tables(&root.join("crates/uri/tests")),
         _ => Ok(Seeds::new()),
     }
+}
+
+/// Datagrams of brokers that come and go, and a list of brokers as it stands in a file.
+fn announcements() -> Seeds {
+    let said =
+        "default.ActiveMQ-4.alive.%localhost%tcp://a:61616\ndefault.ActiveMQ-4.dead.%localhost%tcp://a:61616";
+    let listed = "tcp://a:61616,tcp://b:61616?wireFormat.version=10\nnio://[::1]:7";
+    Seeds::from([("said".to_owned(), said.into()), ("listed".to_owned(), listed.into())])
 }
 
 /// Recorded frames: a few of each type, version and encoding, the cached ones as whole sequences.

@@ -37,7 +37,8 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
     ("engine", true, &["model", "store", "selector"]),
     ("auth", true, &["model"]),
     ("gateway", true, &["model", "engine", "auth", "openwire"]),
-    ("client", true, &["openwire", "uri", "model", "env"]),
+    ("discovery", true, &["uri", "model"]),
+    ("client", true, &["openwire", "uri", "model", "env", "discovery"]),
     ("net", false, &["gateway", "engine", "model", "env", "uri"]),
     ("bridge", true, &["client", "model", "openwire"]),
     ("config", true, &["model", "uri"]),
@@ -67,6 +68,7 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
             "admin",
             "bridge",
             "client",
+            "discovery",
         ],
     ),
     (

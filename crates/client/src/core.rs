@@ -169,6 +169,8 @@ pub struct Core<T> {
     events: VecDeque<Event<T>>,
     /// What another broker will need to know; nothing without a failover policy.
     recovery: Option<Recovery<T>>,
+    /// Commits of sessions that wait for messages to come again, and until when.
+    late: BTreeMap<i64, (Instant, Option<T>)>,
 }
 
 impl<T> Core<T> {
@@ -207,6 +209,7 @@ impl<T> Core<T> {
             consumers: BTreeMap::new(),
             events: VecDeque::new(),
             recovery,
+            late: BTreeMap::new(),
         })
     }
 
@@ -276,7 +279,8 @@ impl<T> Core<T> {
     /// When [`Core::tick`] is due.
     pub fn next_deadline(&self) -> Option<Instant> {
         let consumers = self.consumers.values().filter_map(Consumer::deadline).min();
-        [self.login_deadline, self.link.next_deadline(), consumers].into_iter().flatten().min()
+        let late = self.late.values().map(|(until, _)| *until).min().filter(|_| self.phase == Phase::Open);
+        [self.login_deadline, self.link.next_deadline(), consumers, late].into_iter().flatten().min()
     }
 
     /// Looks at the clock.
@@ -292,6 +296,7 @@ impl<T> Core<T> {
             return self.lost(&format!("it was silent for more than {time:?}"));
         }
         self.tick_consumers(now);
+        self.end_waits(now);
     }
 
     /// The transport ended.
@@ -321,7 +326,8 @@ impl<T> Core<T> {
     fn finish(&mut self, error: Error) {
         self.phase = Phase::Closed;
         let limbo = self.recovery.take().map(Recovery::waiting).unwrap_or_default();
-        for token in limbo {
+        let late = std::mem::take(&mut self.late).into_values().filter_map(|(_, token)| token);
+        for token in limbo.into_iter().chain(late) {
             self.events.push_back(Event::Answered { token, result: Err(error.clone()) });
         }
         self.login_deadline = None;

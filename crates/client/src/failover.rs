@@ -18,6 +18,7 @@ use std::time::Duration;
 use ferromq_env::Entropy;
 use ferromq_model::Instant;
 use ferromq_openwire::ConnectionControl;
+use ferromq_uri::{MAX_COMPONENTS, Uri};
 
 use self::policy::add;
 pub use self::policy::{Address, FailoverPolicy};
@@ -54,10 +55,10 @@ pub enum Action {
         /// Why, for the log.
         reason: String,
     },
-    /// Read that file, then say [`Planner::listed`].
+    /// Read that list, then say [`Planner::listed`].
     Read {
-        /// `updateURIsURL`.
-        file: String,
+        /// `updateURIsURL`: a file, or an `http:` URL.
+        url: String,
     },
     /// A round failed, and it goes on.
     Warn {
@@ -104,6 +105,8 @@ pub struct Planner {
     pushed: Vec<Address>,
     /// Named by the file.
     listed: Vec<Address>,
+    /// Found in the network.
+    found: Vec<Address>,
     /// Tried before all others, once.
     preferred: Option<Address>,
     round: VecDeque<Address>,
@@ -131,6 +134,7 @@ impl Planner {
             phase: Phase::Idle,
             pushed: Vec::new(),
             listed: Vec::new(),
+            found: Vec::new(),
             preferred: None,
             round: VecDeque::new(),
             rounds: 0,
@@ -152,7 +156,7 @@ impl Planner {
     pub fn start(&mut self, now: Instant) {
         if matches!(self.phase, Phase::Idle) {
             self.phase = Phase::Waiting(now);
-            self.begin_round();
+            self.begin_round(now);
         }
     }
 
@@ -173,7 +177,7 @@ impl Planner {
     /// Looks at the clock.
     pub fn tick(&mut self, now: Instant) {
         match self.phase {
-            Phase::Waiting(at) if now >= at => self.begin_round(),
+            Phase::Waiting(at) if now >= at => self.begin_round(now),
             Phase::Up(_) => self.fill_spares(now),
             _ => {}
         }
@@ -182,6 +186,7 @@ impl Planner {
     /// Each broker that failed since the last success, and why.
     pub fn tried(&self) -> String {
         match self.tried.is_empty() {
+            true if self.known().is_empty() => "no broker: none was found yet".to_owned(),
             true => "no broker answered yet".to_owned(),
             false => {
                 let one = |(uri, why): &(Arc<str>, String)| format!("{uri}: {why}");
@@ -193,7 +198,7 @@ impl Planner {
     /// The brokers that a round tries, without chance: those pushed by a broker come first.
     pub fn known(&self) -> Vec<Address> {
         let mut all = Vec::new();
-        for address in self.pushed.iter().chain(&self.listed).chain(&self.policy.brokers) {
+        for address in self.pushed.iter().chain(&self.listed).chain(&self.policy.brokers).chain(&self.found) {
             add(&mut all, address.clone());
         }
         all
@@ -261,14 +266,14 @@ impl Planner {
             Phase::Up(address) => {
                 let address = address.clone();
                 if std::mem::take(&mut self.leaving) {
-                    return self.begin_round();
+                    return self.begin_round(now);
                 }
                 self.note(&address, reason);
                 if self.policy.max_attempts == Some(0) {
                     return self.give_up();
                 }
                 if self.spares.iter().any(|spare| spare.ready) {
-                    return self.begin_round();
+                    return self.begin_round(now);
                 }
                 let wait = self.spread(self.policy.initial_delay);
                 self.phase = Phase::Waiting(now + wait);
@@ -315,6 +320,21 @@ impl Planner {
         }
     }
 
+    /// Who tells of itself in the network now. News are a good moment for another round.
+    pub fn discovered(&mut self, brokers: &[Uri], now: Instant) {
+        let mut found = Vec::new();
+        for broker in brokers.iter().take(MAX_COMPONENTS) {
+            if let Ok(address) = self.policy.address(broker) {
+                add(&mut found, address);
+            }
+        }
+        let news = found.iter().any(|broker| !self.found.iter().any(|known| known.is(broker)));
+        self.found = found;
+        if news && matches!(self.phase, Phase::Waiting(_)) {
+            self.begin_round(now);
+        }
+    }
+
     /// Moves to the first of the list, unless we are there or at a broker of priority.
     fn rebalance(&mut self) {
         let Phase::Up(here) = &self.phase else { return };
@@ -349,9 +369,9 @@ impl Planner {
 
     /// The brokers in the order of one round: the one that was asked for, those of priority, the others, and at the
     /// end the one that failed last.
-    fn begin_round(&mut self) {
-        if let Some(file) = &self.policy.update_uris_file {
-            self.actions.push_back(Action::Read { file: file.clone() });
+    fn begin_round(&mut self, now: Instant) {
+        if let Some(url) = &self.policy.update_uris_url {
+            self.actions.push_back(Action::Read { url: url.clone() });
         }
         let mut all = self.known();
         if self.policy.randomize {
@@ -372,8 +392,10 @@ impl Planner {
         self.round = all.into();
         let has_spare = |wanted: &Address| self.spares.iter().any(|s| s.ready && s.address.is(wanted));
         let elsewhere = preferred.as_ref().is_some_and(|wanted| !has_spare(wanted));
-        if elsewhere || !self.adopt_spare() {
-            self.dial_first();
+        let begun = !elsewhere && self.adopt_spare() || self.dial_first();
+        if !begun {
+            // Nobody is known yet; whoever is found begins a round at once.
+            self.phase = Phase::Waiting(now + self.policy.max_delay);
         }
     }
 

@@ -6,15 +6,21 @@ mod connection;
 mod consumer;
 mod dial;
 mod driver;
+mod fanout;
+mod list;
 mod mailbox;
 mod order;
 mod outage;
 mod producer;
 mod requester;
 mod session;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use connection::{Connection, Failures};
 pub use consumer::Consumer;
+pub use fanout::Fanout;
 pub use producer::{Producer, Receipt};
 pub use requester::Requester;
 pub use session::Session;

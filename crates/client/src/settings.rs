@@ -1,10 +1,11 @@
 //! How to connect: the options of ActiveMQ's URIs, and what the application adds.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ferromq_openwire::{Limits, WireFormatOptions, WireStr};
-use ferromq_uri::{ConnectUri, Endpoint, Options, Protocol, Target, Uri};
+use ferromq_uri::{ConnectUri, Endpoint, Host, Options, Protocol, Target, Uri};
 
 use crate::error::{Error, Result};
 use crate::failover::{Address, FailoverPolicy};
@@ -41,6 +42,26 @@ pub struct RedeliveryPolicy {
 impl Default for RedeliveryPolicy {
     fn default() -> Self {
         Self { maximum: 6, delay: Duration::from_secs(1) }
+    }
+}
+
+/// Whom to trust behind `ssl://`, and how to show who we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsSettings {
+    /// Authorities that may have signed the broker's certificate, in PEM (`tls.trustStore`); without it those of the
+    /// system.
+    pub trust_store: Option<PathBuf>,
+    /// Our own certificate and its key, in PEM (`tls.keyStore`).
+    pub key_store: Option<PathBuf>,
+    /// Whether the certificate must be for the host that was named (`socket.verifyHostName`).
+    pub verify_host: bool,
+}
+
+impl Default for TlsSettings {
+    /// As strict as can be.
+    fn default() -> Self {
+        Self { trust_store: None, key_store: None, verify_host: true }
     }
 }
 
@@ -94,6 +115,11 @@ pub struct ConnectOptions {
     pub max_in_flight: usize,
     /// Whether the socket sends small packets at once.
     pub tcp_no_delay: bool,
+    /// TLS, if the broker is named by `ssl://`.
+    pub tls: Option<TlsSettings>,
+    /// How long a commit waits, after another broker was found, for messages that were taken in it to come again
+    /// (`jms.consumerFailoverRedeliveryWaitPeriod`).
+    pub redelivery_wait: Duration,
     /// How to go on when a broker is lost; without it a lost connection is an error to everybody who uses it.
     pub failover: Option<FailoverPolicy>,
 }
@@ -107,25 +133,30 @@ impl ConnectOptions {
         let uri = Uri::parse(text)?;
         match uri.target {
             Target::Group(_) => Self::of_many(&uri),
+            _ if uri.scheme.name() == "multicast" => Self::of_many(&uri),
             _ => Self::of_one(&uri),
         }
     }
 
-    /// `failover:(…)`: the policy, and in place of an address the first broker's.
+    /// `failover:(…)` and those that come to the same: the policy, and in place of an address the first broker's, or the
+    /// group in which brokers are looked for.
     fn of_many(uri: &Uri) -> Result<Self> {
-        if uri.scheme.name() != "failover" {
-            return Err(Error::Unsupported {
-                uri: uri.to_string(),
-                what: "of the URIs of several brokers only failover:(uri,uri,…) is supported",
-            });
-        }
         let (policy, connection) = FailoverPolicy::read(uri)?;
-        let first_broker = policy.brokers.first().cloned();
         let names: Vec<&str> = policy.brokers.iter().map(|broker| &*broker.uri).collect();
-        let name = format!("failover:({})", names.join(","));
-        let Some(broker) = first_broker else { return Err(Error::Usage("a failover URI needs a broker")) };
-        let mut options = Self::new(name, broker.endpoint);
-        options.connect_timeout = broker.connect_timeout;
+        let mut options = match (policy.brokers.first(), &policy.discovery) {
+            (Some(broker), _) => {
+                let mut options =
+                    Self::new(format!("failover:({})", names.join(",")), broker.endpoint.clone());
+                options.connect_timeout = broker.connect_timeout;
+                options
+            }
+            (None, Some(group)) => {
+                let name = format!("discovery:(multicast://{}?group={})", group.address, group.group);
+                let host = Host::Address((*group.address.ip()).into());
+                Self::new(name, Endpoint { host, port: Some(group.address.port()) })
+            }
+            (None, None) => return Err(Error::Usage("a failover URI needs a broker")),
+        };
         options.set_connection(&connection).map_err(first)?;
         options.failover = Some(policy);
         Ok(options)
@@ -133,11 +164,13 @@ impl ConnectOptions {
 
     /// One broker with its options.
     pub(crate) fn of_one(uri: &Uri) -> Result<Self> {
-        if uri.scheme.is_tls() || uri.scheme.protocol() != Some(Protocol::OpenWire) {
-            return Err(Error::Unsupported {
-                uri: uri.to_string(),
-                what: "only tcp:// and nio:// are supported",
-            });
+        let unsupported = |what| Err(Error::Unsupported { uri: uri.to_string(), what });
+        let speaks = matches!(uri.scheme.protocol(), Some(Protocol::OpenWire | Protocol::Auto));
+        if !speaks || uri.scheme.is_websocket() {
+            return unsupported("only tcp://, nio://, ssl:// and auto:// are supported");
+        }
+        if uri.scheme.is_tls() && !cfg!(feature = "tls") {
+            return unsupported("TLS needs the feature `tls` of ferromq-client");
         }
         let parsed = ConnectUri::from_uri(uri).map_err(first)?;
         let mut options = Self::new(format!("{}://{}", uri.scheme, parsed.endpoint), parsed.endpoint);
@@ -147,6 +180,15 @@ impl ConnectOptions {
             options.wire_format.max_inactivity_ms = 0;
         }
         options.tcp_no_delay = given.socket.tcp_no_delay.unwrap_or(true);
+        if uri.scheme.is_tls() {
+            options.tls = Some(TlsSettings {
+                trust_store: given.tls.trust_store.map(PathBuf::from),
+                key_store: given.tls.key_store.map(PathBuf::from),
+                verify_host: given.tls.verify_host_name.unwrap_or(true),
+            });
+        } else if given.tls != Default::default() {
+            return unsupported("tls.… and verifyHostName are for ssl://");
+        }
         if let Some(ms) = given.connection_timeout_ms.filter(|ms| *ms > 0) {
             options.connect_timeout = Duration::from_millis(ms);
         }
@@ -177,6 +219,8 @@ impl ConnectOptions {
             compress: false,
             max_in_flight: 4096,
             tcp_no_delay: true,
+            tls: None,
+            redelivery_wait: Duration::ZERO,
             failover: None,
         }
     }
@@ -190,6 +234,7 @@ impl ConnectOptions {
             limits: self.limits.clone(),
             connect_timeout: self.connect_timeout,
             tcp_no_delay: self.tcp_no_delay,
+            tls: self.tls.clone(),
         }
     }
 
@@ -266,6 +311,9 @@ impl ConnectOptions {
         if let Some(ms) = reader.millis("closeTimeout") {
             self.close_timeout = Duration::from_millis(ms);
         }
+        if let Some(ms) = reader.millis("consumerFailoverRedeliveryWaitPeriod") {
+            self.redelivery_wait = Duration::from_millis(ms);
+        }
         reader.ignored("", JAVA_ONLY);
         reader.under("blobTransferPolicy.");
         reader.under("redeliveryPolicy.");
@@ -281,7 +329,6 @@ const JAVA_ONLY: &[&str] = &[
     "clientIDPrefix",
     "connectionIDPrefix",
     "consumerExpiryCheckEnabled",
-    "consumerFailoverRedeliveryWaitPeriod",
     "copyMessageOnSend",
     "disableTimeStampsByDefault",
     "dispatchAsync",
@@ -349,17 +396,59 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_said() {
         for (uri, part) in [
-            ("static:(tcp://a:1,tcp://b:2)", "only failover:"),
-            ("failover:(tcp://a:1,ssl://b:2)", "only tcp://"),
+            ("fanout:(static:(tcp://a:1,tcp://b:2))", "Fanout::connect"),
+            ("failover:(tcp://a:1,stomp://b:2)", "only tcp://"),
+            ("tcp://a:1?tls.trustStore=ca.pem", "for ssl://"),
+            ("vm://localhost", "only tcp://"),
+            ("zeroconf:_activemq", "only tcp://"),
             ("failover:(tcp://a:1?jms.useAsyncSend=true)", "behind the brackets"),
             ("failover:(tcp://a:1)?randomise=true", "randomize"),
-            ("ssl://a:1", "only tcp://"),
             ("tcp://a:1?jms.useAsyncSendd=true", "useAsyncSend"),
             ("tcp://a:1?jms.producerWindowSize=many", "a number"),
         ] {
             let error = ConnectOptions::parse(uri).unwrap_err();
             assert!(error.to_string().contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn tls_is_asked_for_by_the_scheme_and_said_to_be_missing_if_it_is() {
+        let parsed =
+            ConnectOptions::parse("ssl://a:1?tls.trustStore=/etc/ca.pem&socket.verifyHostName=false");
+        if !cfg!(feature = "tls") {
+            assert!(parsed.unwrap_err().to_string().contains("the feature `tls`"));
+            return;
+        }
+        let options = parsed.unwrap();
+        let tls = options.tls.unwrap();
+        assert_eq!(tls.trust_store, Some(PathBuf::from("/etc/ca.pem")));
+        assert!(!tls.verify_host);
+        assert_eq!(ConnectOptions::parse("nio+ssl://a:1").unwrap().tls, Some(TlsSettings::default()));
+    }
+
+    #[test]
+    fn brokers_are_named_or_looked_for_in_each_way_that_activemq_has() {
+        for (uri, name) in [
+            ("static:(tcp://a:1,tcp://b:2)", "failover:(tcp://a:1,tcp://b:2)"),
+            ("simple:(tcp://a:1)?maxReconnectDelay=5", "failover:(tcp://a:1)"),
+            ("masterslave:(tcp://a:1,tcp://b:2)", "failover:(tcp://a:1,tcp://b:2)"),
+            ("discovery:(static:(tcp://a:1,auto://b:2))?timeout=3", "failover:(tcp://a:1,auto://b:2)"),
+            ("discovery:(multicast://default)", "discovery:(multicast://239.255.2.3:6155?group=default)"),
+            (
+                "multicast://default?group=prod&maxReconnectDelay=5",
+                "discovery:(multicast://239.255.2.3:6155?group=prod)",
+            ),
+        ] {
+            assert_eq!(ConnectOptions::parse(uri).unwrap().uri, name, "{uri}");
+        }
+        let policy = |uri: &str| ConnectOptions::parse(uri).unwrap().failover.unwrap();
+        // The order of a master and its standbys counts.
+        assert!(!policy("masterslave:(tcp://a:1,tcp://b:2)").randomize);
+        assert!(policy("static:(tcp://a:1,tcp://b:2)").randomize);
+        let found = policy("discovery:(multicast://default?discovered.connectionTimeout=7)?backup=true");
+        assert_eq!((found.brokers.len(), found.backups), (0, 1));
+        let address = found.address(&"tcp://x:1".parse().unwrap()).unwrap();
+        assert_eq!(address.connect_timeout, Duration::from_millis(7));
     }
 
     #[test]

@@ -72,7 +72,15 @@ impl FailoverOptions {
             let (scheme, remedy) = (uri.scheme.to_string(), "write failover:(uri,uri,…)");
             return Err(vec![UriError::WrongScheme { column: 1, scheme, remedy }]);
         }
-        let mut reader = uri.options.reader();
+        Self::from_options(&uri.options)
+    }
+
+    /// Reads the options of a URI of another scheme that takes the same, such as `discovery:`.
+    ///
+    /// # Errors
+    /// Every mistake in them.
+    pub fn from_options(options: &Options) -> Result<Self, Vec<UriError>> {
+        let mut reader = options.reader();
         let mut options = Self::read(&mut reader);
         let mut mistakes = Vec::new();
         for text in

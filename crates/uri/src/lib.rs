@@ -6,8 +6,8 @@
 //! This crate opens no socket, resolves no name and reads no environment. It is not a general URI library: it takes
 //! what ActiveMQ takes, and refuses with a column and a remedy what ActiveMQ would misread in silence.
 //!
-//! Main types: [`Uri`] for any of them; [`ListenerUri`] and [`ConnectUri`] with typed options, [`FailoverOptions`];
-//! [`Options`] and [`OptionReader`] to read further ones; [`UriError`].
+//! Main types: [`Uri`] for any of them; [`ListenerUri`] and [`ConnectUri`] with typed options, [`FailoverOptions`],
+//! [`MulticastOptions`]; [`Options`] and [`OptionReader`] to read further ones; [`UriError`].
 //!
 //! Invariants:
 //! * Length, nesting and number of components are bounded ([`MAX_URI_BYTES`], [`MAX_NESTING`], [`MAX_COMPONENTS`]).
@@ -32,6 +32,7 @@
 mod endpoint;
 mod error;
 mod failover;
+mod multicast;
 mod nearest;
 mod options;
 mod parse;
@@ -43,9 +44,13 @@ mod uri;
 pub use endpoint::{Endpoint, Host};
 pub use error::{ErrorKind, UriError};
 pub use failover::FailoverOptions;
+pub use multicast::MulticastOptions;
 pub use nearest::nearest;
 pub use options::{OptionReader, Options};
 pub use parse::{MAX_COMPONENTS, MAX_NESTING, MAX_URI_BYTES};
 pub use scheme::{Protocol, Scheme, Shape};
-pub use typed::{ConnectOptions, ConnectUri, ListenerOptions, ListenerUri, SocketOptions, WireFormatOptions};
+pub use typed::{
+    ConnectOptions, ConnectUri, ConnectorOptions, ListenerOptions, ListenerUri, SocketOptions, TlsOptions,
+    WireFormatOptions,
+};
 pub use uri::{Target, Uri};

@@ -102,6 +102,16 @@ impl<'a> OptionReader<'a> {
         self.entry(name).map(|entry| entry.value.as_str())
     }
 
+    /// A text that `fits`. `expected` says what does, for the reader of an error.
+    pub fn text_that(
+        &mut self,
+        name: &str,
+        expected: &'static str,
+        fits: impl Fn(&str) -> bool,
+    ) -> Option<String> {
+        self.read(name, expected, |value| fits(value).then(|| value.to_owned()))
+    }
+
     /// `true` or `false`, in any case.
     pub fn bool(&mut self, name: &str) -> Option<bool> {
         self.read(name, "true or false", |value| value.to_ascii_lowercase().parse().ok())

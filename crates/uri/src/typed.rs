@@ -69,8 +69,30 @@ pub struct ListenerOptions {
     pub need_client_auth: Option<bool>,
     /// `wantClientAuth`, plain or under `transport.`: TLS peers may show a certificate.
     pub want_client_auth: Option<bool>,
+    /// What a `<transportConnector>` has beside its URI.
+    pub connector: ConnectorOptions,
     /// Names of options that were accepted and have no effect.
     pub ignored: Vec<String>,
+}
+
+/// Attributes of ActiveMQ's `<transportConnector>`, which may stand among the options of its URI here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectorOptions {
+    /// `discoveryUri`: by which agent others are told of the listener, such as `multicast://default`.
+    pub discovery_uri: Option<Uri>,
+    /// `updateClusterClients`: whether clients are told of linked brokers.
+    pub update_cluster_clients: Option<bool>,
+    /// `rebalanceClusterClients`: whether they are told to spread over them.
+    pub rebalance_cluster_clients: Option<bool>,
+    /// `updateClusterClientsOnRemove`: whether they are told as well when one goes.
+    pub update_cluster_clients_on_remove: Option<bool>,
+    /// `updateClusterFilter`: of which brokers, by regular expressions for their names.
+    pub update_cluster_filter: Option<String>,
+    /// `maximumProducersAllowedPerConnection`.
+    pub maximum_producers_per_connection: Option<u32>,
+    /// `maximumConsumersAllowedPerConnection`.
+    pub maximum_consumers_per_connection: Option<u32>,
 }
 
 /// Where a client connects.
@@ -94,10 +116,24 @@ pub struct ConnectOptions {
     pub socket: SocketOptions,
     /// `wireFormat.*`.
     pub wire_format: WireFormatOptions,
+    /// What counts for TLS alone.
+    pub tls: TlsOptions,
     /// `jms.*` and `connection.*`, without the prefix: settings of the connection above the transport.
     pub connection: Options,
     /// Names of options that were accepted and have no effect.
     pub ignored: Vec<String>,
+}
+
+/// Whom a client trusts, and how it shows who it is. Java's clients are told by system properties.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsOptions {
+    /// `tls.trustStore`: a file in PEM with the authorities that may have signed the broker's certificate.
+    pub trust_store: Option<String>,
+    /// `tls.keyStore`: a file in PEM with the client's certificate and its key.
+    pub key_store: Option<String>,
+    /// `verifyHostName`, plain or under `socket.`: whether the certificate must be for this host.
+    pub verify_host_name: Option<bool>,
 }
 
 /// Options of a TCP socket.
@@ -181,6 +217,7 @@ impl ListenerUri {
             wire_format: WireFormatOptions::read(&mut reader),
             need_client_auth: auth(&mut reader, "needClientAuth"),
             want_client_auth: auth(&mut reader, "wantClientAuth"),
+            connector: ConnectorOptions::read(&mut reader),
             ignored: [
                 reader.ignored("", JAVA_ONLY),
                 reader.ignored("", &["allowLinkStealing"]),
@@ -225,11 +262,37 @@ impl ConnectUri {
             connection_timeout_ms: reader.millis("connectionTimeout"),
             socket: SocketOptions::read(&mut reader, &["socket.", "transport.", ""]),
             wire_format: WireFormatOptions::read(&mut reader),
+            tls: TlsOptions::read(&mut reader),
             connection,
             ignored: reader.ignored("", JAVA_ONLY),
         };
         reader.finish()?;
         Ok(Self { scheme, endpoint, options })
+    }
+}
+
+impl TlsOptions {
+    fn read(reader: &mut OptionReader<'_>) -> Self {
+        let plain = reader.bool("verifyHostName");
+        Self {
+            trust_store: reader.text("tls.trustStore").map(Into::into),
+            key_store: reader.text("tls.keyStore").map(Into::into),
+            verify_host_name: reader.bool("socket.verifyHostName").or(plain),
+        }
+    }
+}
+
+impl ConnectorOptions {
+    fn read(reader: &mut OptionReader<'_>) -> Self {
+        Self {
+            discovery_uri: reader.number("discoveryUri", "a URI such as multicast://default"),
+            update_cluster_clients: reader.bool("updateClusterClients"),
+            rebalance_cluster_clients: reader.bool("rebalanceClusterClients"),
+            update_cluster_clients_on_remove: reader.bool("updateClusterClientsOnRemove"),
+            update_cluster_filter: reader.text("updateClusterFilter").map(Into::into),
+            maximum_producers_per_connection: reader.number("maximumProducersAllowedPerConnection", COUNT),
+            maximum_consumers_per_connection: reader.number("maximumConsumersAllowedPerConnection", COUNT),
+        }
     }
 }
 

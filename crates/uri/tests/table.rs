@@ -84,7 +84,7 @@ fn a_client_gives_options_of_socket_wire_format_and_connection() {
 fn failover_options_are_typed() {
     let uri = Uri::parse(
         "failover:(tcp://a:1?wireFormat.version=9,tcp://b:2)?randomize=false&maxReconnectAttempts=-1&timeout=3000\
-         &reconnectDelayExponent=1.5&priorityBackup=true&priorityURIs=tcp://a:1,tcp://c:3&nested.tcpNoDelay=true&jms.clientID=x",
+         &reconnectDelayExponent=1.5&priorityBackup=true&priorityURIs=tcp://a:1,tcp://c:3&nested.tcpNoDelay=true&jms.clientID=x&useLocalHost=true",
     )
     .expect("a failover URI");
     let options = FailoverOptions::from_uri(&uri).expect("known options");
@@ -96,6 +96,7 @@ fn failover_options_are_typed() {
     assert_eq!(options.nested.value("tcpNoDelay"), Some("true"));
     assert_eq!(options.connection.value("clientID"), Some("x"));
     assert_eq!(options.backup, None);
+    assert_eq!(options.ignored, ["useLocalHost"]);
 
     let wrong =
         Uri::parse("failover:(tcp://a:1)?randomise=no&backup=maybe&backOffMultiplier=two").expect("a URI");

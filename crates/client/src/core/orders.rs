@@ -151,6 +151,7 @@ impl<T> Core<T> {
     /// Closes a producer; the broker does not answer.
     pub fn close_producer(&mut self, producer: ProducerKey) {
         if let Some(state) = self.producers.remove(&producer.0) {
+            self.keep_closed(&state);
             self.remove(ObjectId::Producer(state.id), -2);
         }
     }
@@ -235,7 +236,7 @@ impl<T> Core<T> {
         }
     }
 
-    fn remove(&mut self, object: ObjectId, last_delivered_sequence_id: i64) {
+    pub(super) fn remove(&mut self, object: ObjectId, last_delivered_sequence_id: i64) {
         self.tell(RemoveInfo {
             object_id: Some(object),
             last_delivered_sequence_id,

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use ferromq_model::{Instant, Now};
 use ferromq_openwire::{
-    AckType, ConsumerControl, Destination, Message, MessageAck, MessageId, ProducerId, SessionInfo,
+    AckType, ConsumerControl, Destination, Message, MessageAck, MessageId, ObjectId, ProducerId, SessionInfo,
     TransactionInfo, TransactionType,
 };
 use rustc_hash::FxHashSet;
@@ -312,11 +312,18 @@ impl<T> Core<T> {
         }
         let Some(state) = self.sessions.get(&session) else { return };
         let Some(id) = state.transaction.clone() else { return };
-        match state.sends.clone() {
+        let (sends, closed) = (state.sends.clone(), state.closed_producers.clone());
+        for info in &closed {
+            self.tell(info.clone());
+        }
+        match sends {
             Some(sends) => self.replay(self.transaction_info(&id, TransactionType::Begin), &sends),
             None => {
                 self.doom(session, "it sent more than is kept for another broker; commit in smaller steps")
             }
+        }
+        for id in closed.into_iter().filter_map(|info| info.producer_id) {
+            self.remove(ObjectId::Producer(id), -2);
         }
     }
 
@@ -463,10 +470,10 @@ impl<T> Core<T> {
     pub(super) fn screen(&mut self, key: i64, entry: Entry, now: Now) -> Option<Entry> {
         let Some(recovery) = &mut self.recovery else { return Some(entry) };
         let consumer = self.consumers.get_mut(&key)?;
-        let Some(recovery) = recovery.checked(now) else { return self.hold_expected(key, entry) };
+        let Some(recovery) = recovery.checked(now) else { return self.hold_expected(key, entry, now) };
         let mark = Mark::new(consumer.is_topic().then_some(key), &entry);
         if !mark.is_some_and(|mark| recovery.suspects.remove(&mark)) {
-            return self.hold_expected(key, entry);
+            return self.hold_expected(key, entry, now);
         }
         // The acknowledgement was lost, not the message.
         let ack = MessageAck {
@@ -484,7 +491,7 @@ impl<T> Core<T> {
     }
 
     /// A message that the application took in the open transaction counts as taken again.
-    fn hold_expected(&mut self, key: i64, entry: Entry) -> Option<Entry> {
+    fn hold_expected(&mut self, key: i64, entry: Entry, now: Now) -> Option<Entry> {
         let consumer = self.consumers.get_mut(&key)?;
         if consumer.expected.is_empty() {
             return Some(entry);
@@ -497,6 +504,8 @@ impl<T> Core<T> {
         let Some(at) = consumer.expected.iter().position(same) else { return Some(entry) };
         consumer.expected.remove(at);
         consumer.hold(entry);
+        let session = consumer.session;
+        self.brought(session, now);
         None
     }
 

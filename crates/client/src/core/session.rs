@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ferromq_model::Now;
+use ferromq_model::{Instant, Now};
 use ferromq_openwire::{
     Destination, LocalTransactionId, Message, ProducerId, ProducerInfo, SessionId, TransactionId,
     TransactionInfo, TransactionType,
 };
 
 use super::pending::{Redo, What};
-use super::{AckMode, Core, SessionKey};
+use super::{AckMode, Core, Phase, SessionKey};
 use crate::error::{Error, Result};
 
 pub(super) struct Session {
@@ -23,11 +23,24 @@ pub(super) struct Session {
     /// What was sent in the transaction, to be sent again to another broker; nothing if it is too much to be kept.
     pub sends: Option<Vec<Arc<Message>>>,
     pub send_bytes: usize,
+    /// Producers that were closed since the transaction began.
+    pub closed_producers: Vec<ProducerInfo>,
 }
+
+/// Producers that are kept for one transaction; a message of another is sent again without its producer.
+const CLOSED_PRODUCERS: usize = 1_024;
 
 impl Session {
     pub fn new(id: SessionId, mode: AckMode) -> Self {
-        Self { id, mode, transaction: None, broken: None, sends: Some(Vec::new()), send_bytes: 0 }
+        Self {
+            id,
+            mode,
+            transaction: None,
+            broken: None,
+            sends: Some(Vec::new()),
+            send_bytes: 0,
+            closed_producers: Vec::new(),
+        }
     }
 }
 
@@ -77,8 +90,46 @@ impl<T> Core<T> {
         }
     }
 
-    /// Commits what was sent and taken in a session since its last commit.
+    /// Commits what was sent and taken in a session since its last commit. If the broker was lost meanwhile, and what was
+    /// taken has not all come again, it waits for that as long as the options say.
     pub fn commit(&mut self, session: SessionKey, token: Option<T>, now: Now) {
+        let wait = self.options.redelivery_wait;
+        let waits = self.phase == Phase::Open && !wait.is_zero() && !self.late.contains_key(&session.0);
+        let sound = self.sessions.get(&session.0).is_some_and(|state| state.broken.is_none());
+        if waits && sound && self.not_brought_again(session.0).is_some() {
+            self.late.insert(session.0, (now.mono + wait, token));
+        } else {
+            self.commit_now(session, token, now);
+        }
+    }
+
+    /// A commit need not wait any longer if everything has come again.
+    pub(super) fn brought(&mut self, session: i64, now: Now) {
+        if self.late.contains_key(&session) && self.not_brought_again(session).is_none() {
+            self.end_wait(session, now);
+        }
+    }
+
+    /// Commits that have waited for long enough; they fail.
+    pub(super) fn end_waits(&mut self, now: Now) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        let over = |until: Instant| now.mono >= until;
+        let over: Vec<i64> =
+            self.late.iter().filter(|(_, (until, _))| over(*until)).map(|(session, _)| *session).collect();
+        for session in over {
+            self.end_wait(session, now);
+        }
+    }
+
+    fn end_wait(&mut self, session: i64, now: Now) {
+        if let Some((_, token)) = self.late.remove(&session) {
+            self.commit_now(SessionKey(session), token, now);
+        }
+    }
+
+    fn commit_now(&mut self, session: SessionKey, token: Option<T>, now: Now) {
         let Some(token) = self.ready(token) else { return };
         let Some(state) = self.sessions.get_mut(&session.0) else {
             return self.refuse(token, Error::Usage("the session is closed"));
@@ -96,6 +147,7 @@ impl<T> Core<T> {
         let Some(id) = state.transaction.take() else { return self.answer(token, Ok(())) };
         let sends = state.sends.replace(Vec::new());
         state.send_bytes = 0;
+        state.closed_producers.clear();
         for key in self.consumers_of(session.0) {
             self.acknowledge_handed(key, Some(&id), true);
         }
@@ -109,8 +161,20 @@ impl<T> Core<T> {
         self.finish_closing(session.0);
     }
 
+    /// A producer that is closed within a transaction may have sent something in it.
+    pub(super) fn keep_closed(&mut self, producer: &Producer) {
+        let kept = self.options.failover.as_ref().is_some_and(|policy| policy.track_closed_producers);
+        let Some(state) = self.sessions.get_mut(&producer.session) else { return };
+        if kept && state.transaction.is_some() && state.closed_producers.len() < CLOSED_PRODUCERS {
+            state.closed_producers.push(producer.info());
+        }
+    }
+
     /// Undoes what was sent and taken in a session since its last commit; what was taken comes again.
     pub fn rollback(&mut self, session: SessionKey, token: Option<T>, now: Now) {
+        if let Some((_, waiting)) = self.late.remove(&session.0) {
+            self.refuse(waiting, Error::Usage("the session was rolled back before its commit"));
+        }
         let Some(token) = self.ready(token) else { return };
         match self.sessions.get_mut(&session.0) {
             Some(state) => {
@@ -127,6 +191,7 @@ impl<T> Core<T> {
         let transaction = self.sessions.get_mut(&session.0).and_then(|state| {
             state.sends = Some(Vec::new());
             state.send_bytes = 0;
+            state.closed_producers.clear();
             state.transaction.take()
         });
         let consumers = self.consumers_of(session.0);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferromq_openwire::{Limits, WireFormatOptions};
-use ferromq_uri::{Endpoint, FailoverOptions, MAX_COMPONENTS, Options, Uri};
+use ferromq_uri::{Endpoint, FailoverOptions, MAX_COMPONENTS, MulticastOptions, Options, Uri};
 
 use crate::error::{Error, Result};
-use crate::settings::ConnectOptions;
+use crate::settings::{ConnectOptions, TlsSettings};
 
 /// One broker, and how to talk to it.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Address {
     pub connect_timeout: Duration,
     /// Whether the socket sends small packets at once.
     pub tcp_no_delay: bool,
+    /// TLS, if it is wanted.
+    pub tls: Option<TlsSettings>,
 }
 
 impl Address {
@@ -54,8 +56,10 @@ impl Address {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FailoverPolicy {
-    /// The brokers in the order in which they were written, each once.
+    /// The brokers in the order in which they were written, each once; none if all are looked for.
     pub brokers: Vec<Address>,
+    /// Where further brokers tell of themselves.
+    pub discovery: Option<MulticastOptions>,
     /// The wait between the loss of a working connection and the first attempt.
     pub initial_delay: Duration,
     /// The wait after the first round that failed.
@@ -82,10 +86,12 @@ pub struct FailoverPolicy {
     pub priority: Vec<Address>,
     /// Bytes of unanswered messages that are kept to be sent again; 0 for none.
     pub track_bytes: usize,
+    /// Producers that were closed in an open transaction are made again for it at another broker.
+    pub track_closed_producers: bool,
     /// Brokers may name further brokers.
     pub update_uris: bool,
-    /// A file with further URIs, read before each round.
-    pub update_uris_file: Option<String>,
+    /// A list of further URIs, read before each round: a file, or an `http:` URL.
+    pub update_uris_url: Option<String>,
     /// Whether another list in that file moves a connection that is up.
     pub rebalance_update_uris: bool,
     /// Brokers may send us elsewhere.
@@ -94,25 +100,103 @@ pub struct FailoverPolicy {
     pub(super) nested: Options,
 }
 
+/// What a URI of several brokers comes to.
+struct Plan {
+    brokers: Vec<Uri>,
+    discovery: Option<MulticastOptions>,
+    /// Those of `failover:`.
+    options: Options,
+}
+
+/// Options of the multicast agent; all others are those of `failover:`.
+const AGENT: &[&str] = &[
+    "group",
+    "interface",
+    "joinNetworkInterface",
+    "keepAliveInterval",
+    "loopBackMode",
+    "networkInterface",
+    "timeToLive",
+];
+
+impl Plan {
+    fn of(uri: &Uri) -> Result<Self> {
+        let named = |options| Self { brokers: uri.components().to_vec(), discovery: None, options };
+        match (uri.scheme.name(), uri.components()) {
+            ("failover" | "static" | "simple", _) => Ok(named(uri.options.clone())),
+            // The first is the master as a rule.
+            ("masterslave", _) => {
+                let mut options = uri.options.clone();
+                if options.value("randomize").is_none() {
+                    options.set("randomize", "false");
+                }
+                Ok(named(options))
+            }
+            ("discovery", [agent]) => {
+                // Options of the agent about reconnecting count where those of the client say nothing.
+                let mut plan = Self::of(agent)?;
+                for (name, value) in renamed(&uri.options).iter() {
+                    plan.options.set(name, value);
+                }
+                Ok(plan)
+            }
+            ("multicast", _) => {
+                let (mut agent, mut options) = (Options::default(), Options::default());
+                for (name, value) in uri.options.iter() {
+                    let to = if AGENT.contains(&name) { &mut agent } else { &mut options };
+                    to.set(name, value);
+                }
+                let agent = Uri { options: agent, ..uri.clone() };
+                let discovery = MulticastOptions::from_uri(&agent).map_err(crate::settings::first)?;
+                Ok(Self { brokers: Vec::new(), discovery: Some(discovery), options: renamed(&options) })
+            }
+            ("fanout", _) => Err(Error::Unsupported {
+                uri: uri.to_string(),
+                what: "this is no connection to one broker; with the feature `net` there is Fanout::connect",
+            }),
+            _ => Err(Error::Unsupported {
+                uri: uri.to_string(),
+                what: "of the URIs of several brokers failover:, static:, simple:, masterslave:, discovery: and multicast: \
+                       are supported",
+            }),
+        }
+    }
+}
+
+/// `discovered.*` is to brokers that are found what `nested.*` is to those that are named.
+fn renamed(options: &Options) -> Options {
+    let mut all = Options::default();
+    for (name, value) in options.iter() {
+        match name.strip_prefix("discovered.") {
+            Some(name) => all.set(&format!("nested.{name}"), value),
+            None => all.set(name, value),
+        }
+    }
+    all
+}
+
 /// The bound of waiting where none is written. ActiveMQ's clients wait for ever, and hang whole applications.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 impl FailoverPolicy {
-    /// Reads a `failover:` URI; the options of the connection come back beside it.
+    /// Reads a `failover:` URI, or another that comes to the same; the options of the connection come back beside it.
     pub(crate) fn read(uri: &Uri) -> Result<(Self, Options)> {
-        let given = FailoverOptions::from_uri(uri).map_err(crate::settings::first)?;
+        let Plan { brokers: named, discovery, options } = Plan::of(uri)?;
+        let given = FailoverOptions::from_options(&options).map_err(crate::settings::first)?;
         let mut brokers: Vec<Address> = Vec::new();
-        for component in uri.components() {
-            add(&mut brokers, Address::read(component, &given.nested)?);
+        for broker in &named {
+            add(&mut brokers, Address::read(broker, &given.nested)?);
         }
-        let first = brokers.first().ok_or(Error::Usage("a failover URI needs a broker"))?.clone();
+        if brokers.is_empty() && discovery.is_none() {
+            return Err(Error::Usage("a failover URI needs a broker"));
+        }
         let mut priority = Vec::new();
         if given.priority_backup == Some(true) {
             for uri in &given.priority_uris {
                 add(&mut priority, Address::read(uri, &given.nested)?);
             }
             if priority.is_empty() {
-                priority.push(first);
+                priority.extend(brokers.first().cloned());
             }
         }
         let ms = |value: Option<u64>, default| Duration::from_millis(value.unwrap_or(default));
@@ -138,17 +222,28 @@ impl FailoverPolicy {
             warn_after: given
                 .warn_after_reconnect_attempts
                 .map_or(10, |n| u32::try_from(n.clamp(0, i64::from(u32::MAX))).unwrap_or(0)),
-            backups: backups.min(brokers.len()),
+            backups: if discovery.is_some() {
+                backups.min(MAX_COMPONENTS)
+            } else {
+                backups.min(brokers.len())
+            },
             brokers,
+            discovery,
             priority,
             track_bytes: if given.track_messages == Some(true) { track(given.max_cache_bytes) } else { 0 },
             update_uris: given.update_uris_supported.unwrap_or(true),
-            update_uris_file: given.update_uris_url,
+            update_uris_url: given.update_uris_url,
+            track_closed_producers: given.track_transaction_producers.unwrap_or(true),
             rebalance_update_uris: given.rebalance_update_uris.unwrap_or(true),
             obey_reconnect: given.reconnect_supported.unwrap_or(true),
             nested: given.nested,
         };
         Ok((policy, given.connection))
+    }
+
+    /// A broker that was found.
+    pub(crate) fn address(&self, uri: &Uri) -> Result<Address> {
+        Address::read(uri, &self.nested)
     }
 
     /// The brokers of a comma-separated list, without those that cannot be read.

@@ -465,3 +465,43 @@ fn a_broker_that_refuses_the_login_is_one_that_failed() {
     assert_eq!(&*address.uri, "tcp://b:2");
     assert_eq!(planner.tried(), "tcp://a:1: standby");
 }
+
+fn found(world: &mut World, brokers: &[&str]) {
+    let brokers: Vec<Uri> = brokers.iter().map(|text| format!("tcp://{text}").parse().unwrap()).collect();
+    world.planner.discovered(&brokers, world.now);
+    world.settle();
+}
+
+#[test]
+fn brokers_that_are_found_are_tried_at_once_and_nobody_is_tried_before() {
+    let uri = "discovery:(multicast://default?discovered.tcpNoDelay=false)?warnAfterReconnectAttempts=0&maxReconnectAttempts=3";
+    let mut world = World::started(uri, &["b:2"]);
+    world.run(120_000);
+    assert_eq!(world.told(), "", "waiting for news counts as no attempt");
+    found(&mut world, &["a:1"]);
+    assert_eq!(world.told(), "120000 -a:1");
+    // Given a wait between two rounds, news are a reason to end it
+    found(&mut world, &["a:1", "b:2"]);
+    let log = world.told();
+    assert!(log.ends_with("120000 +b:2"), "{log}");
+    // Who is gone is not tried any more
+    world.there.insert("c:3".into());
+    found(&mut world, &["c:3"]);
+    assert_eq!(world.told(), "", "a connection that works is left alone");
+    world.kill();
+    world.run(100);
+    assert_eq!(world.told(), "120010 +c:3");
+}
+
+#[test]
+fn a_list_from_a_server_or_a_file_is_read_before_each_round() {
+    let uri = "failover:(tcp://a:1)?updateURIsURL=http://lists/brokers&randomize=false";
+    let mut world = World::new(uri, &["b:2"], Zero);
+    world.planner.start(world.now);
+    let Some(Action::Read { url }) = world.planner.next_action() else { panic!("it reads first") };
+    assert_eq!(url, "http://lists/brokers");
+    world.files = "tcp://b:2".into();
+    world.settle();
+    world.run(1_000);
+    assert!(world.told().ends_with("+b:2"));
+}

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ferromq_openwire::Destination;
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 use super::clock::{Clock, wall};
@@ -18,6 +17,7 @@ use super::outage::Failover;
 use super::producer::Producer;
 use super::requester::Requester;
 use super::session::Session;
+use super::stream::Stream;
 use crate::core::{AckMode, ConsumerSpec, Core};
 use crate::error::{Error, Result};
 use crate::failover::Address;
@@ -66,6 +66,7 @@ impl Connection {
             name,
             room: Semaphore::new(ORDERS),
             broker_name: OnceLock::new(),
+            current: watch::Sender::new(None),
             ended: OnceLock::new(),
             failures: broadcast::Sender::new(FAILURES),
             outage: watch::Sender::new(None),
@@ -94,6 +95,11 @@ impl Connection {
     /// The broker's address, without options.
     pub fn uri(&self) -> &str {
         &self.line.shared.name
+    }
+
+    /// The address of the broker that serves now; nothing while another one is looked for.
+    pub fn current(&self) -> Option<Arc<str>> {
+        self.line.shared.current.borrow().clone()
     }
 
     /// The broker's name for itself.
@@ -250,7 +256,7 @@ impl Failures {
     }
 }
 
-async fn reach(address: &Address) -> Result<TcpStream> {
+async fn reach(address: &Address) -> Result<Stream> {
     tokio::time::timeout(address.connect_timeout, dial(address)).await.unwrap_or_else(|_| {
         Err(Error::Timeout {
             uri: Arc::clone(&address.uri),

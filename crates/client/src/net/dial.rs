@@ -3,10 +3,12 @@
 //! A spare that waits keeps saying that it lives, and notices when its broker goes.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ferromq_env::{Entropy, SystemEntropy};
 use ferromq_openwire::Command;
-use ferromq_uri::Host;
+use ferromq_uri::{Host, Uri};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -14,14 +16,18 @@ use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use super::clock::Clock;
 use super::driver::{IDLE, write};
+use super::stream::Stream;
 use crate::error::{Error, Result};
 use crate::failover::{Address, Attempt};
 use crate::link::{Link, Vital};
 
+/// Addresses that a name may stand for.
+const MAX_PLACES: usize = 16;
+
 /// A connection to a broker that is greeted, and not logged in.
 pub(super) struct Transport {
     pub address: Address,
-    pub stream: TcpStream,
+    pub stream: Stream,
     pub link: Link,
 }
 
@@ -31,8 +37,10 @@ pub(super) enum Report {
     Failed(Attempt, String),
     /// After its claim.
     Handed(Attempt, Box<Transport>),
-    /// The file with further URIs.
+    /// The list of further URIs.
     Listed(io::Result<String>),
+    /// Who tells of itself in the network now.
+    Discovered(Vec<Uri>),
 }
 
 /// The driver's end of an attempt; it ends when this is dropped.
@@ -95,19 +103,7 @@ async fn reach(
     mut claimed: oneshot::Receiver<()>,
     reports: &mpsc::UnboundedSender<Report>,
 ) -> Result<Transport> {
-    let late = |what: &str| Error::Timeout {
-        uri: Arc::clone(&address.uri),
-        what: what.to_owned(),
-        after: address.connect_timeout,
-    };
-    let until = TokioInstant::now() + address.connect_timeout;
-    let stream = tokio::time::timeout_at(until, dial(&address)).await.map_err(|_| late("connect"))??;
-    let link = Link::new(address.wire_format.clone(), address.limits.clone())
-        .map_err(|source| Error::Encode { destination: address.uri.to_string(), source })?;
-    let uri = Arc::clone(&address.uri);
-    let mut transport = Transport { address, stream, link };
-    let late = Error::Timeout { uri, what: "greet".into(), after: transport.address.connect_timeout };
-    tokio::time::timeout_at(until, transport.greet(clock)).await.map_err(|_| late)??;
+    let mut transport = reach_any(&address, clock).await?;
     let _ = reports.send(Report::Reached(attempt));
     tokio::select! {
         _ = &mut claimed => Ok(transport),
@@ -115,17 +111,111 @@ async fn reach(
     }
 }
 
-/// Opens a TCP connection.
-pub(super) async fn dial(address: &Address) -> Result<TcpStream> {
+/// The first that greets of those that the name of the host stands for: one of them may be a standby.
+async fn reach_any(address: &Address, clock: Clock) -> Result<Transport> {
+    let until = TokioInstant::now() + address.connect_timeout;
+    let places = timeout(address, until, "resolve the name", places(address)).await??;
+    reach_first(address, places, until, clock).await
+}
+
+async fn reach_first(
+    address: &Address,
+    places: Vec<SocketAddr>,
+    until: TokioInstant,
+    clock: Clock,
+) -> Result<Transport> {
+    let mut last = None;
+    let mut left = u32::try_from(places.len()).unwrap_or(u32::MAX);
+    for place in places {
+        // One that is silent leaves time for the others.
+        let share = until.saturating_duration_since(TokioInstant::now()) / left.max(1);
+        left = left.saturating_sub(1);
+        let reached = timeout(
+            address,
+            TokioInstant::now() + share,
+            "connect and greet",
+            reach_one(address, place, clock),
+        );
+        match reached.await {
+            Ok(Ok(transport)) => return Ok(transport),
+            Ok(Err(error)) | Err(error) => last = Some(error),
+        }
+    }
+    let nowhere =
+        || connect_error(address, io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    Err(last.unwrap_or_else(nowhere))
+}
+
+async fn reach_one(address: &Address, place: SocketAddr, clock: Clock) -> Result<Transport> {
+    let stream = open(address, place).await?;
+    let link = Link::new(address.wire_format.clone(), address.limits.clone())
+        .map_err(|source| Error::Encode { destination: address.uri.to_string(), source })?;
+    let mut transport = Transport { address: address.clone(), stream, link };
+    transport.greet(clock).await?;
+    Ok(transport)
+}
+
+async fn timeout<V>(
+    address: &Address,
+    until: TokioInstant,
+    what: &str,
+    work: impl Future<Output = V>,
+) -> Result<V> {
+    tokio::time::timeout_at(until, work).await.map_err(|_| Error::Timeout {
+        uri: Arc::clone(&address.uri),
+        what: what.to_owned(),
+        after: address.connect_timeout,
+    })
+}
+
+fn connect_error(address: &Address, source: io::Error) -> Error {
+    Error::Connect { uri: Arc::clone(&address.uri), source: Arc::new(source) }
+}
+
+/// Where a host may be; a name with several addresses begins with another one each time.
+async fn places(address: &Address) -> Result<Vec<SocketAddr>> {
     let port = address.endpoint.port_or_default();
-    let stream = match &address.endpoint.host {
-        Host::Address(ip) => TcpStream::connect((*ip, port)).await,
-        Host::Name(name) => TcpStream::connect((name.as_str(), port)).await,
-        _ => Err(io::ErrorKind::Unsupported.into()),
+    let mut places: Vec<SocketAddr> = match &address.endpoint.host {
+        Host::Address(ip) => vec![(*ip, port).into()],
+        Host::Name(name) => {
+            let found = tokio::net::lookup_host((name.as_str(), port)).await;
+            found.map_err(|source| connect_error(address, source))?.take(MAX_PLACES).collect()
+        }
+        _ => return Err(connect_error(address, io::ErrorKind::Unsupported.into())),
     };
-    stream
-        .and_then(|stream| stream.set_nodelay(address.tcp_no_delay).map(|()| stream))
-        .map_err(|source| Error::Connect { uri: Arc::clone(&address.uri), source: Arc::new(source) })
+    if !places.is_empty() {
+        let turn = usize::try_from(SystemEntropy.next_u64() % places.len() as u64).unwrap_or(0);
+        places.rotate_left(turn);
+    }
+    Ok(places)
+}
+
+/// Connects to a broker, at the first of its addresses that answers.
+pub(super) async fn dial(address: &Address) -> Result<Stream> {
+    let mut last = None;
+    for place in places(address).await? {
+        match open(address, place).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = Some(error),
+        }
+    }
+    let nowhere =
+        || connect_error(address, io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    Err(last.unwrap_or_else(nowhere))
+}
+
+/// Opens a TCP connection, and wraps it in TLS if that is wanted.
+async fn open(address: &Address, place: SocketAddr) -> Result<Stream> {
+    let failed = |source| connect_error(address, source);
+    let stream = TcpStream::connect(place).await.map_err(failed)?;
+    stream.set_nodelay(address.tcp_no_delay).map_err(failed)?;
+    match &address.tls {
+        None => Ok(Stream::Tcp(stream)),
+        #[cfg(feature = "tls")]
+        Some(settings) => super::tls::wrap(stream, &address.endpoint.host, settings).await.map_err(failed),
+        #[cfg(not(feature = "tls"))]
+        Some(_) => Err(failed(io::ErrorKind::Unsupported.into())),
+    }
 }
 
 impl Transport {
@@ -163,7 +253,7 @@ impl Transport {
     fn flush(&mut self) -> Result<()> {
         let mut taken = 0;
         let out = self.link.output();
-        let result = write(&self.stream, out, &mut taken);
+        let result = write(|bytes| self.stream.try_write(bytes), out, &mut taken);
         self.link.written(taken);
         result.map_err(|error| closed(&self.address, &error.to_string()))
     }
@@ -204,4 +294,50 @@ impl Transport {
 
 fn closed(address: &Address, reason: &str) -> Error {
     Error::Closed { uri: Arc::clone(&address.uri), reason: Arc::from(reason) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::settings::ConnectOptions;
+
+    #[tokio::test]
+    async fn of_several_addresses_of_a_name_one_that_greets_is_taken() {
+        // Given a standby, which hangs up, somebody who says nothing, and a broker
+        let mut places = Vec::new();
+        let mut listeners = Vec::new();
+        for _ in 0..3 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            places.push(listener.local_addr().unwrap());
+            listeners.push(listener);
+        }
+        let broker = listeners.pop().unwrap();
+        let silent = listeners.pop().unwrap();
+        let standby = listeners.pop().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = standby.accept().await {
+                drop(stream);
+            }
+        });
+        tokio::spawn(async move {
+            let (mut stream, _) = broker.accept().await.unwrap();
+            let greeting = Link::new(Default::default(), Default::default()).unwrap();
+            stream.write_all(greeting.output()).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let address = ConnectOptions::parse("tcp://brokers.example").unwrap().address();
+        let until = TokioInstant::now() + Duration::from_secs(3);
+        let reached = reach_first(&address, places.clone(), until, Clock::new()).await.unwrap();
+        let Stream::Tcp(stream) = &reached.stream else { panic!("a plain connection") };
+        assert_eq!(stream.peer_addr().unwrap(), places[2]);
+        // Without the broker, the last reason is told.
+        let error = reach_first(&address, vec![places[0]], until, Clock::new()).await.err().unwrap();
+        assert!(error.to_string().contains("tcp://brokers.example"), "{error}");
+        drop(silent);
+    }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use ferromq_model::Now;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
@@ -16,6 +15,7 @@ use super::clock::Clock;
 use super::dial::{Report, Transport, reason};
 use super::order::{ConsumerState, Nudge, Order, ProducerState, Reply, Shared};
 use super::outage::Failover;
+use super::stream::{Stream, WriteHalf};
 use crate::core::{ConsumerKey, Core, Event, ProducerKey};
 use crate::error::{Error, Result};
 
@@ -61,7 +61,7 @@ enum Ready {
 
 impl Driver {
     /// Runs until the connection is over: with one transport, or with one after the other.
-    pub async fn run(mut self, stream: Option<TcpStream>) {
+    pub async fn run(mut self, stream: Option<Stream>) {
         if let Some(stream) = stream {
             return self.serve(stream).await;
         }
@@ -85,7 +85,7 @@ impl Driver {
     }
 
     /// Runs until the transport is of no use any more.
-    async fn serve(&mut self, mut stream: TcpStream) {
+    async fn serve(&mut self, mut stream: Stream) {
         let (mut reader, mut writer) = stream.split();
         let sleep = sleep_until(TokioInstant::now());
         tokio::pin!(sleep);
@@ -271,9 +271,9 @@ impl Driver {
     }
 
     /// Writes as much as the socket takes, without waiting.
-    fn write(&mut self, writer: &tokio::net::tcp::WriteHalf<'_>) -> io::Result<()> {
+    fn write(&mut self, writer: &WriteHalf<'_>) -> io::Result<()> {
         let mut taken = 0;
-        let result = write(writer.as_ref(), self.core.output(), &mut taken);
+        let result = write(|bytes| writer.try_write(bytes), self.core.output(), &mut taken);
         self.core.written(taken);
         result
     }
@@ -350,9 +350,11 @@ impl Driver {
 
     fn opened(&mut self) {
         let Some(failover) = &mut self.failover else {
+            self.shared.current.send_replace(Some(Arc::clone(&self.shared.name)));
             return tracing::info!(uri = %self.shared.name, "Successfully connected to {}", self.shared.name);
         };
         let uri = failover.current.clone().unwrap_or_else(|| Arc::clone(&self.shared.name));
+        self.shared.current.send_replace(Some(Arc::clone(&uri)));
         match std::mem::replace(&mut failover.was_open, true) {
             false => tracing::info!(%uri, "Successfully connected to {uri}"),
             true => tracing::info!(%uri, "Successfully reconnected to {uri}"),
@@ -368,6 +370,7 @@ impl Driver {
         for (key, consumer) in &self.consumers {
             self.core.consumed(*key, consumer.mailbox.interrupt(), now);
         }
+        self.shared.current.send_replace(None);
         let Some(failover) = &mut self.failover else { return };
         let uri = failover.current.take().unwrap_or_else(|| Arc::clone(&self.shared.name));
         if std::mem::take(&mut failover.is_up) {
@@ -388,6 +391,7 @@ impl Driver {
             let _ = self.shared.failures.send(error.clone());
         }
         let _ = self.shared.ended.set(error.clone());
+        self.shared.current.send_replace(None);
         self.shared.room.close();
         for producer in std::mem::take(&mut self.producers).into_values() {
             producer.room.close();
@@ -402,9 +406,13 @@ impl Driver {
 }
 
 /// Writes as much as the socket takes, without waiting; `taken` says how much that was.
-pub(super) fn write(stream: &TcpStream, mut bytes: &[u8], taken: &mut usize) -> io::Result<()> {
+pub(super) fn write(
+    try_write: impl Fn(&[u8]) -> io::Result<usize>,
+    mut bytes: &[u8],
+    taken: &mut usize,
+) -> io::Result<()> {
     while !bytes.is_empty() {
-        match stream.try_write(bytes) {
+        match try_write(bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => {
                 *taken += count;

@@ -114,6 +114,8 @@ pub(super) struct Shared {
     /// Places for orders that the driver has not taken yet.
     pub room: Semaphore,
     pub broker_name: OnceLock<String>,
+    /// The broker that serves now, if one does.
+    pub current: watch::Sender<Option<Arc<str>>>,
     /// Why the connection ended.
     pub ended: OnceLock<Error>,
     pub failures: broadcast::Sender<Error>,

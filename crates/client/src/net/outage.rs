@@ -1,24 +1,26 @@
 //! The time without a broker: what the driver does then, and how handles wait it out.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ferromq_discovery::Multicast;
 use ferromq_env::SystemEntropy;
+use ferromq_uri::MulticastOptions;
 use tokio::sync::mpsc;
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use super::clock::Clock;
 use super::dial::{Dial, Report, Transport};
 use super::driver::{Driver, IDLE};
+use super::list;
 use super::order::{Order, Shared};
 use crate::core::Core;
 use crate::error::{Error, Result};
 use crate::failover::{Action, Attempt, FailoverPolicy, Planner};
 
-/// Bytes of a file with URIs.
-const LIST_BYTES: u64 = 64 << 10;
+/// Between attempts to join the group in which brokers tell of themselves.
+const REJOIN: Duration = Duration::from_secs(5);
 
 /// What the driver keeps to find another broker.
 pub(super) struct Failover {
@@ -45,6 +47,9 @@ impl Failover {
     pub fn new(policy: FailoverPolicy) -> Self {
         let (reports, report_queue) = mpsc::unbounded_channel();
         let timeout = policy.timeout;
+        if let Some(group) = policy.discovery.clone() {
+            tokio::spawn(look_around(group, reports.clone()));
+        }
         Self {
             planner: Planner::new(policy, Box::new(SystemEntropy)),
             dials: BTreeMap::new(),
@@ -112,10 +117,10 @@ impl Failover {
                 self.leaves = true;
                 core.leave(&reason);
             }
-            Action::Read { file } => {
+            Action::Read { url } => {
                 let reports = self.reports.clone();
-                tokio::task::spawn_blocking(move || {
-                    let _ = reports.send(Report::Listed(read_list(&file)));
+                tokio::spawn(async move {
+                    let _ = reports.send(Report::Listed(list::read(url).await));
                 });
             }
             Action::Warn { rounds } => {
@@ -147,6 +152,7 @@ impl Failover {
                     self.adopted = Some(transport);
                 }
             }
+            Report::Discovered(brokers) => self.planner.discovered(&brokers, now),
             Report::Listed(Ok(text)) => self.planner.listed(&text),
             Report::Listed(Err(error)) => {
                 tracing::warn!(%error, "updateURIsURL cannot be read; going on with the brokers that are known");
@@ -155,17 +161,24 @@ impl Failover {
     }
 }
 
-fn read_list(name: &str) -> std::io::Result<String> {
-    let path = name.strip_prefix("file://").or_else(|| name.strip_prefix("file:")).unwrap_or(name);
-    if path.contains("://") {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::Unsupported,
-            "only files are read, and file: URLs",
-        ));
+/// Hears who tells of itself in the network, for as long as somebody wants to know.
+async fn look_around(group: MulticastOptions, reports: mpsc::UnboundedSender<Report>) {
+    let mut multicast = loop {
+        match Multicast::join(&group, Vec::new(), &[]) {
+            Ok(multicast) => break multicast,
+            Err(error) => tracing::warn!(%error, "no discovery"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(REJOIN) => {}
+            () = reports.closed() => return,
+        }
+    };
+    loop {
+        tokio::select! {
+            present = multicast.changed() => drop(reports.send(Report::Discovered(present))),
+            () = reports.closed() => return,
+        }
     }
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(LIST_BYTES).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// What is ready without a broker.

@@ -440,3 +440,69 @@ fn news_of_other_brokers_are_passed_on() {
         matches!(&broker.events()[..], [Event::Advised(control)] if control.reconnect_to == Some("tcp://c:3".into()))
     );
 }
+
+#[test]
+fn a_commit_waits_for_messages_to_come_again_as_long_as_it_may() {
+    for (come_again, commits) in [(1, true), (0, false)] {
+        // Given a transaction of two messages, of which one has come again
+        let mut broker = Broker::failing_over("jms.consumerFailoverRedeliveryWaitPeriod=500");
+        let (session, consumer) = broker.consumer(AckMode::Transacted, 10);
+        broker.dispatch(consumer, 2, 0);
+        let now = broker.now();
+        broker.core.consumed(consumer, 2, now);
+        broker.events();
+        cut(&mut broker);
+        let told = broker.take_over("ActiveMQ");
+        broker.answer_all(&told);
+        broker.events();
+        broker.sequence = 0;
+        broker.dispatch(consumer, 1, 0);
+        broker.heard();
+        // When it is committed, then nothing is decided yet
+        broker.core.commit(session, Some(1), broker.now);
+        broker.wait(499);
+        assert_eq!(names(&broker.heard()), [""; 0]);
+        assert!(broker.events().is_empty());
+        // When the other comes, or not
+        broker.dispatch(consumer, come_again, 0);
+        broker.wait(1);
+        let heard = broker.heard();
+        let ends =
+            heard.iter().find_map(|c| if let Command::TransactionInfo(i) = c { Some(i.kind) } else { None });
+        let expected = if commits { TransactionType::CommitOnePhase } else { TransactionType::Rollback };
+        assert_eq!(ends, Some(expected as i8));
+        broker.answer_all(&heard);
+        let events = broker.events();
+        let answer = events.iter().find_map(|e| match e {
+            Event::Answered { token: 1, result } => Some(result.is_ok()),
+            _ => None,
+        });
+        assert_eq!(answer, Some(commits), "{events:?}");
+    }
+}
+
+#[test]
+fn a_producer_that_was_closed_in_an_open_transaction_is_made_again_for_it() {
+    for (options, kept) in [("", true), ("trackTransactionProducers=false", false)] {
+        let mut broker = Broker::failing_over(options);
+        let session = broker.core.open_session(AckMode::Transacted).unwrap();
+        let producer = broker.producer(session, 0);
+        broker.core.send(producer, message("x"), None);
+        broker.core.close_producer(producer);
+        broker.heard();
+        cut(&mut broker);
+        let told = broker.take_over("ActiveMQ");
+        let expected: &[&str] = match kept {
+            true => &["SessionInfo", "ProducerInfo", "TransactionInfo", "ActiveMQTextMessage", "RemoveInfo"],
+            false => &["SessionInfo", "TransactionInfo", "ActiveMQTextMessage"],
+        };
+        assert_eq!(names(&told), expected);
+        broker.answer_all(&told);
+        broker.core.commit(session, Some(1), broker.now);
+        let heard = broker.heard();
+        broker.answer_all(&heard);
+        broker.events();
+        cut(&mut broker);
+        assert_eq!(names(&broker.take_over("ActiveMQ")), ["SessionInfo"]);
+    }
+}

@@ -1,0 +1,281 @@
+//! [`Fanout`]: one producer, several brokers (`fanout:`).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ferromq_discovery::Multicast;
+use ferromq_openwire::Destination;
+use ferromq_uri::{MulticastOptions, Options, Uri};
+use tokio::sync::watch;
+
+use super::connection::Connection;
+use crate::error::{Error, Result};
+use crate::message::Outgoing;
+use crate::settings::ConnectOptions;
+
+/// Between attempts to reach a broker for the first time; each takes its own time as well.
+const REST: Duration = Duration::from_secs(1);
+
+/// Sends what it is given to several brokers. Each is reached over a connection of its own that comes back by itself.
+///
+/// Consumers are not offered: each would get every message as often as there are brokers.
+#[derive(Debug)]
+pub struct Fanout {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// `minAckCount`: brokers that must have a message.
+    least: usize,
+    /// `fanOutQueues`: whether messages for queues go to all as well.
+    queues: bool,
+    /// Those that are wanted, with their connections as soon as they are there.
+    brokers: Mutex<BTreeMap<String, Option<Connection>>>,
+    /// How many are there.
+    count: watch::Sender<usize>,
+    /// How long is waited for as many as must have a message.
+    patience: Duration,
+    options: Options,
+    stop: watch::Sender<bool>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<Connection>>> {
+        self.brokers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connections(&self) -> Vec<Connection> {
+        self.lock().values().flatten().cloned().collect()
+    }
+
+    /// Waits until so many brokers are there.
+    async fn enough(&self, least: usize) -> Result<()> {
+        let mut count = self.count.subscribe();
+        let enough = tokio::time::timeout(self.patience, count.wait_for(|count| *count >= least));
+        if enough.await.is_ok() {
+            return Ok(());
+        }
+        let tried = format!("{} of the {least} that must have each message are there", *self.count.borrow());
+        let (what, after) = (Arc::from("a fanout"), self.patience);
+        Err(Error::NoBroker { what, after, tried: Arc::from(tried) })
+    }
+}
+
+impl Fanout {
+    /// Connects to all brokers of `fanout:(static:(tcp://a:61616,tcp://b:61616))?minAckCount=2`, or to those that are
+    /// found by `fanout:(multicast://default)`. Returns when as many as must have a message are there.
+    ///
+    /// # Errors
+    /// The URI is wrong, or there are not enough brokers within 30 seconds (`timeout`).
+    pub async fn connect(uri: &str) -> Result<Self> {
+        let uri = Uri::parse(uri)?;
+        let (agent, plan) = read(&uri)?;
+        let shared = Arc::new(Shared {
+            least: plan.least,
+            queues: plan.queues,
+            brokers: Mutex::default(),
+            count: watch::Sender::new(0),
+            patience: plan.patience,
+            options: plan.options,
+            stop: watch::Sender::new(false),
+        });
+        let fanout = Self { shared };
+        match agent {
+            Agent::Named(brokers) => {
+                for broker in &brokers {
+                    fanout.shared.add(broker)?;
+                }
+            }
+            Agent::Found(group) => drop(tokio::spawn(look_around(Arc::clone(&fanout.shared), group))),
+        }
+        fanout.shared.enough(fanout.shared.least).await?;
+        Ok(fanout)
+    }
+
+    /// How many brokers there are now.
+    pub fn brokers(&self) -> usize {
+        *self.shared.count.borrow()
+    }
+
+    /// Sends a message to all brokers; one for a queue to one of them only, unless the URI says `fanOutQueues=true`.
+    /// Returns when as many as must have it have it.
+    ///
+    /// # Errors
+    /// Too few brokers took it; the error is that of one that did not.
+    pub async fn send(&self, destination: &Destination, message: Outgoing) -> Result<()> {
+        let all = !destination.is_queue() || self.shared.queues;
+        let least = if all { self.shared.least } else { 1 };
+        self.shared.enough(least).await?;
+        let mut sends = tokio::task::JoinSet::new();
+        let mut waiting = self.shared.connections().into_iter();
+        let first = if all { usize::MAX } else { 1 };
+        for broker in waiting.by_ref().take(first) {
+            sends.spawn(send_one(broker, destination.clone(), message.clone()));
+        }
+        let (mut taken, mut error) = (0, Error::Usage("a fanout has no broker now"));
+        while let Some(sent) = sends.join_next().await {
+            match sent {
+                Ok(Ok(())) => taken += 1,
+                Ok(Err(reason)) => {
+                    error = reason;
+                    // Of several brokers for a queue the next one is asked.
+                    if let Some(next) = waiting.next() {
+                        sends.spawn(send_one(next, destination.clone(), message.clone()));
+                    }
+                }
+                Err(_) => {}
+            }
+            if taken >= least {
+                // Those that are slower get it as well; nobody waits for them.
+                sends.detach_all();
+                return Ok(());
+            }
+        }
+        Err(error)
+    }
+
+    /// Closes all connections.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub async fn close(self) -> Result<()> {
+        self.shared.stop.send_replace(true);
+        let brokers = std::mem::take(&mut *self.shared.lock());
+        let mut closed = Ok(());
+        for broker in brokers.into_values().flatten() {
+            closed = closed.and(broker.close().await);
+        }
+        closed
+    }
+}
+
+impl Drop for Fanout {
+    fn drop(&mut self) {
+        self.shared.stop.send_replace(true);
+    }
+}
+
+async fn send_one(broker: Connection, destination: Destination, message: Outgoing) -> Result<()> {
+    let producer = broker.producer(destination).await?;
+    producer.send(message).await
+}
+
+impl Shared {
+    /// Connects to a broker, and counts it when it is there.
+    fn add(self: &Arc<Self>, broker: &Uri) -> Result<()> {
+        let options = ConnectOptions::parse(&format!("failover:({broker}){}", self.options))?;
+        self.lock().insert(broker.to_string(), None);
+        drop(tokio::spawn(Arc::clone(self).reach(broker.to_string(), options)));
+        Ok(())
+    }
+
+    async fn reach(self: Arc<Self>, name: String, options: ConnectOptions) {
+        let mut stopped = self.stop.subscribe();
+        loop {
+            let reached = tokio::select! {
+                reached = Connection::connect_with(options.clone()) => reached,
+                _ = stopped.wait_for(|stop| *stop) => return,
+            };
+            match reached {
+                Ok(connection) => {
+                    // It may have gone meanwhile.
+                    if let Some(place) = self.lock().get_mut(&name) {
+                        *place = Some(connection);
+                    }
+                    return self.recount();
+                }
+                Err(error) => tracing::warn!(broker = name, %error, "a broker of a fanout cannot be reached"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(REST) => {}
+                _ = stopped.wait_for(|stop| *stop) => return,
+            }
+            if !self.lock().contains_key(&name) {
+                return;
+            }
+        }
+    }
+
+    fn recount(&self) {
+        let count = self.lock().values().flatten().count();
+        self.count.send_replace(count);
+    }
+}
+
+/// Connects to whoever is found, and leaves who is gone.
+async fn look_around(shared: Arc<Shared>, group: MulticastOptions) {
+    let mut multicast = match Multicast::join(&group, Vec::new(), &[]) {
+        Ok(multicast) => multicast,
+        Err(error) => return tracing::warn!(%error, "no discovery"),
+    };
+    let mut stopped = shared.stop.subscribe();
+    let mut known: Vec<Uri> = Vec::new();
+    loop {
+        let present = tokio::select! {
+            present = multicast.changed() => present,
+            _ = stopped.wait_for(|stop| *stop) => return,
+        };
+        for broker in present.iter().filter(|broker| !known.contains(broker)) {
+            if let Err(error) = shared.add(broker) {
+                tracing::warn!(%broker, %error, "a broker of a fanout cannot be used");
+            }
+        }
+        for gone in known.iter().filter(|broker| !present.contains(broker)) {
+            shared.lock().remove(&gone.to_string());
+        }
+        shared.recount();
+        known = present;
+    }
+}
+
+enum Agent {
+    Named(Vec<Uri>),
+    Found(MulticastOptions),
+}
+
+struct Plan {
+    least: usize,
+    queues: bool,
+    patience: Duration,
+    options: Options,
+}
+
+fn read(uri: &Uri) -> Result<(Agent, Plan)> {
+    let wrong = || Error::Unsupported {
+        uri: uri.to_string(),
+        what: "write fanout:(static:(tcp://a:61616,tcp://b:61616)) or fanout:(multicast://default)",
+    };
+    let [agent] = uri.components() else { return Err(wrong()) };
+    if uri.scheme.name() != "fanout" {
+        return Err(wrong());
+    }
+    let (agent, named) = match agent.scheme.name() {
+        "static" | "simple" => (Agent::Named(agent.components().to_vec()), agent.components().len()),
+        "multicast" => {
+            let group = MulticastOptions::from_uri(agent).map_err(crate::settings::first)?;
+            (Agent::Found(group), 2)
+        }
+        _ => return Err(wrong()),
+    };
+    // What is not the fanout's own goes to each connection, with the defaults of the fanout.
+    let mut options = Options::default();
+    for (name, value) in uri.options.iter() {
+        match name {
+            "minAckCount" | "fanOutQueues" => {}
+            "backOffMultiplier" => options.set("reconnectDelayExponent", value),
+            name => options.set(name, value),
+        }
+    }
+    let mut reader = uri.options.reader();
+    let least: Option<usize> = reader.number("minAckCount", "a number from 1");
+    let queues = reader.bool("fanOutQueues").unwrap_or(false);
+    let patience: Option<i64> = reader.number("timeout", "a number of milliseconds, or -1");
+    let patience = patience.and_then(|ms| u64::try_from(ms).ok()).map_or(PATIENCE, Duration::from_millis);
+    let plan = Plan { least: least.unwrap_or(named).max(1), queues, patience, options };
+    Ok((agent, plan))
+}
+
+/// For as many brokers as must have a message.
+const PATIENCE: Duration = Duration::from_secs(30);
