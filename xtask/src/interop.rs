@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use crate::network;
 use crate::pair;
 use crate::peers::{Broker, FerroBroker, FerroOptions, Java, Line, RealBroker, RealOptions, work_dir};
+use crate::spread;
 
 /// Which broker the clients talk to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -35,7 +36,7 @@ pub(crate) struct Options {
     /// Client lines, separated by commas: 5.16, 5.19, 6, or all.
     #[arg(long, default_value = "all")]
     lines: String,
-    /// Areas or single checks, separated by commas; `restart`, `pair` and `network` start brokers of their own.
+    /// Areas or single checks, separated by commas; `restart`, `pair`, `network` and `spread` start brokers of their own.
     #[arg(long)]
     only: Option<String>,
     /// A broker that runs already; none is started then.
@@ -67,9 +68,9 @@ impl Options {
 
     /// Whether anything else is wanted.
     fn wants_areas(&self) -> bool {
-        self.only
-            .as_deref()
-            .is_none_or(|only| only.split(',').any(|area| !["restart", "pair", "network"].contains(&area)))
+        self.only.as_deref().is_none_or(|only| {
+            only.split(',').any(|area| !["restart", "pair", "network", "spread"].contains(&area))
+        })
     }
 }
 
@@ -135,6 +136,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                         } else {
                             tally.add(network::run(&java, line, options.quiet)?);
                         }
+                    }
+                    if target == Target::Ferromq && options.wants("spread") {
+                        tally.add(spread::run(&java, line, options.quiet)?);
                     }
                     println!(
                         "== client {line} against {}: {} passed, {} failed, {} skipped",

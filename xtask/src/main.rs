@@ -13,6 +13,7 @@ mod network;
 mod pair;
 mod peers;
 mod sim;
+mod spread;
 mod suite;
 mod test;
 mod tidy;

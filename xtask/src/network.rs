@@ -1,5 +1,5 @@
 //! The released Java clients at two linked brokers, of which one is the real ActiveMQ: `cargo xtask interop --only
-//! network`. Either of them has the connector, one-way and duplex.
+//! network`. Either of them has the connector, one-way and duplex, and either finds the other by multicast.
 
 use std::process::Command;
 
@@ -29,7 +29,29 @@ pub(crate) fn run(java: &Java, line: Line, quiet: bool) -> Result<Tally> {
         let theirs = activemq(java, line, link)?;
         tally.add(clients(java, line, quiet, &theirs, &ours, duplex)?);
     }
+    let group = group();
+    println!("-- ferromq finds activemq by multicast");
+    let theirs = activemq(java, line, vec![format!("--discovery={group}")])?;
+    let ours = ferromq(vec!["--network-connector".to_owned(), format!("{group}&name=nc")])?;
+    tally.add(clients(java, line, quiet, &ours, &theirs, false)?);
+    drop((ours, theirs));
+
+    println!("-- activemq finds ferromq by multicast");
+    let listen_options = format!("discoveryUri={}", group.replace('&', "%26"));
+    let ours = FerroBroker::start(&FerroOptions { listen_options, ..FerroOptions::default() })?;
+    let theirs = activemq(java, line, vec![format!("--network={group}")])?;
+    tally.add(clients(java, line, quiet, &theirs, &ours, false)?);
     Ok(tally)
+}
+
+/// A group on the loopback interface that only this run uses.
+fn group() -> String {
+    let number = std::process::id();
+    let [_, _, high, low] = number.to_be_bytes();
+    let port = 20_000 + number % 10_000;
+    format!(
+        "multicast://239.255.{high}.{low}:{port}?interface=127.0.0.1&joinNetworkInterface=lo&initialReconnectDelay=500"
+    )
 }
 
 fn ferromq(arguments: Vec<String>) -> Result<Broker> {

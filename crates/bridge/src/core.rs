@@ -88,6 +88,8 @@ pub struct Counts {
 struct Broker {
     id: BrokerId,
     name: String,
+    /// Where clients find it, if it says so.
+    url: Option<WireStr>,
 }
 
 /// A message whose answer is awaited, or that is to be tried again.
@@ -315,7 +317,14 @@ impl Bridge {
         let client = [&*self.settings.name, &remote.name, "inbound", &local.name].join(token);
         let command_id = self.command_id();
         let login = self.settings.local_login.clone();
-        self.say(Side::Local, BrokerInfo { network_connection: true, ..Default::default() });
+        // The local broker tells its clients where the remote one is.
+        let info = BrokerInfo {
+            broker_name: Some(WireStr::from(remote.name.as_str())),
+            broker_url: remote.url.clone(),
+            network_connection: true,
+            ..Default::default()
+        };
+        self.say(Side::Local, info);
         self.say(
             Side::Local,
             ConnectionInfo {
@@ -350,6 +359,7 @@ impl Bridge {
                 command_id: self.command_id(),
                 broker_id: Some(local.id.clone()),
                 broker_name: Some(WireStr::from(local.name.as_str())),
+                broker_url: local.url.clone(),
                 network_connection: true,
                 duplex_connection: duplex,
                 network_properties: Some(WireStr::from(properties::write(&self.settings))),
@@ -500,6 +510,7 @@ fn broker(info: &BrokerInfo) -> Option<Broker> {
     Some(Broker {
         id: info.broker_id.clone()?,
         name: info.broker_name.as_ref().map(ToString::to_string).unwrap_or_default(),
+        url: info.broker_url.clone(),
     })
 }
 

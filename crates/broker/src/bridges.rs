@@ -9,6 +9,8 @@ use ferromq_client::ConnectOptions;
 use ferromq_gateway::SessionSettings;
 use ferromq_net::{Census, MirrorCall, MirrorHost, Reception};
 
+use crate::neighbours::Search;
+
 /// Connections that bridges may have to their own broker.
 const LOCAL_CONNECTIONS: usize = 4_096;
 
@@ -19,6 +21,8 @@ pub struct Connector {
     pub settings: ferromq_bridge::Settings,
     /// A link for each; the addresses of one are those of a master and its standbys.
     pub links: Vec<Vec<ConnectOptions>>,
+    /// How further peers are found, each of which gets a link.
+    pub search: Option<Search>,
     /// When to try again.
     pub retry: Retry,
 }
@@ -29,6 +33,7 @@ type Mirrors = Arc<Mutex<Vec<(String, Mirror)>>>;
 pub(crate) struct Bridges {
     links: Vec<Link>,
     mirrors: Mirrors,
+    door: LocalDoor,
 }
 
 /// Who answers to peers that want a duplex bridge, and where the door is found once there is one.
@@ -83,7 +88,12 @@ impl Bridges {
                 )
             })
         });
-        Self { links: links.collect(), mirrors: desk.mirrors }
+        Self { links: links.collect(), mirrors: desk.mirrors, door }
+    }
+
+    /// The way into this broker, for further links.
+    pub(crate) const fn door(&self) -> &LocalDoor {
+        &self.door
     }
 
     /// How far each link is.

@@ -87,10 +87,10 @@ impl Broker {
         let ports = reserve(&settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let began = clock.now().mono;
-        let url = ports.first().map(|(_, port)| port.url());
+        let listening = ports.iter().map(|(_, port)| port.url()).collect();
         let at_least = AtLeast::default();
         let desk = Arc::new(Desk::new());
-        let begun = begin_aside(&settings, &clock, url, &at_least)?;
+        let begun = begin_aside(&settings, &clock, listening, &at_least)?;
         let Begun { role, state, counter, lease, ha } = begun;
         match counter {
             Some(counter) => desk.serve(counter),
@@ -320,7 +320,7 @@ impl Broker {
     async fn take_over(&mut self, grant: Grant) -> Result<(), StartError> {
         let state = std::mem::replace(&mut self.state, State::Blind);
         let (settings, clock, lease) = (self.settings.clone(), Arc::clone(&self.clock), self.lease.clone());
-        let url = self.urls.first().cloned();
+        let urls = self.urls.clone();
         // Threads and disks are waited for where waiting is no harm.
         let begun = tokio::task::spawn_blocking(move || {
             let follower = match state {
@@ -328,7 +328,7 @@ impl Broker {
                 _ => None,
             };
             let follower = follower.map_or_else(|| storage::follower(&settings), Ok)?;
-            Reign::begin(Throne { settings: &settings, clock, url, lease }, follower, grant.epoch)
+            Reign::begin(Throne { settings: &settings, clock, urls, lease }, follower, grant.epoch)
         });
         let (reign, counter) = begun.await.map_err(|error| {
             StartError::Store(StoreError::Bug(format!("the takeover ended by a bug: {error}")))
@@ -485,14 +485,14 @@ struct Begun {
 fn begin_aside(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
-    url: Option<String>,
+    urls: Vec<String>,
     at_least: &AtLeast,
 ) -> Result<Begun, StartError> {
     let runtime = tokio::runtime::Handle::current();
     let begun = std::thread::scope(|scope| {
         let beginning = scope.spawn(|| {
             let _within = runtime.enter();
-            begin(settings, clock, url, at_least)
+            begin(settings, clock, urls, at_least)
         });
         beginning.join()
     });
@@ -502,12 +502,13 @@ fn begin_aside(
 fn begin(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
-    url: Option<String>,
+    urls: Vec<String>,
     at_least: &AtLeast,
 ) -> Result<Begun, StartError> {
     let began = clock.now().mono;
     let follower = storage::follower(settings)?;
-    let throne = |lease: &LeaseView| Throne { settings, clock: Arc::clone(clock), url, lease: lease.clone() };
+    let throne =
+        |lease: &LeaseView| Throne { settings, clock: Arc::clone(clock), urls, lease: lease.clone() };
     if settings.store == StoreChoice::Memory {
         let lease = LeaseView::unlimited();
         let epoch = Epoch { number: 1, claim: ClaimId(1) };

@@ -62,6 +62,9 @@ impl Settings {
                 populate_user_id: config.broker.populate_user_id,
             },
             network: network::connectors(config)?,
+            clients: network::clients(config)?,
+            most: network::most(config),
+            told: network::told(config),
             engine: engine_settings(config),
         })
     }

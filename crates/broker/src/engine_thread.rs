@@ -102,6 +102,7 @@ impl EngineThread {
                 }
             }
             Letter::Input(input) => engine.handle(now, input, outputs),
+            Letter::Brokers => board.tell_brokers(),
             Letter::Look(look) => look.0(engine.view()),
             Letter::Stop => {}
         }
@@ -109,7 +110,7 @@ impl EngineThread {
 
     /// Hands out everything the engine said, each receiver woken once.
     fn hand_out(&mut self, now: Now) {
-        if self.outputs.is_empty() {
+        if self.outputs.is_empty() && !self.board.has_batches() {
             return;
         }
         // The process may have been stopped since `now` was read.

@@ -106,6 +106,14 @@ pub enum StartError {
         /// What is wrong.
         reason: String,
     },
+    /// An `updateClusterFilter` that is no list of regular expressions.
+    #[error("updateClusterFilter: '{pattern}' is no regular expression for names of brokers: {reason}")]
+    Filter {
+        /// The expression.
+        pattern: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// No thread can be had.
     #[error("a thread can't be started: {0}; raise the limit of processes (ulimit -u)")]
     Thread(io::Error),
@@ -116,7 +124,7 @@ impl StartError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::OpenDoor { .. } | Self::Address(_) | Self::Users(_) | Self::Timings(_) => ErrorKind::Caller,
-            Self::Network { .. } => ErrorKind::Caller,
+            Self::Network { .. } | Self::Filter { .. } => ErrorKind::Caller,
             Self::Listen(ListenError::Unresolved { .. }) => ErrorKind::Caller,
             Self::Listen(_) | Self::Thread(_) => ErrorKind::Resource,
             Self::Folder { .. }

@@ -17,15 +17,15 @@ static STARTED: AtomicU64 = AtomicU64::new(0);
 
 impl Settings {
     /// A name for this run that no other run ever had: `ID:host-process-millis-n:1`, in the shape of ActiveMQ's.
-    pub(crate) fn identity(&self, now: Now, url: Option<String>) -> BrokerIdentity {
-        let host = rustix::system::uname();
-        let host = host.nodename().to_string_lossy();
+    /// Others are told the first of the `urls` that it listens on.
+    pub(crate) fn identity(&self, now: Now, urls: &[String]) -> BrokerIdentity {
+        let host = host_name();
         let started = STARTED.fetch_add(1, Ordering::Relaxed);
         let id = format!("ID:{host}-{}-{}-{started}:1", std::process::id(), now.wall.0);
         BrokerIdentity {
             name: Text::from(self.name.as_str()),
             id: Text::from(id.as_str()),
-            url: Text::from(url.unwrap_or_default().as_str()),
+            url: Text::from(published(urls).first().map(String::as_str).unwrap_or_default()),
         }
     }
 
@@ -68,6 +68,21 @@ impl Settings {
     }
 }
 
+/// The addresses as others can use them: where a broker listens on all addresses of its machine, it is named by the
+/// machine's name, as in ActiveMQ.
+pub(crate) fn published(urls: &[String]) -> Vec<String> {
+    let host = host_name();
+    let publish = |url: &String| {
+        let known = |all: &str| url.strip_prefix("tcp://").and_then(|rest| rest.strip_prefix(all));
+        known("0.0.0.0").or(known("[::]")).map_or_else(|| url.clone(), |port| format!("tcp://{host}{port}"))
+    };
+    urls.iter().map(publish).collect()
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// The id in this file, which is made with `fresh` in it if there is none.
 fn kept_id(path: &Path, fresh: &str) -> io::Result<String> {
     let read = || -> io::Result<Option<String>> {
@@ -91,4 +106,20 @@ fn kept_id(path: &Path, fresh: &str) -> io::Result<String> {
         fs::File::open(folder)?.sync_all()?;
     }
     Ok(fresh.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_everywhere_is_named_by_the_name_of_the_machine() {
+        let urls =
+            ["tcp://0.0.0.0:61616", "tcp://[::]:1", "tcp://10.0.0.1:2", "tcp://[::1]:3"].map(String::from);
+        let host = host_name();
+        assert_eq!(
+            published(&urls),
+            [format!("tcp://{host}:61616"), format!("tcp://{host}:1"), urls[2].clone(), urls[3].clone()]
+        );
+    }
 }

@@ -39,6 +39,7 @@
 
 mod bridges;
 mod broker;
+mod cluster;
 mod configured;
 mod desk;
 mod engine_thread;
@@ -46,6 +47,7 @@ mod error;
 mod failure;
 mod identity;
 mod lease;
+mod neighbours;
 mod operator;
 mod reign;
 mod role;
@@ -56,6 +58,8 @@ mod witness;
 
 pub use bridges::Connector;
 pub use broker::Broker;
+pub use cluster::{ClientUpdates, NameFilter};
 pub use error::{Broken, ErrorKind, StartError};
+pub use neighbours::{Search, Told};
 pub use role::Role;
-pub use settings::{Database, Door, Settings, StoreChoice};
+pub use settings::{Database, Door, Most, Settings, StoreChoice};

@@ -16,9 +16,12 @@ use ferromq_store::{Follower, StoreMetrics};
 use tokio::net::TcpStream;
 
 use crate::bridges::{Bridges, MirrorDesk};
+use crate::cluster::ClusterDesk;
 use crate::engine_thread::EngineThread;
 use crate::failure::{Failure, FailureWatch, Reported, failure};
+use crate::identity::published;
 use crate::lease::LeaseView;
+use crate::neighbours::Neighbours;
 use crate::storage::{self, Storage};
 use crate::{Broken, Settings, StartError};
 
@@ -52,14 +55,15 @@ pub(crate) struct Reign {
     cutoff: Cutoff,
     metrics: Option<Arc<StoreMetrics>>,
     bridges: Bridges,
+    neighbours: Neighbours,
 }
 
 /// What a reign is made of.
 pub(crate) struct Throne<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) clock: Arc<dyn Clock>,
-    /// The URL of the first listener.
-    pub(crate) url: Option<String>,
+    /// Where it listens.
+    pub(crate) urls: Vec<String>,
     pub(crate) lease: LeaseView,
 }
 
@@ -70,13 +74,13 @@ impl Reign {
         follower: Box<dyn Follower>,
         epoch: Epoch,
     ) -> Result<(Self, Counter), StartError> {
-        let Throne { settings, clock, url, lease } = throne;
+        let Throne { settings, clock, urls, lease } = throne;
         let (mailbox, inbox) = mailbox(MAILBOX_BYTES);
         let (failure, failed) = failure();
         let (plug, drain) = drain();
         let (storage, recovered) = storage::open(settings, follower, epoch, &mailbox, &failure)?;
         let (cutoff, metrics) = (storage.cutoff(), storage.metrics());
-        let mut identity = settings.identity(clock.now(), url);
+        let mut identity = settings.identity(clock.now(), &urls);
         let run = identity.id.to_string();
         settings.keep_id(&mut identity);
         let mut engine_settings = settings.engine.clone();
@@ -86,23 +90,34 @@ impl Reign {
         let mut engine = Engine::new(engine_settings, Arc::new(OpenWireProperties), recovered.epoch);
         let mut outputs = Vec::new();
         engine.recover(recovered, &mut outputs);
+        let published = published(&urls);
+        let desk = ClusterDesk::new(mailbox.clone(), &settings.clients, &published);
+        let clusters: Vec<_> = (0..settings.listen.len()).map(|listener| desk.cluster(listener)).collect();
         let mirrors = MirrorDesk::default();
         let reception = Reception::new(mailbox.clone(), Arc::clone(&clock), drain)
-            .with_mirrors(mirrors.host(run.replace("ID:", "")));
+            .with_mirrors(mirrors.host(run.replace("ID:", "")))
+            .with_peers(desk.host());
         let engine = EngineThread::new(engine, outputs, inbox, storage, clock, lease, failure.clone());
         let engine = spawn(engine, failure)?;
-        let sessions =
-            settings.listen.iter().map(|address| Arc::new(settings.session(address, identity.clone())));
-        let counter = Counter { reception: reception.clone(), sessions: sessions.collect() };
+        let session = |(listener, (address, cluster)): (usize, (&ListenAddress, _))| {
+            let mut session = settings.session(address, identity.clone());
+            session.cluster = cluster;
+            settings.most.get(listener).copied().unwrap_or_default().limit(&mut session.limits);
+            Arc::new(session)
+        };
+        let sessions = settings.listen.iter().zip(clusters).enumerate().map(session).collect();
+        let counter = Counter { reception: reception.clone(), sessions };
         let inside = settings.session(&ListenAddress::loopback(0), identity);
         let seed = run.replace("ID:", "");
         let bridges = Bridges::begin(&settings.network, mirrors, reception, inside, &seed);
-        Ok((Self { plug, mailbox, engine, failed, cutoff, metrics, bridges }, counter))
+        let neighbours =
+            Neighbours::begin(&settings.network, &settings.told, &published, bridges.door(), &seed);
+        Ok((Self { plug, mailbox, engine, failed, cutoff, metrics, bridges, neighbours }, counter))
     }
 
     /// How far its links to other brokers are.
     pub(crate) fn links(&self) -> Vec<ferromq_bridge::LinkStatus> {
-        self.bridges.status()
+        self.bridges.status().into_iter().chain(self.neighbours.status()).collect()
     }
 
     /// What the store counts.
@@ -136,6 +151,7 @@ impl Reign {
         census: &Census,
         hurry: impl Future<Output = ()>,
     ) -> Result<(), Broken> {
+        self.neighbours.stop().await;
         self.bridges.stop().await;
         self.plug.pull(patience);
         tokio::select! {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bridges::Connector;
+use crate::cluster::ClientUpdates;
+use crate::neighbours::Told;
 use ferromq_auth::Authenticator;
-use ferromq_gateway::SessionSettings;
+use ferromq_gateway::{SessionLimits, SessionSettings};
 use ferromq_net::ListenAddress;
 
 /// Everything a broker needs to start.
@@ -37,6 +39,12 @@ pub struct Settings {
     pub door: Door,
     /// Links to other brokers, of whichever node is the master.
     pub network: Vec<Connector>,
+    /// What clients are told of linked brokers, by the places of their listeners.
+    pub clients: Vec<ClientUpdates>,
+    /// Producers and consumers that a connection may have, by the places of the listeners.
+    pub most: Vec<Most>,
+    /// Listeners of which other brokers and clients are told, while this node is the master.
+    pub told: Vec<Told>,
     /// Limits, policies and habits of destinations.
     pub engine: ferromq_engine::Settings,
 }
@@ -73,6 +81,15 @@ impl Default for Door {
             populate_user_id: session.populate_user_id,
         }
     }
+}
+
+/// What one connection may have at a time; as many as the broker takes where it is not said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Most {
+    /// `maximumProducersAllowedPerConnection`.
+    pub producers: Option<usize>,
+    /// `maximumConsumersAllowedPerConnection`.
+    pub consumers: Option<usize>,
 }
 
 /// A database that brokers share.
@@ -121,8 +138,19 @@ impl Default for Settings {
             open_to_network: false,
             door: Door::default(),
             network: Vec::new(),
+            clients: Vec::new(),
+            most: Vec::new(),
+            told: Vec::new(),
             engine: ferromq_engine::Settings::default(),
         }
+    }
+}
+
+impl Most {
+    /// Lowers the bounds of a connection to these.
+    pub(crate) fn limit(self, limits: &mut SessionLimits) {
+        limits.producers = self.producers.unwrap_or(limits.producers);
+        limits.consumers = self.consumers.unwrap_or(limits.consumers);
     }
 }
 

@@ -6,7 +6,7 @@ use ferromq_uri::Host;
 
 use crate::{
     reader::Reader,
-    sections::{Config, NetworkPeers, StoreKind, SyncPolicy},
+    sections::{Config, StoreKind, SyncPolicy},
     source::Source,
 };
 
@@ -24,15 +24,16 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
     network(config, reader);
 }
 
-/// Whoever builds the links, and tells clients and other brokers, removes this.
+/// What has no effect, or none without something else.
 fn network(config: &Config, reader: &mut Reader<'_>) {
     for listener in &config.listeners {
-        if listener.update_cluster_clients || listener.discovery_uri.is_some() {
-            let problem = format!(
-                "listener '{}': nobody is told of it, or of other brokers, by this version",
-                listener.name
-            );
-            reader.warn(&listener.source, problem, "name all brokers in the URIs of clients and connectors");
+        let beside = listener.rebalance_cluster_clients
+            || listener.update_cluster_clients_on_remove
+            || listener.update_cluster_filter.is_some();
+        if beside && !listener.update_cluster_clients {
+            let problem = format!("listener '{}': its clients are told of no other brokers", listener.name);
+            let remedy = "set update_cluster_clients = true, or remove what is about spreading and filtering";
+            reader.warn(&listener.source, problem, remedy);
         }
     }
     for policy in &config.policies {
@@ -45,10 +46,6 @@ fn network(config: &Config, reader: &mut Reader<'_>) {
         }
     }
     for connector in &config.network_connectors {
-        if matches!(connector.peers, NetworkPeers::Found(_)) {
-            let problem = format!("network connector '{}' finds no brokers in this version", connector.name);
-            reader.warn(&connector.source, problem, "name them: static:(tcp://a:61616,tcp://b:61616)");
-        }
         let idle: Vec<&str> = [
             ("dynamic_only", connector.dynamic_only),
             ("sync_durable_subs", connector.sync_durable_subs),

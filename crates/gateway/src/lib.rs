@@ -8,6 +8,7 @@
 //!
 //! * [`Session`], [`SessionSettings`], [`SessionLimits`]: one connection, and what it may do.
 //! * [`Login`]: who may come in.
+//! * [`Cluster`]: the brokers that clients of a listener are told of.
 //! * [`SessionError`]: why a connection ended; its `kind()` says whose fault that was.
 //! * [`openwire::OpenWireProperties`]: how the engine reads properties that stay in their encoding.
 //!
@@ -29,11 +30,13 @@
 //! assert!(session.poll_input(Now::default()).is_none(), "and waits for the peer's greeting");
 //! ```
 
+mod cluster;
 mod error;
 mod login;
 pub mod openwire;
 mod settings;
 
+pub use cluster::{Cluster, PeerBroker};
 pub use error::{ErrorKind, SessionError};
 pub use login::{Credentials, Login, LoginQuestion, LoginRefused, OpenDoor};
 pub use openwire::Session;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ferromq_model::Text;
 
-use crate::{Login, OpenDoor};
+use crate::{Cluster, Login, OpenDoor};
 
 /// How the broker names itself to clients.
 #[derive(Clone, Debug)]
@@ -101,8 +101,8 @@ pub struct SessionSettings {
     pub linger: Duration,
     /// `populateJMSXUserID`: stamp messages with the name of who logged in.
     pub populate_user_id: bool,
-    /// `rebalanceClusterClients`, `updateClusterClients`: brokers to tell clients about, comma-separated.
-    pub connected_brokers: Text,
+    /// `updateClusterClients`: brokers to tell clients of, if they are told.
+    pub cluster: Option<Arc<Cluster>>,
 }
 
 impl Default for SessionSettings {
@@ -127,7 +127,7 @@ impl Default for SessionSettings {
             stall_after: Duration::from_secs(30),
             linger: Duration::from_secs(2),
             populate_user_id: false,
-            connected_brokers: Text::default(),
+            cluster: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferromq_engine::{Effect, Fault, FaultKind, Input, Intent, Tag};
-use ferromq_gateway::{Credentials, ErrorKind, Login, LoginRefused, SessionError, SessionSettings};
+use ferromq_gateway::{Cluster, Credentials, ErrorKind, Login, LoginRefused, SessionError, SessionSettings};
 use ferromq_openwire::{
     BrokerInfo, Command, ConnectionControl, ConnectionId, KeepAliveInfo, Limits, RemoveInfo, SessionId,
     SessionInfo, ShutdownInfo, WireFormat, WireFormatOptions, WireStr,
@@ -308,7 +308,9 @@ fn a_request_for_a_sign_of_life_is_answered_in_kind() {
 #[test]
 fn brokers_to_go_to_are_told_to_manageable_clients() {
     let mut settings = SessionSettings::default();
-    settings.connected_brokers = "tcp://a:1,tcp://b:2".into();
+    let cluster = Cluster::new("tcp://a:1".into(), false);
+    cluster.replace(vec!["tcp://a:1".into(), "tcp://b:2".into()]);
+    settings.cluster = Some(Arc::new(cluster));
     let mut world = World::greeted(settings, WireFormatOptions::default());
     let id = world.request(connection_info());
     world.session.reply(world.now, Tag(id.cast_unsigned()), Effect::Done);

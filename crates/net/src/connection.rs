@@ -102,6 +102,8 @@ pub(crate) struct Connection {
     /// The engine's mailbox was full when there was something to post.
     starved: bool,
     mirror: Option<Mirror>,
+    /// Another broker is linked by it.
+    is_peer: bool,
     /// Since when output waits for a peer that does not read, and how long it may.
     stuck_since: Option<Instant>,
     write_timeout: Duration,
@@ -253,6 +255,7 @@ impl Connection {
             ended: false,
             starved: false,
             mirror: None,
+            is_peer: false,
             stuck_since: None,
             write_timeout,
         }
@@ -363,6 +366,7 @@ impl Connection {
                     self.session.reply(now, tag, effect);
                 }
                 Parcel::Notify(notice) => self.session.notify(now, notice),
+                Parcel::Brokers(place) => self.session.brokers_changed(now, place),
                 Parcel::Pause => {
                     self.paused = true;
                     self.session.pause(now);
@@ -409,6 +413,12 @@ impl Connection {
 
     /// What a login has set free for our half of a duplex bridge need not wait for the peer's next word.
     fn look_aside(&mut self) {
+        if let Some(broker) = self.session.poll_peer()
+            && let Some(host) = &self.shared.peers
+        {
+            self.is_peer = true;
+            host(self.conn, Some(broker));
+        }
         while let Some(command) = self.session.poll_aside() {
             self.tell_mirror(command);
         }
@@ -595,6 +605,11 @@ impl Connection {
             None => tracing::debug!(peer = %self.session.describe(), "connection ended"),
         }
         self.collect(now);
+        if std::mem::take(&mut self.is_peer)
+            && let Some(host) = &self.shared.peers
+        {
+            host(self.conn, None);
+        }
         self.letters.push(Letter::Unplug(self.conn));
         self.shared.engine.post_all(&mut self.letters, 0);
         if self.must_write() {

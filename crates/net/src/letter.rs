@@ -18,6 +18,8 @@ pub enum Letter {
     Relieved(ConnId),
     /// Something happened.
     Input(Input),
+    /// Other brokers have come or gone: sessions tell their clients.
+    Brokers,
     /// Somebody wants to look at the engine.
     Look(Look),
     /// The thread ends when everything before this letter is done.

@@ -42,6 +42,6 @@ pub use letter::{Letter, Look};
 pub use listener::{ListenError, Listener, Reservation};
 pub use mailbox::{Inbox, Mailbox, mailbox};
 pub use outbox::{Outbox, Parcel};
-pub use reception::{MirrorCall, MirrorHost, Reception};
+pub use reception::{MirrorCall, MirrorHost, PeerHost, Reception};
 pub use refusal::turn_away;
 pub use switchboard::Switchboard;

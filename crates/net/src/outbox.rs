@@ -21,6 +21,8 @@ pub enum Parcel {
     Pause,
     /// Read again.
     Resume,
+    /// Other brokers have come or gone; the place of the connection among those who are told.
+    Brokers(u32),
     /// Send what is on the way, then close.
     Close(Fault),
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ferromq_engine::ConnId;
 use ferromq_env::Clock;
-use ferromq_gateway::SessionSettings;
 use ferromq_gateway::openwire::{BrokerInfo, Command};
+use ferromq_gateway::{PeerBroker, SessionSettings};
 use ferromq_model::Text;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) logins: Arc<Semaphore>,
     /// Who builds the other half of a peer's duplex bridge.
     pub(crate) mirrors: Option<MirrorHost>,
+    /// Who keeps account of the brokers that are linked to this one.
+    pub(crate) peers: Option<PeerHost>,
     next: AtomicU64,
 }
 
@@ -54,6 +56,9 @@ pub struct MirrorCall {
 /// Builds the other half of a duplex bridge; returns at once.
 pub type MirrorHost = Arc<dyn Fn(MirrorCall) + Send + Sync>;
 
+/// Hears which broker is linked by a connection, and of none when that ends; returns at once.
+pub type PeerHost = Arc<dyn Fn(ConnId, Option<PeerBroker>) + Send + Sync>;
+
 impl Reception {
     /// A reception that sends what peers want to `engine`, until `drain` begins.
     pub fn new(engine: Mailbox<Letter>, clock: Arc<dyn Clock>, drain: Drain) -> Self {
@@ -65,6 +70,7 @@ impl Reception {
                 grumbles: Grumbles::default(),
                 logins: Arc::new(Semaphore::new(LOGINS)),
                 mirrors: None,
+                peers: None,
                 next: AtomicU64::new(1),
             }),
         }
@@ -76,6 +82,16 @@ impl Reception {
         // Nobody else has it yet.
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.mirrors = Some(host);
+        }
+        self
+    }
+
+    /// Tells of brokers that are linked to this one, in either direction.
+    #[must_use]
+    pub fn with_peers(mut self, host: PeerHost) -> Self {
+        // Nobody else has it yet.
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.peers = Some(host);
         }
         self
     }

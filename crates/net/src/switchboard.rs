@@ -79,6 +79,20 @@ impl Switchboard {
         self.lines.get_mut(&conn).is_some_and(|line| std::mem::take(&mut line.congested))
     }
 
+    /// Lets every session know that other brokers have come or gone, each with its place.
+    pub fn tell_brokers(&mut self) {
+        let mut conns: Vec<ConnId> = self.lines.keys().copied().collect();
+        conns.sort_unstable_by_key(|conn| conn.0);
+        for (conn, place) in conns.into_iter().zip(0..) {
+            self.put(conn, Parcel::Brokers(place));
+        }
+    }
+
+    /// Whether something was put and not handed over yet.
+    pub fn has_batches(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
     /// Tells every peer that the broker ends.
     pub fn close_all(&mut self, reason: &str) {
         let conns: Vec<ConnId> = self.lines.keys().copied().collect();

@@ -97,13 +97,22 @@ pub(crate) struct FerroOptions {
     /// 0 picks a free port.
     pub(crate) port: u16,
     pub(crate) name: String,
+    /// Options of its listener, as `a=1&b=2`.
+    pub(crate) listen_options: String,
     /// Further arguments of `ferromq run`.
     pub(crate) arguments: Vec<String>,
 }
 
 impl Default for FerroOptions {
     fn default() -> Self {
-        FerroOptions { binary: None, data: None, port: 0, name: "ferromq".to_owned(), arguments: Vec::new() }
+        FerroOptions {
+            binary: None,
+            data: None,
+            port: 0,
+            name: "ferromq".to_owned(),
+            listen_options: String::new(),
+            arguments: Vec::new(),
+        }
     }
 }
 
@@ -143,7 +152,7 @@ impl FerroBroker {
             .arg("--data")
             .arg(data)
             .arg("--listen")
-            .arg(format!("tcp://127.0.0.1:{port}"))
+            .arg(format!("tcp://127.0.0.1:{port}?{}", options.listen_options))
             .args(&options.arguments);
         Ok(command)
     }

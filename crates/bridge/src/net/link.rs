@@ -1,12 +1,13 @@
 //! [`Link`]: keeps a bridge up, from a local broker to a remote one.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ferromq_client::{Address, ConnectOptions, Link as Wire};
 use ferromq_openwire::{BrokerInfo, Command};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -80,6 +81,9 @@ struct Supervisor {
 
 /// How long a broker may take to greet and introduce itself.
 const INTRODUCTION: Duration = Duration::from_secs(2);
+
+/// Addresses that a name may stand for.
+const MOST_PLACES: usize = 16;
 
 /// Bridges of this process, for their ids.
 static LIVES: AtomicU64 = AtomicU64::new(0);
@@ -266,16 +270,16 @@ impl Supervisor {
                 status.enter(LinkState::Connecting);
                 status.remote = address.uri.to_string();
             });
-            match dial(&address).await {
-                Ok(mut stream) => {
-                    let mut wire = Wire::new(address.wire_format.clone(), address.limits.clone())
-                        .map_err(|error| error.to_string())?;
-                    match introduced(&mut stream, &mut wire, clock).await {
-                        Ok(info) => return Ok((Port::new(Side::Remote, stream, wire, clock), info)),
-                        Err(reason) => reasons.push(format!("{}: {reason}", address.uri)),
+            match places(&address).await {
+                Ok(places) => {
+                    for place in places {
+                        match greet(&address, place, clock).await {
+                            Ok(reached) => return Ok(reached),
+                            Err(reason) => reasons.push(format!("{}: {reason}", address.uri)),
+                        }
                     }
                 }
-                Err(reason) => reasons.push(reason),
+                Err(reason) => reasons.push(format!("{}: {reason}", address.uri)),
             }
         }
         Err(reasons.join("; "))
@@ -310,14 +314,44 @@ async fn introduced(stream: &mut TcpStream, wire: &mut Wire, clock: Clock) -> Re
     })
 }
 
-async fn dial(address: &Address) -> Result<TcpStream, String> {
+/// Where the host of an address may be; each of a name's addresses may be another node of a pair.
+async fn places(address: &Address) -> Result<Vec<SocketAddr>, String> {
     let (host, port) = (address.endpoint.host.to_string(), address.endpoint.port_or_default());
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let dialled = tokio::time::timeout(address.connect_timeout, TcpStream::connect((host, port)));
-    let stream = match dialled.await {
+    let found = tokio::time::timeout(address.connect_timeout, lookup_host((host, port))).await;
+    let found = found.map_err(|_| "the name was not resolved in time".to_owned())?;
+    Ok(found.map_err(|error| error.to_string())?.take(MOST_PLACES).collect())
+}
+
+/// A broker that serves, at one of its addresses.
+async fn greet(address: &Address, place: SocketAddr, clock: Clock) -> Result<(Port, BrokerInfo), String> {
+    let mut stream = connect(address, place).await?;
+    let mut wire =
+        Wire::new(address.wire_format.clone(), address.limits.clone()).map_err(|error| error.to_string())?;
+    let info = introduced(&mut stream, &mut wire, clock).await?;
+    Ok((Port::new(Side::Remote, stream, wire, clock), info))
+}
+
+/// A connection to the first place of an address that listens.
+async fn dial(address: &Address) -> Result<TcpStream, String> {
+    let mut reason = "the name has no address".to_owned();
+    for place in places(address).await.map_err(|reason| format!("{}: {reason}", address.uri))? {
+        match connect(address, place).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => reason = error,
+        }
+    }
+    Err(format!("{}: {reason}", address.uri))
+}
+
+async fn connect(address: &Address, place: SocketAddr) -> Result<TcpStream, String> {
+    if address.tls.is_some() {
+        return Err("links over TLS are not built, and this one would be open".to_owned());
+    }
+    let stream = match tokio::time::timeout(address.connect_timeout, TcpStream::connect(place)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(format!("{}: {error}", address.uri)),
-        Err(_) => return Err(format!("{}: no connection within {:?}", address.uri, address.connect_timeout)),
+        Ok(Err(error)) => return Err(error.to_string()),
+        Err(_) => return Err(format!("no connection within {:?}", address.connect_timeout)),
     };
     stream.set_nodelay(address.tcp_no_delay).map_err(|error| error.to_string())?;
     Ok(stream)

@@ -5,40 +5,78 @@ use std::time::Duration;
 use ferromq_bridge::{Login, Retry, Rule, Settings};
 use ferromq_client::ConnectOptions;
 use ferromq_config::{
-    Config, NetworkConnector, NetworkDestination, NetworkDestinationKind, NetworkPeers, Reconnect, Secret,
+    Config, Listener, NetworkConnector, NetworkDestination, NetworkDestinationKind, NetworkPeers, Reconnect,
+    Secret,
 };
+use ferromq_uri::Uri;
 
-use crate::StartError;
 use crate::bridges::Connector;
+use crate::cluster::{ClientUpdates, NameFilter};
+use crate::neighbours::{Search, Told};
+use crate::{Most, StartError};
 
 pub(super) fn connectors(config: &Config) -> Result<Vec<Connector>, StartError> {
     config.network_connectors.iter().filter(|connector| connector.auto_start).map(connector).collect()
 }
 
+/// What the clients of each listener are told.
+pub(super) fn clients(config: &Config) -> Result<Vec<ClientUpdates>, StartError> {
+    let updates = |listener: &Listener| {
+        Ok(ClientUpdates {
+            update: listener.update_cluster_clients,
+            rebalance: listener.rebalance_cluster_clients,
+            on_remove: listener.update_cluster_clients_on_remove,
+            filter: listener.update_cluster_filter.as_deref().map(NameFilter::parse).transpose()?,
+        })
+    };
+    config.listeners.iter().map(updates).collect()
+}
+
+/// What a connection of each listener may have.
+pub(super) fn most(config: &Config) -> Vec<Most> {
+    let count = |most: Option<u32>| most.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+    let most = |listener: &Listener| Most {
+        producers: count(listener.maximum_producers_per_connection),
+        consumers: count(listener.maximum_consumers_per_connection),
+    };
+    config.listeners.iter().map(most).collect()
+}
+
+/// The listeners of which others are told.
+pub(super) fn told(config: &Config) -> Vec<Told> {
+    let told = |(listener, given): (usize, &Listener)| {
+        given.discovery_uri.clone().map(|multicast| Told { listener, multicast })
+    };
+    config.listeners.iter().enumerate().filter_map(told).collect()
+}
+
 fn connector(given: &NetworkConnector) -> Result<Connector, StartError> {
-    let parse = |uri: &dyn ToString| {
+    let parse = |uri: &Uri| {
+        let mut uri = uri.clone();
+        for (name, value) in given.discovery.discovered.iter() {
+            uri.options.set(name, value);
+        }
         ConnectOptions::parse(&uri.to_string())
             .map_err(|error| StartError::Network { name: given.name.clone(), reason: error.to_string() })
     };
+    let mut search = None;
     let links = match &given.peers {
         NetworkPeers::Each(peers) => peers
             .iter()
             .map(|peer| match peer.components() {
                 [] => Ok(vec![parse(peer)?]),
-                pair => pair.iter().map(|peer| parse(peer)).collect(),
+                pair => pair.iter().map(&parse).collect(),
             })
             .collect::<Result<_, _>>()?,
-        NetworkPeers::OneOf(peers) => vec![peers.iter().map(|peer| parse(peer)).collect::<Result<_, _>>()?],
-        _ => {
-            tracing::warn!(
-                connector = given.name,
-                "{} finds no brokers in this version; name them: static:(tcp://a:61616,tcp://b:61616)",
-                given.text
-            );
+        NetworkPeers::OneOf(peers) => vec![peers.iter().map(&parse).collect::<Result<_, _>>()?],
+        NetworkPeers::Found(multicast) => {
+            let discovered = given.discovery.discovered.clone();
+            search = Some(Search { multicast: multicast.clone(), discovered });
             Vec::new()
         }
+        _ => Vec::new(),
     };
-    Ok(Connector { settings: settings(given), links, retry: retry(&given.discovery.reconnect) })
+    Ok(Connector { settings: settings(given), links, search, retry: retry(&given.discovery.reconnect) })
 }
 
 fn retry(given: &Reconnect) -> Retry {

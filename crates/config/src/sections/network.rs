@@ -9,6 +9,7 @@ mod peers;
 
 pub use destination::{NetworkDestination, NetworkDestinationKind};
 pub(crate) use expand::expand;
+pub(crate) use peers::group;
 pub use peers::{Discovery, NetworkPeers, Reconnect};
 
 use crate::{

@@ -11,7 +11,7 @@ use super::inbound::{self, fault};
 use super::names::{text, wire_str};
 use super::outbound;
 use super::session::{Awaited, Phase, Session};
-use crate::{Credentials, LoginQuestion, LoginRefused, SessionError};
+use crate::{Credentials, LoginQuestion, LoginRefused, PeerBroker, SessionError};
 
 /// A command's number, if its sender waits for an answer.
 type Request = Option<i32>;
@@ -71,6 +71,11 @@ impl Session {
             Command::BrokerInfo(info) => {
                 self.answer(request(info.command_id, info.response_required));
                 self.peer.network = info.network_connection;
+                if info.network_connection {
+                    let (name, url) = (info.broker_name.as_ref(), info.broker_url.as_ref());
+                    let (name, url) = (name.map(text).unwrap_or_default(), url.map(text).unwrap_or_default());
+                    self.peer.broker = Some(PeerBroker { name, url });
+                }
                 if info.network_connection && info.duplex_connection && !self.has_mirror {
                     self.has_mirror = true;
                     self.put_aside(Command::BrokerInfo(info));
@@ -319,6 +324,8 @@ impl Session {
         self.peer.client_id = facts.client_id.clone();
         self.peer.user = facts.user.clone().filter(|user: &Text| !user.is_empty());
         self.peer.manageable = facts.manageable;
+        self.peer.fault_tolerant = facts.fault_tolerant;
+        self.peer.reconnected = facts.reconnected;
         self.phase = Phase::Connecting;
         // The engine's answer is needed even if the peer does not ask for one.
         let tag = Tag(info.command_id.cast_unsigned());

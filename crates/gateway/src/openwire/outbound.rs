@@ -264,7 +264,7 @@ pub(super) fn broker_info(broker: &crate::BrokerIdentity) -> Command {
 /// What a manageable client is told after its login: the brokers it may go to.
 pub(super) fn connection_control(connected_brokers: WireStr, rebalance: bool) -> Command {
     wire::ConnectionControl {
-        rebalance_connection: rebalance && !connected_brokers.is_empty(),
+        rebalance_connection: rebalance,
         connected_brokers: Some(connected_brokers),
         reconnect_to: Some(WireStr::default()),
         ..Default::default()

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ferromq_engine::{ConnId, Effect, Fault, FaultKind, Input, Intent, LocalId, Notice, Tag};
@@ -11,15 +12,19 @@ use ferromq_openwire::{Command, Framer, Limits, WireFormat, WireFormatOptions, W
 
 use super::inbound::fault;
 use super::monitor::{Due, Monitor};
-use super::names::{Names, wire_str};
+use super::names::Names;
 use super::outbound;
 use super::registry::Registry;
-use crate::{LoginQuestion, LoginRefused, SessionError, SessionSettings};
+use crate::{LoginQuestion, LoginRefused, PeerBroker, SessionError, SessionSettings};
 
-/// How far a connection has come.
+/// Clients that are told to spread are told so one after the other.
+const MOVE_EVERY: Duration = Duration::from_millis(20);
+/// The last of them waits no longer.
+const MOVED_WITHIN: Duration = Duration::from_secs(10);
 /// What a peer says to the broker's half of its duplex bridge before it may: its `BrokerInfo`, and what is pipelined.
 const MOST_ASIDE_BEFORE_LOGIN: usize = 64;
 
+/// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The peer's greeting is awaited.
@@ -58,6 +63,10 @@ pub(super) struct Peer {
     pub(super) fault_tolerant: bool,
     /// It said that it is a bridge.
     pub(super) network: bool,
+    /// It was connected to a broker before.
+    pub(super) reconnected: bool,
+    /// The broker whose bridge it is, until that was asked for.
+    pub(super) broker: Option<PeerBroker>,
 }
 
 /// Somebody whose login takes long to check.
@@ -95,6 +104,8 @@ pub struct Session {
     pub(super) has_mirror: bool,
     /// For that bridge, not for the engine.
     pub(super) aside: VecDeque<Command>,
+    /// When the peer is told of other brokers.
+    brokers_due: Option<Instant>,
     inputs: VecDeque<Input>,
     options: WireFormatOptions,
     format: WireFormat,
@@ -125,6 +136,7 @@ impl Session {
             applicant: None,
             has_mirror: false,
             aside: VecDeque::new(),
+            brokers_due: None,
             inputs: VecDeque::new(),
             framer: Framer::new(limits.greeting_bytes),
             buffered: 0,
@@ -325,9 +337,35 @@ impl Session {
             self.say(&outbound::response(correlation_id, effect));
         }
         if self.peer.manageable {
-            let brokers = wire_str(&self.settings.connected_brokers);
-            self.say(&outbound::connection_control(brokers, false));
+            // Who comes back has just moved.
+            self.tell_brokers(!self.peer.reconnected);
         }
+    }
+
+    fn tell_brokers(&mut self, may_move: bool) {
+        let (brokers, rebalance) = match &self.settings.cluster {
+            Some(cluster) => (WireStr::from(cluster.next()), cluster.rebalances() && may_move),
+            None => (WireStr::default(), false),
+        };
+        self.say(&outbound::connection_control(brokers, rebalance));
+    }
+
+    /// Other brokers have come or gone: a client that can follow is told (`ConnectionControl`, OpenWire 6 on). Where
+    /// clients are to spread, each waits for its turn, the connection's `place` among all, so that they do not move at once.
+    pub fn brokers_changed(&mut self, now: Now, place: u32) {
+        let Some(cluster) = &self.settings.cluster else { return };
+        let follows = self.peer.fault_tolerant && !self.peer.network && self.version() >= 6;
+        if self.phase == Phase::Connected && follows {
+            let wait =
+                if cluster.rebalances() { (MOVE_EVERY * place).min(MOVED_WITHIN) } else { Duration::ZERO };
+            self.brokers_due = Some(now.mono + wait);
+        }
+    }
+
+    /// The broker that is linked to this one by this connection; once, and again when it introduces itself anew. Nothing
+    /// before the engine has let it in.
+    pub fn poll_peer(&mut self) -> Option<PeerBroker> {
+        if self.phase == Phase::Connected { self.peer.broker.take() } else { None }
     }
 
     /// Says no to a whole connection, and gives the peer time to read it.
@@ -477,12 +515,16 @@ impl Session {
         match self.phase {
             Phase::Finished => None,
             Phase::Lingering(until) => Some(until),
-            _ => self.monitor.next_deadline(),
+            _ => [self.monitor.next_deadline(), self.brokers_due].into_iter().flatten().min(),
         }
     }
 
     /// Time has passed.
     pub fn tick(&mut self, now: Now) {
+        if self.phase == Phase::Connected && self.brokers_due.is_some_and(|due| now.mono >= due) {
+            self.brokers_due = None;
+            self.tell_brokers(true);
+        }
         match self.phase {
             Phase::Finished => {}
             Phase::Lingering(until) if now.mono >= until => self.finish(),

@@ -1,6 +1,8 @@
 //! The URI of a network connector: whom to link to, and how to try again.
 
-use ferromq_uri::{ConnectUri, FailoverOptions, OptionReader, Options, Target, Uri, UriError};
+use ferromq_uri::{
+    ConnectUri, FailoverOptions, MulticastOptions, OptionReader, Options, Target, Uri, UriError,
+};
 
 use super::{ATTRIBUTES, LISTS};
 use crate::{reader::Reader, source::Source};
@@ -14,7 +16,7 @@ pub enum NetworkPeers {
     /// `masterslave:(a,b)`: one link, to whoever of them is master; the first are tried first.
     OneOf(Vec<Uri>),
     /// Found at run time, such as by `multicast://default?group=prod`: a link to each that is there.
-    Found(Uri),
+    Found(MulticastOptions),
 }
 
 /// Options of a connector's URI that are about finding brokers.
@@ -107,7 +109,8 @@ fn parse(text: &str) -> Result<(NetworkPeers, Discovery), Vec<Mistake>> {
             }
             NetworkPeers::OneOf(peers(&uri, false, &mut mistakes))
         }
-        "multicast" => NetworkPeers::Found(uri.clone()),
+        // Whom it finds is told by its options.
+        "multicast" => NetworkPeers::Each(Vec::new()),
         scheme @ ("tcp" | "nio" | "ssl" | "nio+ssl" | "auto" | "auto+nio" | "auto+ssl" | "auto+nio+ssl") => {
             let problem = format!("a network connector does not take a plain {scheme}:// address");
             mistakes.push((problem, "write static:(…) around it".into()));
@@ -124,13 +127,14 @@ fn parse(text: &str) -> Result<(NetworkPeers, Discovery), Vec<Mistake>> {
             return Err(mistakes);
         }
     };
-    let discovery = match options(&uri) {
-        Ok(discovery) => discovery,
+    let (discovery, multicast) = match options(&uri) {
+        Ok(read) => read,
         Err(errors) => {
             mistakes.extend(errors.iter().map(plain));
-            Discovery::default()
+            Default::default()
         }
     };
+    let peers = multicast.map_or(peers, NetworkPeers::Found);
     if mistakes.is_empty() { Ok((peers, discovery)) } else { Err(mistakes) }
 }
 
@@ -138,7 +142,17 @@ fn plain(error: &UriError) -> Mistake {
     (error.to_string(), String::new())
 }
 
-fn options(uri: &Uri) -> Result<Discovery, Vec<UriError>> {
+/// The group in which a listener is told of: `discovery_uri`.
+pub(crate) fn group(uri: &Uri) -> Result<MulticastOptions, Vec<UriError>> {
+    let mut reader = uri.options.reader();
+    let multicast = MulticastOptions::read(uri, &mut reader)?;
+    // Those of a connector may stand there as well.
+    Reconnect::read(&mut reader, Reconnect::default());
+    reader.finish()?;
+    Ok(multicast)
+}
+
+fn options(uri: &Uri) -> Result<(Discovery, Option<MulticastOptions>), Vec<UriError>> {
     let mut reader = uri.options.reader();
     // Attributes of the connector became keys before; they are known names, should one be misspelt.
     for (name, _) in ATTRIBUTES.iter().chain(LISTS) {
@@ -154,15 +168,9 @@ fn options(uri: &Uri) -> Result<Discovery, Vec<UriError>> {
         reconnect: Reconnect::read(&mut reader, default),
         discovered: reader.under("discovered."),
     };
-    if multicast {
-        for name in ["group", "interface", "networkInterface", "joinNetworkInterface"] {
-            reader.text(name);
-        }
-        let _: Option<u8> = reader.number("timeToLive", "a number from 0 to 255");
-        let _ = (reader.bool("loopBackMode"), reader.millis("keepAliveInterval"));
-    }
+    let found = if multicast { Some(MulticastOptions::read(uri, &mut reader)?) } else { None };
     reader.finish()?;
-    Ok(discovery)
+    Ok((discovery, found))
 }
 
 /// The brokers inside; `nested` allows a `failover:` among them.

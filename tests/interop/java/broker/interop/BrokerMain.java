@@ -51,6 +51,10 @@ public final class BrokerMain {
         String port = options.getOrDefault("port", "0");
         TransportConnector connector = broker.addConnector(new URI("tcp://127.0.0.1:" + port
                 + "?maximumConnections=5000&wireFormat.maxFrameSize=104857600"));
+        String discovery = options.get("discovery");
+        if (discovery != null) {
+            connector.setDiscoveryUri(new URI(discovery));
+        }
         String network = options.get("network");
         if (network != null) {
             NetworkConnector link = broker.addNetworkConnector(network);

@@ -1,0 +1,126 @@
+//! What clients are told of other brokers, and how a broker that is linked to this one is known.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are not under cfg(test)")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferromq_engine::{Effect, Tag};
+use ferromq_gateway::{Cluster, PeerBroker, SessionSettings};
+use ferromq_openwire::{BrokerInfo, Command, ConnectionControl, ConnectionInfo, WireFormatOptions, WireStr};
+use world::{World, connection_info};
+
+mod world;
+
+fn cluster(rebalance: bool) -> Arc<Cluster> {
+    Arc::new(Cluster::new("tcp://a:1".into(), rebalance))
+}
+
+/// A client that follows, unless `change` makes it another one; with what it was told at its login.
+fn client(cluster: &Arc<Cluster>, change: impl FnOnce(&mut ConnectionInfo)) -> (World, ConnectionControl) {
+    let mut settings = SessionSettings::default();
+    settings.cluster = Some(Arc::clone(cluster));
+    let mut world = World::greeted(settings, WireFormatOptions::default());
+    let mut info = connection_info();
+    info.fault_tolerant = true;
+    change(&mut info);
+    let id = world.request(info);
+    world.inputs.clear();
+    world.session.reply(world.now, Tag(id.cast_unsigned()), Effect::Done);
+    let control = world.answers().into_iter().find_map(|command| match command {
+        Command::ConnectionControl(control) => Some(control),
+        _ => None,
+    });
+    (world, control.expect("it is told at its login"))
+}
+
+fn told(world: &mut World) -> Vec<(String, bool)> {
+    let control = |command| match command {
+        Command::ConnectionControl(control) => {
+            assert_eq!(control.reconnect_to, Some(WireStr::default()));
+            (control.connected_brokers.unwrap().to_string(), control.rebalance_connection)
+        }
+        other => panic!("{other:?}"),
+    };
+    world.answers().into_iter().map(control).collect()
+}
+
+fn link(cluster: &Cluster) {
+    assert!(cluster.replace(vec!["tcp://a:1".into(), "tcp://b:1".into()]));
+}
+
+#[test]
+fn a_client_is_told_at_its_login_and_when_brokers_come() {
+    let cluster = cluster(false);
+    let (mut world, control) = client(&cluster, |_| {});
+    assert_eq!(control.connected_brokers, Some(WireStr::from("tcp://a:1")));
+    assert!(!control.rebalance_connection);
+    link(&cluster);
+    world.session.brokers_changed(world.now, 500);
+    world.pass(Duration::ZERO);
+    assert_eq!(told(&mut world), [("tcp://a:1,tcp://b:1".to_owned(), false)]);
+}
+
+#[test]
+fn clients_that_are_to_spread_get_different_lists_one_after_the_other() {
+    let cluster = cluster(true);
+    let mut worlds: Vec<World> = (0..4).map(|_| client(&cluster, |_| {}).0).collect();
+    link(&cluster);
+    for (world, place) in worlds.iter_mut().zip(0..) {
+        world.session.brokers_changed(world.now, place);
+    }
+    let mut firsts = Vec::new();
+    for (world, place) in worlds.iter_mut().zip(0_u32..) {
+        world.pass(Duration::from_millis(20) * place);
+        let told = told(world);
+        let [(brokers, true)] = told.as_slice() else { panic!("at {place}: {told:?}") };
+        firsts.push(brokers.split(',').next().unwrap().to_owned());
+    }
+    assert_eq!(firsts, ["tcp://a:1", "tcp://b:1", "tcp://a:1", "tcp://b:1"]);
+    // However many there are, the last does not wait for ever.
+    let world = &mut worlds[0];
+    world.session.brokers_changed(world.now, 1_000_000);
+    world.pass(Duration::from_millis(9_999));
+    assert_eq!(controls(world), 0);
+    world.pass(Duration::from_millis(1));
+    assert_eq!(controls(world), 1);
+}
+
+/// Signs of life come in between.
+fn controls(world: &mut World) -> usize {
+    let answers = world.answers();
+    answers.iter().filter(|command| matches!(command, Command::ConnectionControl(_))).count()
+}
+
+#[test]
+fn who_has_just_come_back_is_not_moved_and_who_cannot_follow_is_not_told() {
+    let cluster = cluster(true);
+    let (_, control) = client(&cluster, |info| info.failover_reconnect = true);
+    assert!(!control.rebalance_connection);
+    let (mut world, control) = client(&cluster, |info| info.fault_tolerant = false);
+    assert!(control.rebalance_connection, "as in ActiveMQ: it is of no harm to who does not listen");
+    link(&cluster);
+    world.session.brokers_changed(world.now, 0);
+    world.pass(Duration::from_secs(1));
+    assert!(told(&mut world).is_empty());
+}
+
+#[test]
+fn a_broker_that_is_linked_is_known_once_it_has_logged_in() {
+    let mut world = World::greeted(SessionSettings::default(), WireFormatOptions::default());
+    world.tell(BrokerInfo {
+        broker_name: Some("b".into()),
+        broker_url: Some("tcp://b:1".into()),
+        network_connection: true,
+        ..Default::default()
+    });
+    assert_eq!(world.session.poll_peer(), None);
+    let id = world.request(connection_info());
+    assert_eq!(world.session.poll_peer(), None);
+    world.session.reply(world.now, Tag(id.cast_unsigned()), Effect::Done);
+    assert_eq!(world.session.poll_peer(), Some(PeerBroker { name: "b".into(), url: "tcp://b:1".into() }));
+    assert_eq!(world.session.poll_peer(), None);
+    // An ordinary client that calls itself a broker is none.
+    world.tell(BrokerInfo { broker_name: Some("c".into()), ..Default::default() });
+    assert_eq!(world.session.poll_peer(), None);
+}
