@@ -199,6 +199,7 @@ fn policy(policy: &config::Policy, limits: &config::Limits) -> engine::Policy {
             discarded: policy.advisories.discarded,
             include_body: policy.advisories.include_body,
         },
+        persist_redelivered: policy.persist_redelivered,
         recovery: match policy.recovery.keep {
             config::RecoveryKind::LastImage => engine::Recovery::Count(1),
             config::RecoveryKind::FixedCount => engine::Recovery::Count(count(policy.recovery.count)),

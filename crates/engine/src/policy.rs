@@ -40,6 +40,9 @@ pub struct Policy {
     pub prefetch: PrefetchPolicy,
     /// Advisories that are off unless asked for.
     pub advisories: PolicyAdvisories,
+    /// Whether messages that may have been delivered before the broker began come flagged (JMSRedelivered), or, as from
+    /// ActiveMQ by default, as if they were new.
+    pub persist_redelivered: bool,
     /// What a topic keeps for retroactive consumers.
     pub recovery: Recovery,
     /// Whether every consumer of the topic is a retroactive one.
@@ -68,6 +71,7 @@ impl Default for Policy {
             window: 4_096,
             prefetch: PrefetchPolicy::default(),
             advisories: PolicyAdvisories::default(),
+            persist_redelivered: true,
             recovery: Recovery::Nothing,
             always_retroactive: false,
             slow_consumers: None,

@@ -24,13 +24,8 @@ impl Engine {
             let policy = self.settings.policies.of(&state.destination);
             let is_queue = state.destination.kind.is_queue();
             let body = if is_queue {
-                let window = Window::recovered(
-                    policy.prioritized_messages,
-                    policy.window,
-                    state.messages,
-                    state.exposed,
-                    recovered.next_sequence,
-                );
+                let window =
+                    Window::recovered(&policy, state.messages, state.exposed, recovered.next_sequence);
                 Body::Queue(Box::new(Queue::new(window, policy.message_groups)))
             } else {
                 Body::Topic(Topic::default())
@@ -63,13 +58,7 @@ impl Engine {
                 }
                 // A subscription by pattern knows the sum only: pages tell what lies in which topic.
                 let held = std::mem::take(&mut rest);
-                *window = Window::recovered(
-                    site.policy.prioritized_messages,
-                    site.policy.window,
-                    held,
-                    state.exposed,
-                    recovered.next_sequence,
-                );
+                *window = Window::recovered(&site.policy, held, state.exposed, recovered.next_sequence);
                 if held == 0 && state.messages > 0 {
                     window.look_into_store(recovered.next_sequence);
                 }

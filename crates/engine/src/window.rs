@@ -13,6 +13,8 @@ use ferromq_model::{Message, Sequence, Ticket};
 use ferromq_store::IndexEntry;
 use rustc_hash::FxHashSet;
 
+use crate::Policy;
+
 /// Order within a window: the sequence, below the inverted priority if the window is prioritized.
 pub(crate) type Place = u64;
 
@@ -93,6 +95,8 @@ pub(crate) struct Window {
     exposed: Sequence,
     /// Places up to here may have been delivered before this engine began.
     recovered_mark: Sequence,
+    /// Whether those come flagged as redelivered.
+    flags_recovered: bool,
     /// Bodies are being loaded for dispatch.
     pub(crate) loading: bool,
     /// Entries with an expiration.
@@ -120,20 +124,16 @@ impl Window {
             exposing: None,
             exposed: Sequence(0),
             recovered_mark: Sequence(0),
+            flags_recovered: true,
             loading: false,
             expiring: 0,
         }
     }
 
     /// A window over `held` messages in the store, all below `next`.
-    pub(crate) fn recovered(
-        prioritized: bool,
-        limit: usize,
-        held: u64,
-        exposed: Sequence,
-        next: Sequence,
-    ) -> Self {
-        let mut window = Self::new(prioritized, limit);
+    pub(crate) fn recovered(policy: &Policy, held: u64, exposed: Sequence, next: Sequence) -> Self {
+        let mut window = Self::new(policy.prioritized_messages, policy.window);
+        window.flags_recovered = policy.persist_redelivered;
         if held > 0 {
             window.last_put = (Sequence(next.0.saturating_sub(1)), Ticket(0));
         }
@@ -379,7 +379,7 @@ impl Window {
                 body: None,
                 expiration: found.expiration,
                 charge: found.charge,
-                counter: u32::from(found.sequence <= self.recovered_mark),
+                counter: u32::from(self.flags_recovered && found.sequence <= self.recovered_mark),
                 state: State::Ready,
                 stored: true,
                 exposed: found.sequence <= self.mark,

@@ -73,6 +73,33 @@ fn what_the_old_master_may_have_delivered_is_flagged_by_the_new_one() {
 }
 
 #[test]
+fn what_the_old_master_may_have_delivered_comes_as_new_if_that_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ferromq.toml");
+    std::fs::write(
+        &file,
+        "[[policy]]\ndestination = \"queue://as-activemq.>\"\npersist_redelivered = false\n",
+    )
+    .unwrap();
+    let start = |name| node(name, folder.path(), "500ms").arg("--config").arg(&file).start().unwrap();
+    let (a, b) = (start("a"), start("b"));
+    let peers = ["as-activemq.orders", "orders"].map(|queue| {
+        let mut peer = Peer::connect(a.address()).unwrap();
+        peer.send(queue, "seen").unwrap();
+        peer.consume(queue, 10).unwrap();
+        peer.await_delivery().unwrap();
+        peer
+    });
+    a.kill();
+    for (queue, flagged) in [("as-activemq.orders", false), ("orders", true)] {
+        let mut receiver = persistent_client(&b);
+        receiver.consume(queue, 10).unwrap();
+        assert_eq!(receiver.receive().unwrap(), ("seen".to_owned(), flagged), "{queue}");
+    }
+    drop(peers);
+}
+
+#[test]
 fn twenty_kills_lose_nothing_and_repeat_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut master = node("a", folder.path(), "500ms").start().unwrap();

@@ -77,6 +77,7 @@ const POLICY_KEYS: &[PolicyRow] = &[
     ("send_fail_if_no_space = true", |p| show(p.no_space), "Some(Fail)"),
     ("send_fail_if_no_space_after_ms = 7", |p| show(p.no_space), "Some(FailAfter(7ms))"),
     ("prioritized_messages = true", |p| show(p.prioritized_messages), "true"),
+    ("persist_redelivered = false", |p| show(p.persist_redelivered), "false"),
     ("all_consumers_exclusive = true", |p| show(p.all_consumers_exclusive), "true"),
     ("use_consumer_priority = false", |p| show(p.use_consumer_priority), "false"),
     ("message_groups = 7", |p| show(p.message_groups), "7"),

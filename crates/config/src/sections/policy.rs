@@ -48,7 +48,7 @@ pub struct Policy {
     pub pending_limit: PendingLimit,
     /// `prefetch`: windows that replace what consumers ask for.
     pub prefetch: Prefetch,
-    /// `persist_redelivered`: whether JMSRedelivered outlives the broker; it always does.
+    /// `persist_redelivered`: whether JMSRedelivered outlives the broker; not so in ActiveMQ by default.
     pub persist_redelivered: bool,
     /// `network_filter`: what of it may leave over the network.
     pub network_filter: NetworkFilter,
@@ -254,7 +254,7 @@ impl Policy {
             expire_messages_period_ms: section.millis("expire_messages_period_ms", 30_000, 0..=86_400_000),
             gc_inactive: section.bool("gc_inactive", false),
             inactive_timeout_ms: section.millis("inactive_timeout_ms", 60_000, 1..=u64::MAX),
-            persist_redelivered: persist_redelivered(section),
+            persist_redelivered: section.bool("persist_redelivered", true),
             pending_limit: PendingLimit::read(section),
             advisories: PolicyAdvisories::read(section),
             dead_letter: DeadLetter::read(section),
@@ -366,17 +366,6 @@ impl Prefetch {
         section.finish();
         prefetch
     }
-}
-
-/// It always outlives the broker here, so the key is read for ActiveMQ's users and changes nothing.
-fn persist_redelivered(section: &mut Section<'_, '_>) -> bool {
-    let persist = section.bool("persist_redelivered", true);
-    if !persist {
-        let source = section.place("persist_redelivered");
-        let problem = "persist_redelivered = false has no effect: JMSRedelivered always outlives the broker";
-        section.reader.warn(&source, problem, "it can be left out");
-    }
-    persist
 }
 
 impl Recovery {

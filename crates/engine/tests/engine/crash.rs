@@ -39,6 +39,28 @@ fn what_may_have_been_delivered_is_flagged_and_the_rest_is_not() {
 }
 
 #[test]
+fn what_may_have_been_delivered_comes_as_new_if_the_policy_says_so() {
+    let mut b = Bench::policy(Policy { persist_redelivered: false, ..Policy::default() });
+    let c = b.connect("c");
+    b.consume(&c, "A");
+    b.consume_as(&c, "topic://T", |f| f.subscription = Some("s".into()));
+    b.send(&c, "A", "seen");
+    b.send(&c, "topic://T", "seen too");
+    assert_eq!(b.take().len(), 2);
+    b.crash();
+    let c = b.connect("c");
+    b.consume(&c, "A");
+    b.consume_as(&c, "topic://T", |f| f.subscription = Some("s".into()));
+    let got = b.take();
+    assert_eq!(got.iter().map(|got| got.delivery.redelivery_counter).collect::<Vec<_>>(), [0, 0]);
+    // A consumer that goes while the broker lives flags it all the same.
+    b.detach(&c);
+    let c = b.connect("c");
+    b.consume(&c, "A");
+    assert_eq!(b.take()[0].delivery.redelivery_counter, 1);
+}
+
+#[test]
 fn a_backlog_is_marked_as_exposed_before_it_leaves() {
     let mut b = Bench::new();
     let c = b.connect("c");
