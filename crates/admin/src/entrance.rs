@@ -1,5 +1,6 @@
-//! Who may ask: reads are for everybody who reaches the port, commands for loopback or the bearer of the token.
+//! Who may ask: reads are for everybody who reaches the port, commands for this machine or the bearer of the token.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use axum::extract::Request;
@@ -11,7 +12,30 @@ use tonic::{Extensions, Status};
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+pub(crate) enum Peer {
+    /// Over the network, or loopback.
+    At(SocketAddr),
+    /// By a Unix socket that it was allowed to open.
+    OfThisMachine,
+}
+
+impl Peer {
+    fn is_of_this_machine(&self) -> bool {
+        match self {
+            Self::At(address) => address.ip().to_canonical().is_loopback(),
+            Self::OfThisMachine => true,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(address) => address.fmt(f),
+            Self::OfThisMachine => f.write_str("a process of this machine"),
+        }
+    }
+}
 
 /// gRPC is HTTP/2. A page in the operator's browser can send HTTP/1 to loopback without being asked, but not this.
 pub(crate) async fn grpc_only(request: Request, next: Next) -> Response {
@@ -40,9 +64,7 @@ pub(crate) fn may_command(
         Some(_) => Err(Status::unauthenticated(
             "commands need the node's admin token: use --token, or FERROMQ_ADMIN_TOKEN in the environment",
         )),
-        None if extensions.get::<Peer>().is_some_and(|peer| peer.0.ip().to_canonical().is_loopback()) => {
-            Ok(())
-        }
+        None if extensions.get::<Peer>().is_some_and(Peer::is_of_this_machine) => Ok(()),
         None => Err(Status::permission_denied(
             "commands are taken from the node's own machine only, until admin.token is set there",
         )),
@@ -65,19 +87,21 @@ mod tests {
             metadata.insert("authorization", format!("Bearer {shown}").parse().unwrap());
         }
         let mut extensions = Extensions::default();
-        extensions.insert(Peer(peer.parse().unwrap()));
+        extensions.insert(peer.parse().map_or(Peer::OfThisMachine, Peer::At));
         may_command(token, &metadata, &extensions).err().map(|status| status.code())
     }
 
     #[test]
-    fn commands_come_from_loopback_or_with_the_token() {
+    fn commands_come_from_this_machine_or_with_the_token() {
         use tonic::Code::{PermissionDenied, Unauthenticated};
         assert_eq!(verdict(None, None, "127.0.0.1:1"), None);
         assert_eq!(verdict(None, None, "[::1]:1"), None);
         assert_eq!(verdict(None, None, "[::ffff:127.0.0.1]:1"), None);
+        assert_eq!(verdict(None, None, "a socket"), None);
         assert_eq!(verdict(None, None, "10.0.0.7:1"), Some(PermissionDenied));
         assert_eq!(verdict(None, Some("guess"), "10.0.0.7:1"), Some(PermissionDenied));
         assert_eq!(verdict(Some("s3cret"), None, "127.0.0.1:1"), Some(Unauthenticated));
+        assert_eq!(verdict(Some("s3cret"), None, "a socket"), Some(Unauthenticated));
         assert_eq!(verdict(Some("s3cret"), Some("s3cre"), "127.0.0.1:1"), Some(Unauthenticated));
         assert_eq!(verdict(Some("s3cret"), Some("s3creT"), "10.0.0.7:1"), Some(Unauthenticated));
         assert_eq!(verdict(Some("s3cret"), Some("s3cret"), "10.0.0.7:1"), None);

@@ -6,10 +6,10 @@
 //! * [`RoleView`], [`Role`], [`Takeover`]: what the role machine publishes, through a `tokio::sync::watch`.
 //! * [`Meters`]: what any thread counts; [`Gauges`]: what the parts are asked for when somebody looks.
 //! * [`Command`]: what the role machine gets to do, each with its way back.
-//! * [`serve`]: gRPC (`ferromq.admin.v1`, `grpc.health.v1`), and in plain HTTP `/metrics`, `/livez`, `/readyz`.
+//! * [`serve`] on a port and [`serve_local`] on a Unix socket: gRPC (`ferromq.admin.v1`, `grpc.health.v1`), and in plain HTTP `/metrics`, `/livez`, `/readyz`.
 //!
-//! Who may do what: everybody who reaches the port may read. Commands that change something are taken from loopback
-//! only; once a token is configured they need the token, wherever they come from, and then may come from anywhere.
+//! Who may do what: everybody who reaches the port may read. Commands that change something are taken from this
+//! machine only (loopback, or a Unix socket whose permissions let the peer in); once a token is configured they need the token, wherever they come from, and then may come from anywhere.
 //!
 //! Health: the services `""` and `liveness` are SERVING as long as the process answers, so that a probe never kills
 //! a standby for being one; `readiness` is SERVING on the active node alone.
@@ -42,6 +42,7 @@ mod entrance;
 mod health;
 mod meters;
 mod metrics;
+mod opening;
 mod server;
 mod service;
 mod view;
@@ -49,5 +50,5 @@ mod view;
 pub use command::{Command, DestinationCount, ErrorKind, Refusal, Reply, Switched};
 pub use meters::{Distribution, Gauges, Meters};
 pub use metrics::{MAX_DESTINATIONS, render};
-pub use server::{Door, serve};
-pub use view::{Role, RoleView, Takeover};
+pub use server::{Door, serve, serve_local};
+pub use view::{Lag, Role, RoleView, Takeover};

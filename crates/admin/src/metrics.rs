@@ -27,8 +27,8 @@ pub fn render(view: &RoleView, meters: &Meters, destinations: Option<&[Destinati
         "1 for a standby whose master looks dead.",
         u8::from(view.suspects),
     );
-    if let Some(lag) = view.lag_bytes {
-        page.single("ferromq_lag_bytes", "gauge", "Bytes of the store not followed yet.", lag);
+    if let Some(lag) = view.lag_bytes() {
+        page.single("ferromq_lag_bytes", "gauge", "Bytes of the store not followed yet, at most.", lag);
     }
     if let Some(expected) = view.expected_takeover {
         let help = "How long a takeover would last from the death of the master.";

@@ -1,5 +1,6 @@
-//! [`serve`]: the accept loop, and the pages in plain HTTP.
+//! [`serve`] and [`serve_local`]: the accept loop, and the pages in plain HTTP.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use ferromq_proto::health::health_server::HealthServer;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tonic::service::Routes;
@@ -23,6 +25,7 @@ use crate::entrance::{self, Peer};
 use crate::health::HealthService;
 use crate::meters::Meters;
 use crate::metrics::render;
+use crate::opening::Opening;
 use crate::service::AdminService;
 use crate::view::{Role, RoleView};
 
@@ -44,18 +47,54 @@ pub struct Door {
     pub meters: Arc<Meters>,
     /// What it is to do.
     pub commands: mpsc::Sender<Command>,
-    /// What commands must show; without it they must come from loopback.
+    /// What commands must show; without it they must come from this machine.
     pub token: Option<Arc<str>>,
 }
 
 /// Serves until it is dropped.
 pub async fn serve(listener: TcpListener, door: Door) {
+    serve_whoever_comes(listener, door).await;
+}
+
+/// Serves whoever may open a socket of this machine, until it is dropped: its permissions say who may command.
+pub async fn serve_local(listener: UnixListener, door: Door) {
+    serve_whoever_comes(listener, door).await;
+}
+
+/// Where peers come in.
+trait Entrance: Send + Sync {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+}
+
+impl Entrance for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, peer) = self.accept().await?;
+        // Answers are small and somebody waits for them.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, Peer::At(peer)))
+    }
+}
+
+impl Entrance for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<(UnixStream, Peer)> {
+        let (stream, _) = self.accept().await?;
+        Ok((stream, Peer::OfThisMachine))
+    }
+}
+
+async fn serve_whoever_comes(entrance: impl Entrance, door: Door) {
     let router = router(door);
     let seats = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
-        let (stream, peer) = match listener.accept().await {
+        let (stream, peer) = match entrance.next().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "the admin port can't accept a connection for now");
@@ -63,9 +102,7 @@ pub async fn serve(listener: TcpListener, door: Door) {
                 continue;
             }
         };
-        // Answers are small and somebody waits for them.
-        let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone().layer(axum::Extension(Peer(peer))));
+        let service = TowerToHyperService::new(router.clone().layer(axum::Extension(peer)));
         connections.spawn(async move {
             let mut builder = Builder::new(TokioExecutor::new());
             builder.http1().timer(TokioTimer::new()).header_read_timeout(PEER_PATIENCE);
@@ -75,7 +112,9 @@ pub async fn serve(listener: TcpListener, door: Door) {
                 .max_concurrent_streams(32)
                 .keep_alive_interval(PEER_PATIENCE)
                 .keep_alive_timeout(PEER_PATIENCE);
-            if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+            if let Err(error) =
+                builder.serve_connection(TokioIo::new(Opening::new(stream, PEER_PATIENCE)), service).await
+            {
                 tracing::debug!(%peer, error, "a connection of the admin port ended early");
             }
             drop(seat);

@@ -190,7 +190,7 @@ fn status(view: &RoleView, meters: &Meters) -> proto::Status {
         epoch: view.epoch.number,
         claim: format!("{:016x}", view.epoch.claim.0),
         suspects: view.suspects,
-        lag_bytes: view.lag_bytes,
+        lag_bytes: view.lag_bytes(),
         expected_takeover_ms: view.expected_takeover.map(millis),
         last_takeover: view.last_takeover.as_ref().map(takeover),
         listeners: view.listeners.clone(),

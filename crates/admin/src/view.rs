@@ -34,6 +34,18 @@ impl Role {
     }
 }
 
+/// What a standby said of its lag longer ago says nothing of now; it looks many times a second.
+const LAG_HOLDS: Duration = Duration::from_secs(2);
+
+/// How far a standby is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// Bytes of the store that it has not followed, at most.
+    pub bytes: u64,
+    /// When that was so.
+    pub seen: Instant,
+}
+
 /// The state of a node; published whole with each change of it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -50,8 +62,8 @@ pub struct RoleView {
     pub epoch: Epoch,
     /// Whether it is a standby whose master looks dead or stalled.
     pub suspects: bool,
-    /// Bytes of the store that it has not followed yet.
-    pub lag_bytes: Option<u64>,
+    /// How far a standby is behind, as it saw it last.
+    pub lag: Option<Lag>,
     /// How long a takeover would last from the death of the master.
     pub expected_takeover: Option<Duration>,
     /// Its last takeover.
@@ -72,12 +84,18 @@ impl RoleView {
             master: None,
             epoch: Epoch::default(),
             suspects: false,
-            lag_bytes: None,
+            lag: None,
             expected_takeover: None,
             last_takeover: None,
             listeners: Vec::new(),
             store: String::new(),
         }
+    }
+
+    /// Bytes of the store that a standby has not followed yet, at most; `None` if that can't be told, or was true too
+    /// long ago: a standby whose storage hangs knows nothing.
+    pub fn lag_bytes(&self) -> Option<u64> {
+        self.lag.filter(|lag| lag.seen.elapsed() < LAG_HOLDS).map(|lag| lag.bytes)
     }
 
     /// Takes on a role, from now on.
@@ -104,4 +122,19 @@ pub struct Takeover {
     pub first_connection: Option<Duration>,
     /// A client got an answer to something that it sent.
     pub first_reply: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_long_ago_is_no_lag() {
+        let mut view = RoleView::new("a");
+        assert_eq!(view.lag_bytes(), None);
+        view.lag = Some(Lag { bytes: 7, seen: Instant::now() });
+        assert_eq!(view.lag_bytes(), Some(7));
+        view.lag = Instant::now().checked_sub(LAG_HOLDS).map(|seen| Lag { bytes: 7, seen });
+        assert_eq!(view.lag_bytes(), None);
+    }
 }

@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::desk::Desk;
+use crate::firsts::Firsts;
 use crate::lease::{AtLeast, First, Keeper, LeaseView, News, Start};
-use crate::operator::{self, OperatorSide};
+use crate::operator::{self, OperatorSide, Outlook};
 use crate::reign::{Counter, Reign, Throne};
 use crate::role::{self, Role};
 use crate::standby::Standby;
@@ -87,10 +88,12 @@ impl Broker {
         let ports = reserve(&settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let began = clock.now().mono;
-        let listening = ports.iter().map(|(_, port)| port.url()).collect();
         let at_least = AtLeast::default();
         let desk = Arc::new(Desk::new());
-        let begun = begin_aside(&settings, &clock, listening, &at_least)?;
+        let census = Arc::new(Census::default());
+        let listening: Vec<String> = ports.iter().map(|(_, port)| port.url()).collect();
+        let operator = OperatorSide::new(&settings, &listening, &census);
+        let begun = begin_aside(&settings, &clock, listening, (&at_least, operator.outlook()))?;
         let Begun { role, state, counter, lease, ha } = begun;
         match counter {
             Some(counter) => desk.serve(counter),
@@ -98,7 +101,6 @@ impl Broker {
         }
 
         let (door, closing) = drain();
-        let census = Arc::new(Census::default());
         let mut listeners = JoinSet::new();
         let mut urls = Vec::new();
         for (index, (_, port)) in ports.into_iter().enumerate() {
@@ -111,15 +113,13 @@ impl Broker {
                 move |stream, peer, seat| desk.welcome(index, stream, peer, seat),
             ));
         }
-        let operator = OperatorSide::new(&settings, &urls, &census);
         operator.tell_role(&role);
         let witness = Witness::of(&settings);
         if let Some(witness) = &witness {
             witness.note(role.epoch());
         }
-        match &state {
-            State::Active(reign) => operator.measure(reign.metrics()),
-            _ => operator.tell(|view| view.expected_takeover = settings.longest_takeover()),
+        if let State::Active(reign) = &state {
+            operator.measure(reign.metrics());
         }
         Ok(Self {
             settings,
@@ -212,10 +212,10 @@ impl Broker {
                     }
                 }
                 Event::News(News::Suspected) => {
-                    tracing::info!("the master is silent or gone");
                     self.desk.hold();
                     self.operator.tell(|view| view.suspects = true);
                     held_since = Some(tokio::time::Instant::now());
+                    tracing::info!("the master is silent or gone");
                 }
                 Event::Command(command) => self.obey(command, &mut announce).await,
                 Event::News(News::Cleared) => {
@@ -224,13 +224,11 @@ impl Broker {
                     held_since = None;
                 }
                 Event::News(News::Won { grant, since }) => {
-                    held_since = None;
-                    let claimed = self.clock.now().mono.since(since);
+                    let held = held_since.take().unwrap_or_else(tokio::time::Instant::now);
+                    self.desk.hold();
                     self.operator.tell(|view| view.enter(ferromq_admin::Role::Claiming));
-                    match self.take_over(grant).await {
-                        Ok(()) => {
-                            let takeover = self.clock.now().mono.since(since);
-                            self.operator.took_over(grant.epoch, claimed, takeover);
+                    match self.take_over(grant, since, held + HOLD).await {
+                        Ok(takeover) => {
                             self.began = self.clock.now().mono;
                             self.become_role(Role::Active { epoch: grant.epoch, takeover }, &mut announce);
                         }
@@ -258,9 +256,6 @@ impl Broker {
                 // The folder may be one that answers late.
                 let epoch = role.epoch();
                 tokio::task::spawn_blocking(move || witness.note(epoch));
-            }
-            if matches!(role, Role::Standby { .. }) {
-                self.operator.tell(|view| view.expected_takeover = self.settings.longest_takeover());
             }
             self.role = role;
         }
@@ -316,27 +311,44 @@ impl Broker {
         }
     }
 
-    /// From standby to master.
-    async fn take_over(&mut self, grant: Grant) -> Result<(), StartError> {
+    /// From standby to master; how long that took `since` the master before was missed. Whoever waits for it is turned
+    /// away at `held_until`.
+    async fn take_over(
+        &mut self,
+        grant: Grant,
+        since: Instant,
+        held_until: tokio::time::Instant,
+    ) -> Result<Duration, StartError> {
+        let claimed = self.clock.now().mono.since(since);
         let state = std::mem::replace(&mut self.state, State::Blind);
         let (settings, clock, lease) = (self.settings.clone(), Arc::clone(&self.clock), self.lease.clone());
         let urls = self.urls.clone();
+        let firsts = self.operator.firsts(grant.epoch, since);
         // Threads and disks are waited for where waiting is no harm.
-        let begun = tokio::task::spawn_blocking(move || {
+        let mut begun = tokio::task::spawn_blocking(move || {
             let follower = match state {
                 State::Standby(standby) => standby.stop(),
                 _ => None,
             };
             let follower = follower.map_or_else(|| storage::follower(&settings), Ok)?;
-            Reign::begin(Throne { settings: &settings, clock, urls, lease }, follower, grant.epoch)
+            Reign::begin(Throne { settings: &settings, clock, urls, lease, firsts }, follower, grant.epoch)
         });
-        let (reign, counter) = begun.await.map_err(|error| {
+        let begun = tokio::select! {
+            begun = &mut begun => begun,
+            () = tokio::time::sleep_until(held_until) => {
+                self.desk.refuse();
+                begun.await
+            }
+        };
+        let (reign, counter) = begun.map_err(|error| {
             StartError::Store(StoreError::Bug(format!("the takeover ended by a bug: {error}")))
         })??;
         self.operator.measure(reign.metrics());
         self.state = State::Active(reign);
+        let takeover = self.clock.now().mono.since(since);
+        self.operator.took_over(grant.epoch, claimed, takeover);
         self.desk.serve(counter);
-        Ok(())
+        Ok(takeover)
     }
 
     /// From master to standby: connections are closed, nothing more is delivered or written.
@@ -431,7 +443,8 @@ impl Broker {
 
     fn follow(&mut self) {
         let follower = storage::follower(&self.settings);
-        self.state = match follower.map(|follower| Standby::follow(follower, self.at_least.clone())) {
+        let (at_least, outlook) = (self.at_least.clone(), self.operator.outlook());
+        self.state = match follower.map(|follower| Standby::follow(follower, at_least, outlook)) {
             Ok(Ok(standby)) => State::Standby(standby),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "no thread for following the store");
@@ -486,13 +499,13 @@ fn begin_aside(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
     urls: Vec<String>,
-    at_least: &AtLeast,
+    standby: (&AtLeast, Outlook),
 ) -> Result<Begun, StartError> {
     let runtime = tokio::runtime::Handle::current();
     let begun = std::thread::scope(|scope| {
         let beginning = scope.spawn(|| {
             let _within = runtime.enter();
-            begin(settings, clock, urls, at_least)
+            begin(settings, clock, urls, standby)
         });
         beginning.join()
     });
@@ -503,12 +516,17 @@ fn begin(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
     urls: Vec<String>,
-    at_least: &AtLeast,
+    (at_least, outlook): (&AtLeast, Outlook),
 ) -> Result<Begun, StartError> {
     let began = clock.now().mono;
     let follower = storage::follower(settings)?;
-    let throne =
-        |lease: &LeaseView| Throne { settings, clock: Arc::clone(clock), urls, lease: lease.clone() };
+    let throne = |lease: &LeaseView| Throne {
+        settings,
+        clock: Arc::clone(clock),
+        urls,
+        lease: lease.clone(),
+        firsts: Firsts::of_nothing(),
+    };
     if settings.store == StoreChoice::Memory {
         let lease = LeaseView::unlimited();
         let epoch = Epoch { number: 1, claim: ClaimId(1) };
@@ -547,7 +565,7 @@ fn begin(
             Ok(Begun { role, state: State::Active(reign), counter: Some(counter), lease, ha })
         }
         First::Master { epoch, owner } => {
-            let standby = Standby::follow(follower, at_least.clone()).map_err(StartError::Thread)?;
+            let standby = Standby::follow(follower, at_least.clone(), outlook).map_err(StartError::Thread)?;
             let master = owner.as_deref().map(|owner| role::name_of(owner).to_owned());
             let role = Role::Standby { master, epoch };
             Ok(Begun { role, state: State::Standby(standby), counter: None, lease, ha })

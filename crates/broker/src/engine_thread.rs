@@ -10,6 +10,7 @@ use ferromq_net::{Inbox, Letter, Parcel, Switchboard};
 use ferromq_store::WriteBatch;
 
 use crate::failure::Failure;
+use crate::firsts::Firsts;
 use crate::lease::LeaseView;
 use crate::storage::Storage;
 
@@ -25,6 +26,7 @@ pub(crate) struct EngineThread {
     clock: Arc<dyn Clock>,
     lease: LeaseView,
     failure: Failure,
+    firsts: Firsts,
     /// The next three are empty between rounds and keep their room.
     outputs: Vec<Output>,
     batches: Vec<WriteBatch>,
@@ -50,10 +52,17 @@ impl EngineThread {
             clock,
             lease,
             failure,
+            firsts: Firsts::of_nothing(),
             outputs,
             batches: Vec::new(),
             congested: Vec::new(),
         }
+    }
+
+    /// Tells of the first clients after a takeover.
+    pub(crate) fn telling(mut self, firsts: Firsts) -> Self {
+        self.firsts = firsts;
+        self
     }
 
     /// Works until [`Letter::Stop`]; gives the storage back, to be closed.
@@ -69,6 +78,7 @@ impl EngineThread {
                     if matches!(letter, Letter::Stop) {
                         return self.storage;
                     }
+                    self.note(now, &letter);
                     Self::open(&mut self.engine, &mut self.board, &mut self.outputs, now, letter);
                 }
                 if self.engine.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
@@ -84,6 +94,16 @@ impl EngineThread {
 
     fn patience(&self) -> Option<Duration> {
         self.engine.next_deadline().map(|deadline| deadline - self.clock.now().mono)
+    }
+
+    fn note(&mut self, now: Now, letter: &Letter) {
+        match letter {
+            Letter::Input(Input::Intent { conn, tag, intent }) => {
+                self.firsts.heard(now.mono, *conn, *tag, intent);
+            }
+            Letter::Input(Input::Detach { conn }) => self.firsts.gone(*conn),
+            _ => {}
+        }
     }
 
     fn open(
@@ -124,7 +144,10 @@ impl EngineThread {
                     Output::Deliver { conn, consumer, delivery } => {
                         self.board.put(conn, Parcel::Deliver(consumer, delivery));
                     }
-                    Output::Reply { conn, tag, effect } => self.board.put(conn, Parcel::Reply(tag, effect)),
+                    Output::Reply { conn, tag, effect } => {
+                        self.firsts.answered(now.mono, conn, tag, &effect);
+                        self.board.put(conn, Parcel::Reply(tag, effect));
+                    }
                     Output::Notify { conn, notice } => self.board.put(conn, Parcel::Notify(notice)),
                     Output::Pause(conn) => self.board.put(conn, Parcel::Pause),
                     Output::Resume(conn) => self.board.put(conn, Parcel::Resume),

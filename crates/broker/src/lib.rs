@@ -45,6 +45,7 @@ mod desk;
 mod engine_thread;
 mod error;
 mod failure;
+mod firsts;
 mod identity;
 mod lease;
 mod neighbours;

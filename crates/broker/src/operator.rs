@@ -4,26 +4,55 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ferromq_admin::{Command, DestinationCount, Distribution, Door, Gauges, Meters, RoleView, Takeover};
+use ferromq_admin::{Command, DestinationCount, Distribution, Door, Gauges, Lag, Meters, RoleView, Takeover};
 use ferromq_engine::View;
 use ferromq_lock::Timings;
-use ferromq_model::Epoch;
+use ferromq_model::{Epoch, Instant};
 use ferromq_net::Census;
 use ferromq_store::{Histogram, StoreMetrics};
 use tokio::sync::{mpsc, watch};
 
+use crate::firsts::Firsts;
 use crate::role::Role;
 use crate::{Settings, StoreChoice};
 
 /// Commands that may wait for the role machine.
 const WAITING: usize = 16;
 
-impl Settings {
-    /// The longest that a standby with these settings waits for a silent master, and a look more. A master that died is
-    /// seen at the next look.
-    pub(crate) fn longest_takeover(&self) -> Option<Duration> {
-        let timings = Timings::from_takeover_after(self.takeover_after).ok()?;
-        Some(timings.silence + timings.look_every)
+/// How long a takeover would last, as far as a standby can tell: it waits for a silent master, reads what it has not
+/// followed, and claims. A master that died is seen at the next look, so that the first part falls away.
+#[derive(Clone, Debug)]
+pub(crate) struct Outlook {
+    publish: watch::Sender<RoleView>,
+    /// From the last sign of life of a silent master to the claim.
+    wait: Option<Duration>,
+    /// What a claim takes, until this node has made one.
+    work: Duration,
+}
+
+impl Outlook {
+    /// The store was followed just now; what is left would be read in so long, if that can be told. Watchers of the
+    /// view are not woken for it.
+    pub(crate) fn followed(&self, lag: Option<u64>, catch_up: Option<Duration>) {
+        self.publish.send_if_modified(|view| {
+            view.lag = lag.map(|bytes| Lag { bytes, seen: std::time::Instant::now() });
+            view.expected_takeover = match (self.wait, catch_up) {
+                (Some(wait), Some(catch_up)) => Some(wait + catch_up + self.work(view)),
+                _ => None,
+            };
+            false
+        });
+    }
+
+    /// The store can't be followed.
+    pub(crate) fn lost(&self) {
+        self.followed(None, None);
+    }
+
+    /// From the claim to serving, as it was the last time.
+    fn work(&self, view: &RoleView) -> Duration {
+        let last = view.last_takeover.and_then(|last| last.recovered?.checked_sub(last.claimed?));
+        last.unwrap_or(self.work)
     }
 }
 
@@ -34,6 +63,7 @@ pub(crate) struct OperatorSide {
     dials: Arc<Dials>,
     commands: mpsc::Receiver<Command>,
     door: Door,
+    outlook: Outlook,
 }
 
 impl OperatorSide {
@@ -55,11 +85,22 @@ impl OperatorSide {
         let dials = Arc::new(Dials { census: Arc::clone(census), ..Dials::default() });
         let meters = Arc::new(Meters::new(Arc::clone(&dials) as Arc<dyn Gauges>));
         let door = Door { views, meters: Arc::clone(&meters), commands: orders, token: None };
-        Self { publish, meters, dials, commands, door }
+        let timings = Timings::from_takeover_after(settings.takeover_after).ok();
+        let outlook = Outlook {
+            publish: publish.clone(),
+            wait: timings.map(|timings| timings.silence + timings.look_every),
+            work: settings.takeover_after / 10,
+        };
+        Self { publish, meters, dials, commands, door, outlook }
     }
 
     pub(crate) fn door(&self) -> Door {
         self.door.clone()
+    }
+
+    /// For whoever follows the store.
+    pub(crate) fn outlook(&self) -> Outlook {
+        self.outlook.clone()
     }
 
     /// The next command; for ever if nobody can ask.
@@ -89,22 +130,28 @@ impl OperatorSide {
                 view.master = Some(view.node.clone());
                 view.epoch = *epoch;
                 view.suspects = false;
-                view.expected_takeover = None;
+                (view.lag, view.expected_takeover) = (None, None);
             }
         });
     }
 
-    /// A takeover is complete.
-    pub(crate) fn took_over(&self, epoch: Epoch, claimed: Duration, serving: Duration) {
+    /// The store of this epoch was taken over, and clients are about to be served; the moments are counted from the
+    /// first suspicion.
+    pub(crate) fn took_over(&self, epoch: Epoch, claimed: Duration, recovered: Duration) {
         self.meters.takeovers.fetch_add(1, Ordering::Relaxed);
         let takeover = Takeover {
             epoch: epoch.number,
             claimed: Some(claimed),
-            recovered: Some(serving),
-            listening: Some(serving),
+            recovered: Some(recovered),
+            listening: Some(recovered),
             ..Takeover::default()
         };
         self.tell(|view| view.last_takeover = Some(takeover));
+    }
+
+    /// For whoever sees the first clients after the takeover that began at `since`.
+    pub(crate) fn firsts(&self, epoch: Epoch, since: Instant) -> Firsts {
+        Firsts::new(epoch.number, since, self.publish.clone())
     }
 
     /// The role was lost unasked.

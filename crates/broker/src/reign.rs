@@ -19,6 +19,7 @@ use crate::bridges::{Bridges, MirrorDesk};
 use crate::cluster::ClusterDesk;
 use crate::engine_thread::EngineThread;
 use crate::failure::{Failure, FailureWatch, Reported, failure};
+use crate::firsts::Firsts;
 use crate::identity::published;
 use crate::lease::LeaseView;
 use crate::neighbours::Neighbours;
@@ -65,6 +66,7 @@ pub(crate) struct Throne<'a> {
     /// Where it listens.
     pub(crate) urls: Vec<String>,
     pub(crate) lease: LeaseView,
+    pub(crate) firsts: Firsts,
 }
 
 impl Reign {
@@ -74,7 +76,7 @@ impl Reign {
         follower: Box<dyn Follower>,
         epoch: Epoch,
     ) -> Result<(Self, Counter), StartError> {
-        let Throne { settings, clock, urls, lease } = throne;
+        let Throne { settings, clock, urls, lease, firsts } = throne;
         let (mailbox, inbox) = mailbox(MAILBOX_BYTES);
         let (failure, failed) = failure();
         let (plug, drain) = drain();
@@ -97,7 +99,8 @@ impl Reign {
         let reception = Reception::new(mailbox.clone(), Arc::clone(&clock), drain)
             .with_mirrors(mirrors.host(run.replace("ID:", "")))
             .with_peers(desk.host());
-        let engine = EngineThread::new(engine, outputs, inbox, storage, clock, lease, failure.clone());
+        let engine =
+            EngineThread::new(engine, outputs, inbox, storage, clock, lease, failure.clone()).telling(firsts);
         let engine = spawn(engine, failure)?;
         let session = |(listener, (address, cluster)): (usize, (&ListenAddress, _))| {
             let mut session = settings.session(address, identity.clone());

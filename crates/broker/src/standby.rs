@@ -2,11 +2,12 @@
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ferromq_store::{Budget, Follower};
 
 use crate::lease::AtLeast;
+use crate::operator::Outlook;
 
 /// How much is read at once; between two of these the thread can be told to stop.
 const STEP: Budget = Budget { bytes: 8 << 20 };
@@ -22,9 +23,16 @@ pub(crate) struct Standby {
 }
 
 impl Standby {
-    /// Follows until told to stop.
-    pub(crate) fn follow(mut follower: Box<dyn Follower>, at_least: AtLeast) -> std::io::Result<Self> {
+    /// Follows until told to stop, and tells how far it is.
+    pub(crate) fn follow(
+        mut follower: Box<dyn Follower>,
+        at_least: AtLeast,
+        outlook: Outlook,
+    ) -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
+        let mut pace = Pace::default();
+        let lag = follower.lag();
+        outlook.followed(lag, pace.catch_up(Instant::now(), lag));
         let thread = thread::Builder::new().name("follower".into()).spawn(move || {
             let mut before = None;
             let mut complained = false;
@@ -33,6 +41,8 @@ impl Standby {
                     Ok(position) => {
                         complained = false;
                         at_least.raise(follower.seen_epoch());
+                        let lag = follower.lag();
+                        outlook.followed(lag, pace.catch_up(Instant::now(), lag));
                         let still = before == Some(position);
                         before = Some(position);
                         if still { REST } else { Duration::ZERO }
@@ -41,6 +51,7 @@ impl Standby {
                         if !std::mem::replace(&mut complained, true) {
                             tracing::warn!(%error, "the store can't be followed");
                         }
+                        outlook.lost();
                         TROUBLE
                     }
                 };
@@ -57,5 +68,58 @@ impl Standby {
     pub(crate) fn stop(self) -> Option<Box<dyn Follower>> {
         let _ = self.stop.send(());
         self.thread.join().ok()
+    }
+}
+
+/// How fast what lies behind is read, by how the lag shrank the last time.
+#[derive(Debug)]
+struct Pace {
+    last: Option<(Instant, u64)>,
+    bytes_per_second: f64,
+}
+
+impl Default for Pace {
+    /// That of a slow disk, until it is known.
+    fn default() -> Self {
+        Self { last: None, bytes_per_second: 50e6 }
+    }
+}
+
+impl Pace {
+    /// How long it takes to catch up with a lag that was seen now.
+    fn catch_up(&mut self, now: Instant, lag: Option<u64>) -> Option<Duration> {
+        let Some(lag) = lag else {
+            self.last = None;
+            return None;
+        };
+        if let Some((then, before)) = self.last.replace((now, lag))
+            && before > lag
+            && now > then
+        {
+            self.bytes_per_second = bytes(before - lag) / now.duration_since(then).as_secs_f64();
+        }
+        Some(Duration::try_from_secs_f64(bytes(lag) / self.bytes_per_second).unwrap_or(Duration::MAX))
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "an estimate")]
+const fn bytes(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_to_catch_up_follows_from_how_the_lag_shrank() {
+        let (begun, second) = (Instant::now(), Duration::from_secs(1));
+        let mut pace = Pace::default();
+        assert_eq!(pace.catch_up(begun, None), None);
+        assert_eq!(pace.catch_up(begun, Some(100_000_000)), Some(2 * second), "a guess");
+        assert_eq!(pace.catch_up(begun + second, Some(90_000_000)), Some(9 * second));
+        // More came than was read: the pace is the last that was seen.
+        assert_eq!(pace.catch_up(begun + 2 * second, Some(120_000_000)), Some(12 * second));
+        assert_eq!(pace.catch_up(begun + 3 * second, Some(0)), Some(Duration::ZERO));
     }
 }

@@ -55,8 +55,8 @@ mod xml;
 pub use diagnostic::{Diagnostic, Diagnostics, ErrorKind, Severity};
 pub use load::{Input, Loaded, MAX_FILE_BYTES, examine, load};
 pub use sections::{
-    Admin, Auth, Broker, Compat, Composite, Config, DeadLetter, DeadLetterStrategy, Discovery, Limits,
-    Listener, Log, LogFormat, LogLevel, NetworkConnector, NetworkDestination, NetworkDestinationKind,
+    Admin, AdminSocket, Auth, Broker, Compat, Composite, Config, DeadLetter, DeadLetterStrategy, Discovery,
+    Limits, Listener, Log, LogFormat, LogLevel, NetworkConnector, NetworkDestination, NetworkDestinationKind,
     NetworkFilter, NetworkPeers, NoSpace, PendingLimit, Policy, PolicyAdvisories, Prefetch, Reconnect,
     Recovery, RecoveryKind, Secret, SlowConsumer, SlowStrategy, Store, StoreKind, SyncPolicy, User,
     UserSecret, VirtualTopic,

@@ -1,73 +1,116 @@
-//! [`OperatorDoor`]: the admin port of a node that runs in this process, and the notice by which it is found.
+//! [`OperatorDoor`]: the admin port and socket of a node that runs in this process, and the notice by which it is found.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use ferromq_admin::{Door, serve};
-use ferromq_config::Config;
-use tokio::net::TcpListener;
+use ferromq_admin::{Door, serve, serve_local};
+use ferromq_config::{AdminSocket, Config};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
 use crate::exit::{Exit, Failure};
-use crate::whereabouts::{Notice, Whereabouts};
+use crate::local_socket::LocalSocket;
+use crate::whereabouts::{self, Notice, Whereabouts};
 
-/// The port, taken before anything else is started, so that nothing has to be undone.
+/// What was asked for, taken before anything else is started, so that nothing has to be undone.
 #[derive(Debug)]
 pub(crate) struct OperatorDoor {
-    listener: Option<(TcpListener, SocketAddr)>,
+    port: Option<(TcpListener, SocketAddr)>,
+    socket: Option<(UnixListener, LocalSocket)>,
+    /// It was asked for by its path, and so it is told.
+    told: bool,
     token: Option<Arc<str>>,
 }
 
-/// The port at work; closed when dropped.
+/// The door at work; closed when dropped.
 #[derive(Debug)]
 pub(crate) struct OpenDoor {
-    server: JoinHandle<()>,
+    servers: Vec<JoinHandle<()>>,
+    _socket: Option<LocalSocket>,
     _notice: Option<Notice>,
 }
 
 impl OperatorDoor {
-    /// Takes the port that the configuration asks for.
+    /// Takes the port and the socket that the configuration asks for.
     pub(crate) async fn reserve(config: &Config) -> Result<Self, Failure> {
-        let token = config.admin.token.as_ref().map(|token| Arc::from(token.expose()));
-        let Some(wanted) = config.admin.listen else { return Ok(Self { listener: None, token }) };
-        let denied = |error: std::io::Error| {
-            let remedy = "set admin.listen (FERROMQ_ADMIN_LISTEN) to another port, 127.0.0.1:0 for a free one, or none";
-            Failure::new(
-                Exit::Unavailable,
-                format!("the admin port {wanted} can't be had: {error}; {remedy}"),
-            )
+        let port = match config.admin.listen {
+            Some(wanted) => Some(port(wanted).await?),
+            None => None,
         };
-        let listener = TcpListener::bind(wanted).await.map_err(denied)?;
-        let address = listener.local_addr().map_err(denied)?;
-        Ok(Self { listener: Some((listener, address)), token })
+        let (socket, told) = match &config.admin.socket {
+            AdminSocket::At(path) => (Some(listen_at(path).await?), true),
+            AdminSocket::Auto => (listen_anywhere().await, port.is_none()),
+            _ => (None, false),
+        };
+        let token = config.admin.token.as_ref().map(|token| Arc::from(token.expose()));
+        Ok(Self { port, socket, told, token })
     }
 
     /// Answers from now on, and tells where.
     pub(crate) fn open(self, mut door: Door, data: Option<&Path>) -> Option<OpenDoor> {
-        let (listener, address) = self.listener?;
-        door.token = self.token;
         let view = door.views.borrow().clone();
-        let server = tokio::spawn(serve(listener, door));
+        door.token = self.token;
+        let (mut servers, mut urls) = (Vec::new(), Vec::new());
+        if let Some((listener, address)) = self.port {
+            servers.push(tokio::spawn(serve(listener, door.clone())));
+            urls.push(format!("http://{address}"));
+        }
+        let mut file = None;
+        if let Some((listener, socket)) = self.socket {
+            servers.push(tokio::spawn(serve_local(listener, door)));
+            urls.extend(self.told.then(|| socket.url()));
+            file = Some(socket);
+        }
         let at = Whereabouts {
             node: view.node,
             data: data.map(|data| data.canonicalize().unwrap_or_else(|_| data.to_owned())),
             listeners: view.listeners,
-            admin: format!("http://{address}"),
+            admin: urls.first()?.clone(),
         };
         let notice = Notice::leave(&at).inspect_err(|error| {
             tracing::warn!(
                 %error, admin = at.admin, "no notice of this node could be left; name its admin port to ferromq status"
             );
         });
-        // Who reads this line finds the notice as well.
-        println!("operators on {}", at.admin);
-        Some(OpenDoor { server, _notice: notice.ok() })
+        // Who reads these lines finds the notice as well.
+        for url in urls {
+            println!("operators on {url}");
+        }
+        Some(OpenDoor { servers, _socket: file, _notice: notice.ok() })
     }
+}
+
+async fn port(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+    let denied = |error: std::io::Error| {
+        let remedy =
+            "set admin.listen (FERROMQ_ADMIN_LISTEN) to another port, 127.0.0.1:0 for a free one, or none";
+        Failure::new(Exit::Unavailable, format!("the admin port {wanted} can't be had: {error}; {remedy}"))
+    };
+    let listener = TcpListener::bind(wanted).await.map_err(denied)?;
+    let address = listener.local_addr().map_err(denied)?;
+    Ok((listener, address))
+}
+
+async fn listen_at(path: &Path) -> Result<(UnixListener, LocalSocket), Failure> {
+    LocalSocket::listen(path).await.map_err(|error| {
+        let remedy = "set admin.socket (FERROMQ_ADMIN_SOCKET) to another path, auto, or none";
+        let path = path.display();
+        Failure::new(Exit::Unavailable, format!("the admin socket {path} can't be had: {error}; {remedy}"))
+    })
+}
+
+/// Nobody asked for it: who has none commands by the port.
+async fn listen_anywhere() -> Option<(UnixListener, LocalSocket)> {
+    let listening = match whereabouts::socket() {
+        Ok(path) => LocalSocket::listen(&path).await,
+        Err(error) => Err(error),
+    };
+    listening.inspect_err(|error| tracing::debug!(%error, "no socket for operators")).ok()
 }
 
 impl Drop for OpenDoor {
     fn drop(&mut self) {
-        self.server.abort();
+        self.servers.iter().for_each(JoinHandle::abort);
     }
 }

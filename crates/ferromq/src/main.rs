@@ -16,6 +16,7 @@ mod exit;
 mod force_claim;
 mod layers;
 mod link;
+mod local_socket;
 mod logs;
 mod operator;
 mod progress;

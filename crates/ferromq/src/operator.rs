@@ -17,8 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Which node.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Target {
-    /// http://HOST:PORT of its admin port; or, for nodes of this machine and user, where clients find it
-    /// (tcp://HOST:PORT), its folder, or its name
+    /// http://HOST:PORT of its admin port, or unix:PATH of its admin socket; or, for nodes of this machine and user,
+    /// where clients find it (tcp://HOST:PORT), its folder, or its name
     #[arg(value_name = "NODE")]
     node: Option<String>,
 }
@@ -35,7 +35,7 @@ impl Target {
     /// The admin addresses of every node that is meant; at least one.
     pub(crate) fn addresses(&self) -> Result<Vec<String>, Failure> {
         if let Some(node) = &self.node
-            && (node.starts_with("http://") || node.starts_with("grpc://"))
+            && ["http://", "grpc://", "unix:"].iter().any(|scheme| node.starts_with(scheme))
         {
             return Ok(vec![node.replacen("grpc://", "http://", 1)]);
         }
@@ -109,8 +109,9 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Calls a node's admin service.
 pub(crate) async fn connect(address: &str) -> Result<AdminClient<Channel>, Failure> {
-    let endpoint = Endpoint::from_shared(address.to_owned())
-        .map_err(|_| Failure::new(Exit::Usage, format!("{address} is no address; write http://HOST:PORT")))?;
+    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| {
+        Failure::new(Exit::Usage, format!("{address} is no address; write http://HOST:PORT, or unix:PATH"))
+    })?;
     let channel = endpoint.connect_timeout(PATIENCE).connect().await.map_err(|error| {
         let source = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
         Failure::new(Exit::Unavailable, format!("{address} can't be reached: {source}; is the node running?"))

@@ -25,7 +25,7 @@ pub(crate) struct Whereabouts {
     pub(crate) data: Option<PathBuf>,
     /// Where clients find it.
     pub(crate) listeners: Vec<String>,
-    /// Where operators find it: `http://127.0.0.1:40123`.
+    /// Where operators find it: `http://127.0.0.1:40123`, or `unix:/run/ferromq.sock`.
     pub(crate) admin: String,
 }
 
@@ -61,6 +61,11 @@ impl Drop for Notice {
     }
 }
 
+/// Where this process has its Unix socket for operators, unless another place was asked for.
+pub(crate) fn socket() -> io::Result<PathBuf> {
+    Ok(folder()?.join(format!("{}.sock", std::process::id())))
+}
+
 /// Every node of this machine and user.
 pub(crate) fn all() -> io::Result<Vec<Whereabouts>> {
     all_in(&folder()?, |process| Path::new("/proc").join(process.to_string()).exists())
@@ -70,11 +75,16 @@ fn all_in(folder: &Path, lives: impl Fn(u32) -> bool) -> io::Result<Vec<Whereabo
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)?.take(MAX_NOTICES) {
         let path = entry?.path();
-        let process = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".json")?.parse().ok());
-        let Some(process) = process else { continue };
+        let name = path.file_name().and_then(|name| name.to_str()?.rsplit_once('.'));
+        let Some((Ok(process), kind @ ("json" | "sock"))) = name.map(|(name, kind)| (name.parse(), kind))
+        else {
+            continue;
+        };
         if !lives(process) {
             let _ = fs::remove_file(&path);
-        } else if let Some(at) = read(&path) {
+        } else if kind == "json"
+            && let Some(at) = read(&path)
+        {
             found.push(at);
         }
     }
@@ -138,8 +148,9 @@ mod tests {
         assert_eq!(all_in(folder.path(), |_| true).unwrap(), [at("a"), at("b")]);
         drop(second);
         assert_eq!(all_in(folder.path(), |_| true).unwrap(), [at("b")]);
-        // The process was killed: its notice goes with the first who looks.
+        // The process was killed: its notice goes with the first who looks, and so does its socket.
+        fs::write(folder.path().join("11.sock"), "").unwrap();
         assert_eq!(all_in(folder.path(), |process| process != 11).unwrap(), []);
-        assert!(!first.path.exists());
+        assert!(!first.path.exists() && !folder.path().join("11.sock").exists());
     }
 }

@@ -158,6 +158,86 @@ fn a_forced_claim_takes_over_from_a_master_that_lives() {
 }
 
 #[test]
+fn commands_are_taken_by_a_socket_that_is_its_users_own() {
+    use std::os::unix::fs::PermissionsExt;
+    let runtime = tempfile::tempdir().unwrap();
+    let socket = runtime.path().join("a.sock");
+    let launch = |name: &str| {
+        let launch = Launch::new(PROGRAM).env("XDG_RUNTIME_DIR", runtime.path().to_str().expect("text"));
+        let launch = launch.data(runtime.path().join("shared")).arg("--name").arg(name);
+        launch.arg("--takeover-after").arg("1s").env("FERROMQ_ADMIN_LISTEN", "none")
+    };
+    let a = launch("a").env("FERROMQ_ADMIN_SOCKET", socket.to_str().unwrap()).start().unwrap();
+    assert_eq!(admin(&a), format!("unix:{}", socket.display()), "there is no port");
+    assert_eq!(socket.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    // The other one has its socket where nodes are found.
+    let b = launch("b").start().unwrap();
+    assert!(admin(&b).starts_with(&format!("unix:{}/ferromq/", runtime.path().display())), "{}", admin(&b));
+    assert_eq!(object(runtime.path(), "b").1["master"], "a");
+
+    // A second node can't have the socket, and says what to do.
+    let taken = launch("c").env("FERROMQ_ADMIN_SOCKET", socket.to_str().unwrap()).start();
+    let Err(refused) = taken else { panic!("two nodes on one socket") };
+    assert_eq!(refused.code, Some(69), "{refused}");
+    assert!(refused.said.contains("another process listens there; set admin.socket"), "{refused}");
+
+    let done = ferromq(runtime.path(), &["switchover", &admin(&a)]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    becomes(&b, "role active (epoch 2");
+    becomes(&a, "role standby (master: b, epoch 2)");
+    let done = ferromq(runtime.path(), &["force-claim", "a", "--yes"]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    becomes(&a, "role active (epoch 3");
+
+    // A node that ends takes its socket along; what a killed one left is replaced by the next.
+    assert_eq!(a.stop().code(), Some(0));
+    assert!(!socket.exists());
+    let a = launch("a").env("FERROMQ_ADMIN_SOCKET", socket.to_str().unwrap()).start().unwrap();
+    a.kill();
+    let a = launch("a").env("FERROMQ_ADMIN_SOCKET", socket.to_str().unwrap()).start().unwrap();
+    assert_eq!(ferromq(runtime.path(), &["status", &admin(&a)]).status.code(), Some(3));
+}
+
+#[test]
+fn a_token_is_asked_for_by_the_socket_as_well() {
+    let runtime = tempfile::tempdir().unwrap();
+    let socket = runtime.path().join("a.sock");
+    let launch = Launch::new(PROGRAM).env("XDG_RUNTIME_DIR", runtime.path().to_str().unwrap());
+    let launch = launch.env("FERROMQ_ADMIN_TOKEN", "0123456789abcdef0123");
+    let node = launch.env("FERROMQ_ADMIN_SOCKET", socket.to_str().unwrap()).start().unwrap();
+    admin(&node);
+    let refused = ferromq(runtime.path(), &["switchover", &format!("unix:{}", socket.display())]);
+    assert_eq!(refused.status.code(), Some(77), "{refused:?}");
+}
+
+#[test]
+fn who_says_nothing_keeps_no_seat_from_those_who_do() {
+    let runtime = tempfile::tempdir().unwrap();
+    let socket = runtime.path().join("a.sock");
+    let launch = Launch::new(PROGRAM).env("XDG_RUNTIME_DIR", runtime.path().to_str().unwrap());
+    let node = launch.env("FERROMQ_ADMIN_SOCKET", socket.to_str().unwrap()).start().unwrap();
+    let address = admin(&node).replace("http://", "");
+    // Twice as many as there are seats, at both doors.
+    let silent: Vec<_> = (0..128)
+        .map(|_| {
+            let by_socket = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+            (TcpStream::connect(&address).unwrap(), by_socket)
+        })
+        .collect();
+    let until = std::time::Instant::now() + 2 * PATIENCE;
+    for target in [format!("http://{address}"), format!("unix:{}", socket.display())] {
+        loop {
+            let asked = ferromq(runtime.path(), &["status", &target]);
+            if asked.status.code() == Some(0) {
+                break;
+            }
+            assert!(std::time::Instant::now() < until, "{target}: {asked:?}");
+        }
+    }
+    drop(silent);
+}
+
+#[test]
 fn metrics_have_the_store_and_the_destinations() {
     let runtime = tempfile::tempdir().unwrap();
     let node = start(runtime.path());

@@ -68,6 +68,8 @@ struct JournalFollower {
     calls: u32,
     /// Nothing came the last time.
     idle: bool,
+    /// It has not come to the end of what was written since it was last somewhere else.
+    behind: bool,
     /// Bytes read since memory was looked after.
     read: u64,
 }
@@ -84,6 +86,7 @@ impl JournalFollower {
             skip: 0,
             calls: 0,
             idle: true,
+            behind: true,
             read: 0,
         }
     }
@@ -136,6 +139,7 @@ impl JournalFollower {
         let stop = self.advance(&mut left)?;
         self.idle = stop != Stop::Budget;
         self.read += budget.bytes.max(1) - left;
+        self.behind = stop != Stop::End;
         if self.read >= EVICT_EVERY {
             self.read = 0;
             let cache = self.place.options.cache_bytes;
@@ -195,7 +199,10 @@ impl Follower for JournalFollower {
     fn follow(&mut self, budget: Budget) -> Result<Position, StoreError> {
         match self.step(budget) {
             // What was listed is gone by now: next time.
-            Err(error) if is_gone(&error) => (self.prepared.warm, self.next, self.idle) = (None, None, true),
+            Err(error) if is_gone(&error) => {
+                (self.prepared.warm, self.next) = (None, None);
+                (self.idle, self.behind) = (true, true);
+            }
             outcome => outcome?,
         }
         let at = self.prepared.warm.as_ref().map(Warm::at).unwrap_or_default();
@@ -214,6 +221,6 @@ impl Follower for JournalFollower {
     }
 
     fn lag(&self) -> Option<u64> {
-        self.prepared.warm.as_ref().map(|warm| warm.lag(&self.history))
+        self.prepared.warm.as_ref().map(|warm| warm.lag(&self.history, self.behind))
     }
 }

@@ -95,16 +95,15 @@ impl Warm {
         self.safe
     }
 
-    /// Bytes that are known to lie behind what was read.
-    pub(crate) fn lag(&self, history: &History) -> u64 {
-        let behind = history.segments.iter().filter(|segment| segment.id >= self.at.segment);
-        behind
-            .map(|segment| match segment.extent {
-                Extent::Known(end) if segment.id == self.at.segment => end.saturating_sub(self.at.offset),
-                Extent::Known(end) => end.saturating_sub(HEADER_BYTES),
-                Extent::Tail | Extent::Growing => 0,
+    /// Bytes that lie behind what was read, at most. The end of a segment that is being written shows only when it is
+    /// read: until then, `behind`, it may be full.
+    pub(crate) fn lag(&self, history: &History, behind: bool) -> u64 {
+        let left = history.segments.iter().filter(|segment| segment.id >= self.at.segment);
+        left.filter(|segment| behind || matches!(segment.extent, Extent::Known(_)))
+            .map(|segment| {
+                let from = if segment.id == self.at.segment { self.at.offset } else { HEADER_BYTES };
+                u64::from(segment.end().saturating_sub(from))
             })
-            .map(u64::from)
             .sum()
     }
 

@@ -103,11 +103,12 @@ impl Backend {
         let step = Step { epoch: self.epoch, from: *written, to: self.last, sync };
         let began = Instant::now();
         match writer.write(step, &unit, state, within) {
-            Ok(()) => {
+            Ok(fence) => {
                 self.state.producer_uses = unit.producer_uses;
                 self.written = self.last;
                 if sync {
-                    self.metrics.sync.record(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+                    self.metrics.sync.record(nanos(began.elapsed()));
+                    self.metrics.fence.record(nanos(fence));
                     self.durable = self.written;
                     self.pending.clear();
                 }
@@ -302,6 +303,10 @@ pub(crate) fn lock_alone(session: &mut Session, place: &Place, within: Duration)
 }
 
 pub(crate) fn epoch_of(number: i64, claim: i64) -> Epoch {
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
     Epoch { number: uint(number), claim: ClaimId(claim.cast_unsigned()) }
 }
 

@@ -1,6 +1,7 @@
 //! [`Writer`]: the session that writes, and the statements of a transaction.
 
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use ferromq_model::{Epoch, Ticket};
 use ferromq_postgres::tokio_postgres::types::ToSql;
@@ -169,14 +170,14 @@ impl Writer {
         Ok(Self { session, statements })
     }
 
-    /// One transaction in one round trip.
+    /// One transaction in one round trip; how long the look at the epoch took in it.
     pub(crate) fn write(
         &mut self,
         step: Step,
         unit: &Unit<'_>,
         state: &State,
         within: Duration,
-    ) -> Result<(), PgError> {
+    ) -> Result<Duration, PgError> {
         let statements = &self.statements;
         self.session.run(within, async |client| transact(client, statements, step, unit, state).await)
     }
@@ -279,7 +280,20 @@ async fn transact(
     };
     // A lazy one is flushed with the next one that is not: the log has one order.
     let begin = if step.sync { "BEGIN" } else { "BEGIN; SET LOCAL synchronous_commit = off" };
-    let mut all = vec![command(begin), Box::pin(client.execute(&with.step, &numbers))];
+    // The server answers each statement when it is done with it: the second is the look at the epoch.
+    let (begun, looked) = (OnceLock::new(), OnceLock::new());
+    let mut all: Vec<Statement<'_>> = vec![
+        Box::pin(async {
+            let done = command(begin).await;
+            begun.get_or_init(Instant::now);
+            done
+        }),
+        Box::pin(async {
+            let done = client.execute(&with.step, &numbers).await;
+            looked.get_or_init(Instant::now);
+            done
+        }),
+    ];
     for (wanted, statement, values) in &candidates {
         if *wanted {
             all.push(Box::pin(client.execute(*statement, values)));
@@ -288,5 +302,7 @@ async fn transact(
     // A commit that is cut short by a time limit while it waits for synchronous replicas would look like a whole one.
     all.push(command("SET LOCAL statement_timeout = 0"));
     all.push(command("COMMIT"));
-    pipeline(all).await.map(drop)
+    pipeline(all).await?;
+    let took = looked.get().zip(begun.get()).map(|(looked, begun)| looked.duration_since(*begun));
+    Ok(took.unwrap_or_default())
 }

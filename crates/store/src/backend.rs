@@ -36,8 +36,7 @@ pub trait Follower: Send {
     /// The highest epoch that the store has seen, as far as it was followed.
     fn seen_epoch(&self) -> Epoch;
 
-    /// Bytes that are known to be written and were not read yet; `None` if that can't be told. There may be more: the
-    /// end of what is being written shows only when it is read.
+    /// Bytes that were written and not read yet, at most, as of the last look; `None` if that can't be told.
     fn lag(&self) -> Option<u64> {
         None
     }

@@ -11,7 +11,7 @@ mod policy;
 mod store;
 mod user;
 
-pub use admin::Admin;
+pub use admin::{Admin, AdminSocket};
 pub use broker::{Auth, Broker, Compat};
 pub use composite::{Composite, VirtualTopic};
 pub use limits::{Limits, NoSpace};
