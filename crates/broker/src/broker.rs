@@ -10,15 +10,16 @@ use ferromq_model::{ClaimId, Epoch, Instant};
 use ferromq_net::{Census, ListenAddress, Listener, Plug, Reservation, drain};
 use ferromq_store::StoreError;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::desk::Desk;
 use crate::firsts::Firsts;
 use crate::lease::{AtLeast, First, Keeper, LeaseView, News, Start};
+use crate::memory::DatabaseMemory;
 use crate::operator::{self, OperatorSide, Outlook};
 use crate::reign::{Counter, Reign, Throne};
 use crate::role::{self, Role};
-use crate::standby::Standby;
+use crate::standby::{Standby, is_hopeless};
 use crate::witness::Witness;
 use crate::{Broken, Settings, StartError, StoreChoice, storage};
 
@@ -31,6 +32,8 @@ const LASTING: Duration = Duration::from_secs(60);
 const SWITCHOVER_DRAIN: Duration = Duration::from_millis(600);
 /// After a switchover others have the first try for so long at least.
 const SWITCHOVER_REST: Duration = Duration::from_secs(3);
+/// What was seen of a database is written down so often.
+const REMEMBER_EVERY: Duration = Duration::from_millis(500);
 /// Connections are held no longer than this for a master that does not come.
 const HOLD: Duration = Duration::from_secs(10);
 
@@ -54,6 +57,10 @@ pub struct Broker {
     operator: OperatorSide,
     /// None where nothing is remembered.
     witness: Option<Witness>,
+    memory: Arc<DatabaseMemory>,
+    /// The present writing of what is remembered, and when to look for more.
+    saving: Option<JoinHandle<()>>,
+    save_at: tokio::time::Instant,
 }
 
 struct Ha {
@@ -73,8 +80,11 @@ enum Event {
     Stop(&'static str),
     News(News),
     Failed(crate::failure::Reported),
+    /// The store is not what it was: neither to be followed nor to be taken over.
+    Hopeless(String),
     HeldLongEnough,
     LeaseOver,
+    Remember,
     Command(Command),
 }
 
@@ -89,11 +99,12 @@ impl Broker {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let began = clock.now().mono;
         let at_least = AtLeast::default();
+        let memory = Arc::new(DatabaseMemory::of_this_machine());
         let desk = Arc::new(Desk::new());
         let census = Arc::new(Census::default());
         let listening: Vec<String> = ports.iter().map(|(_, port)| port.url()).collect();
         let operator = OperatorSide::new(&settings, &listening, &census);
-        let begun = begin_aside(&settings, &clock, listening, (&at_least, operator.outlook()))?;
+        let begun = begin_aside(&settings, &clock, listening, (&at_least, operator.outlook(), &memory))?;
         let Begun { role, state, counter, lease, ha } = begun;
         match counter {
             Some(counter) => desk.serve(counter),
@@ -138,6 +149,9 @@ impl Broker {
             began,
             operator,
             witness,
+            memory,
+            saving: None,
+            save_at: tokio::time::Instant::now(),
         })
     }
 
@@ -193,6 +207,7 @@ impl Broker {
                     tracing::error!(reason = reported.reason, "stepping down");
                     self.step_down(true, &mut announce);
                 }
+                Event::Hopeless(reason) => break Err(Broken(reason)),
                 Event::LeaseOver => {
                     tracing::error!(
                         "the lease ran out while its renewal hangs in the storage; stepping down"
@@ -217,6 +232,7 @@ impl Broker {
                     held_since = Some(tokio::time::Instant::now());
                     tracing::info!("the master is silent or gone");
                 }
+                Event::Remember => self.remember(),
                 Event::Command(command) => self.obey(command, &mut announce).await,
                 Event::News(News::Cleared) => {
                     self.operator.tell(|view| view.suspects = false);
@@ -231,6 +247,9 @@ impl Broker {
                         Ok(takeover) => {
                             self.began = self.clock.now().mono;
                             self.become_role(Role::Active { epoch: grant.epoch, takeover }, &mut announce);
+                        }
+                        Err(StartError::Store(error)) if is_hopeless(&error) => {
+                            break Err(Broken(error.to_string()));
                         }
                         Err(error) => {
                             tracing::error!(%error, "the store could not be taken over");
@@ -269,8 +288,9 @@ impl Broker {
         let mortal = self.ha.is_some() && matches!(self.state, State::Active(_));
         let failed = async {
             match &mut self.state {
-                State::Active(reign) => reign.failed().await,
-                _ => std::future::pending().await,
+                State::Active(reign) => Event::Failed(reign.failed().await),
+                State::Standby(standby) => Event::Hopeless(standby.hopeless().await),
+                State::Blind => std::future::pending().await,
             }
         };
         let news = async {
@@ -301,13 +321,24 @@ impl Broker {
                 tokio::time::sleep(ends.since(now)).await;
             }
         };
+        let (save_at, remembers) = (self.save_at, self.settings.store == StoreChoice::Postgres);
         tokio::select! {
             reason = stop.recv() => Event::Stop(reason.unwrap_or("nobody can stop it any longer")),
-            reported = failed => Event::Failed(reported),
+            failed = failed => failed,
             news = news => Event::News(news),
             () = held => Event::HeldLongEnough,
             () = lease_over => Event::LeaseOver,
             command = self.operator.command() => Event::Command(command),
+            () = tokio::time::sleep_until(save_at), if remembers => Event::Remember,
+        }
+    }
+
+    /// Writes down what was seen of a database, on a thread that may wait for its disk; one at a time.
+    fn remember(&mut self) {
+        self.save_at = tokio::time::Instant::now() + REMEMBER_EVERY;
+        if self.memory.is_behind() && self.saving.as_ref().is_none_or(JoinHandle::is_finished) {
+            let memory = Arc::clone(&self.memory);
+            self.saving = Some(tokio::task::spawn_blocking(move || memory.save()));
         }
     }
 
@@ -322,6 +353,7 @@ impl Broker {
         let claimed = self.clock.now().mono.since(since);
         let state = std::mem::replace(&mut self.state, State::Blind);
         let (settings, clock, lease) = (self.settings.clone(), Arc::clone(&self.clock), self.lease.clone());
+        let memory = Arc::clone(&self.memory);
         let urls = self.urls.clone();
         let firsts = self.operator.firsts(grant.epoch, since);
         // Threads and disks are waited for where waiting is no harm.
@@ -330,7 +362,7 @@ impl Broker {
                 State::Standby(standby) => standby.stop(),
                 _ => None,
             };
-            let follower = follower.map_or_else(|| storage::follower(&settings), Ok)?;
+            let follower = follower.map_or_else(|| storage::follower(&settings, &memory), Ok)?;
             Reign::begin(Throne { settings: &settings, clock, urls, lease, firsts }, follower, grant.epoch)
         });
         let begun = tokio::select! {
@@ -442,7 +474,7 @@ impl Broker {
     }
 
     fn follow(&mut self) {
-        let follower = storage::follower(&self.settings);
+        let follower = storage::follower(&self.settings, &self.memory);
         let (at_least, outlook) = (self.at_least.clone(), self.operator.outlook());
         self.state = match follower.map(|follower| Standby::follow(follower, at_least, outlook)) {
             Ok(Ok(standby)) => State::Standby(standby),
@@ -476,6 +508,8 @@ impl Broker {
             }
             State::Blind => Ok(()),
         };
+        let memory = Arc::clone(&self.memory);
+        let _ = tokio::task::spawn_blocking(move || memory.save()).await;
         if let Some(Ha { keeper, news }) = self.ha.take() {
             // The thread must not wait for somebody who does not listen any longer.
             drop(news);
@@ -499,7 +533,7 @@ fn begin_aside(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
     urls: Vec<String>,
-    standby: (&AtLeast, Outlook),
+    standby: (&AtLeast, Outlook, &Arc<DatabaseMemory>),
 ) -> Result<Begun, StartError> {
     let runtime = tokio::runtime::Handle::current();
     let begun = std::thread::scope(|scope| {
@@ -516,10 +550,10 @@ fn begin(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
     urls: Vec<String>,
-    (at_least, outlook): (&AtLeast, Outlook),
+    (at_least, outlook, memory): (&AtLeast, Outlook, &Arc<DatabaseMemory>),
 ) -> Result<Begun, StartError> {
     let began = clock.now().mono;
-    let follower = storage::follower(settings)?;
+    let follower = storage::follower(settings, memory)?;
     let throne = |lease: &LeaseView| Throne {
         settings,
         clock: Arc::clone(clock),

@@ -48,6 +48,7 @@ mod failure;
 mod firsts;
 mod identity;
 mod lease;
+mod memory;
 mod neighbours;
 mod operator;
 mod reign;

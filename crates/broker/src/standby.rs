@@ -4,7 +4,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ferromq_store::{Budget, Follower};
+use ferromq_store::{Budget, Follower, StoreError};
+use tokio::sync::watch;
 
 use crate::lease::AtLeast;
 use crate::operator::Outlook;
@@ -20,6 +21,7 @@ const TROUBLE: Duration = Duration::from_millis(500);
 pub(crate) struct Standby {
     stop: mpsc::Sender<()>,
     thread: JoinHandle<Box<dyn Follower>>,
+    hopeless: watch::Receiver<Option<String>>,
 }
 
 impl Standby {
@@ -30,6 +32,7 @@ impl Standby {
         outlook: Outlook,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
+        let (give_up, hopeless) = watch::channel(None);
         let mut pace = Pace::default();
         let lag = follower.lag();
         outlook.followed(lag, pace.catch_up(Instant::now(), lag));
@@ -48,6 +51,9 @@ impl Standby {
                         if still { REST } else { Duration::ZERO }
                     }
                     Err(error) => {
+                        if is_hopeless(&error) {
+                            give_up.send_replace(Some(error.to_string()));
+                        }
                         if !std::mem::replace(&mut complained, true) {
                             tracing::warn!(%error, "the store can't be followed");
                         }
@@ -61,7 +67,15 @@ impl Standby {
                 }
             }
         })?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, thread, hopeless })
+    }
+
+    /// Waits until it turns out that the store can't be followed ever again, and says why.
+    pub(crate) async fn hopeless(&mut self) -> String {
+        match self.hopeless.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
+            Ok(Some(reason)) => reason,
+            _ => std::future::pending().await,
+        }
     }
 
     /// Stops, and hands over what was read. `None` if the thread ended by a bug.
@@ -69,6 +83,11 @@ impl Standby {
         let _ = self.stop.send(());
         self.thread.join().ok()
     }
+}
+
+/// Whether waiting makes it no better: whoever goes on so would only keep others from the master's role.
+pub(crate) const fn is_hopeless(error: &StoreError) -> bool {
+    matches!(error, StoreError::Forgetful { .. } | StoreError::NewerFormat { .. })
 }
 
 /// How fast what lies behind is read, by how the lag shrank the last time.

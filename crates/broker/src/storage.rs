@@ -21,6 +21,7 @@ use ferromq_store_postgres::{PostgresOptions, PostgresStore};
 use ferromq_store_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::failure::Failure;
+use crate::memory::DatabaseMemory;
 use crate::{Broken, Database, Settings, StartError, StoreChoice};
 
 /// Requests to load that may wait; the engine keeps fewer on the way.
@@ -86,13 +87,16 @@ pub(crate) fn open(
 }
 
 /// The chosen store in the broker's folder, not claimed yet.
-pub(crate) fn follower(settings: &Settings) -> Result<Box<dyn Follower>, StartError> {
+pub(crate) fn follower(
+    settings: &Settings,
+    memory: &Arc<DatabaseMemory>,
+) -> Result<Box<dyn Follower>, StartError> {
     let folder = &settings.data;
     if settings.store == StoreChoice::Memory {
         return Ok(Box::new(MemoryStore::new(settings.engine.limits.store_bytes)));
     }
     if settings.store == StoreChoice::Postgres {
-        return postgres(settings);
+        return postgres(settings, memory);
     }
     let unusable = |source| StartError::Folder { action: "use", path: folder.clone(), source };
     SystemDisk.create_dir_all(folder).map_err(unusable)?;
@@ -115,7 +119,7 @@ pub(crate) fn follower(settings: &Settings) -> Result<Box<dyn Follower>, StartEr
 }
 
 /// The lease decides who claims, and ends a reign whose database stays away; the store waits as long.
-fn postgres(settings: &Settings) -> Result<Box<dyn Follower>, StartError> {
+fn postgres(settings: &Settings, memory: &Arc<DatabaseMemory>) -> Result<Box<dyn Follower>, StartError> {
     let Database { url, schema } = database(settings)?;
     let options = PostgresOptions {
         schema: schema.clone(),
@@ -125,7 +129,7 @@ fn postgres(settings: &Settings) -> Result<Box<dyn Follower>, StartError> {
         alone: false,
     };
     PostgresStore::new(url, options)
-        .map(|store| -> Box<dyn Follower> { Box::new(store) })
+        .map(|store| -> Box<dyn Follower> { Box::new(store.remembering(Arc::clone(memory) as _)) })
         .map_err(|error| understood(error, settings))
 }
 

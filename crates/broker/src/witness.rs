@@ -30,7 +30,7 @@ pub(crate) struct Witness {
 impl Witness {
     /// `None` where there is nothing to remember, or no place for it.
     pub(crate) fn of(settings: &Settings) -> Option<Self> {
-        let folder = folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()))?;
+        let folder = folder_here()?;
         (settings.store == StoreChoice::Journal).then(|| Self { folder, data: settings.data.clone() })
     }
 
@@ -56,7 +56,8 @@ impl Witness {
         if read(&path).is_some_and(|known| known.number >= epoch.number) {
             return;
         }
-        if let Err(error) = self.write(&path, epoch) {
+        let note = format!("epoch {} claim {:016x}\n", epoch.number, epoch.claim.0);
+        if let Err(error) = write(&path, &note) {
             tracing::warn!(
                 %error, file = %path.display(),
                 "the epoch can't be remembered; an older copy of the store would not be noticed by this machine"
@@ -69,15 +70,30 @@ impl Witness {
         let mark = ferromq_store_journal::mark(&SystemDisk, &self.data).ok()??;
         Some(self.folder.join(mark.id?.to_string()))
     }
+}
 
-    fn write(&self, path: &Path, epoch: Epoch) -> io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        // Whole or not there, for whoever reads it meanwhile.
-        let unfinished = path.with_extension(std::process::id().to_string());
-        fs::write(&unfinished, format!("epoch {} claim {:016x}\n", epoch.number, epoch.claim.0))?;
-        fs::rename(&unfinished, path)?;
-        forget(&self.folder)
+/// Writes a note, and makes the folder if need be.
+pub(crate) fn write(path: &Path, note: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    fs::create_dir_all(folder)?;
+    // Whole or not there, for whoever reads it meanwhile.
+    let unfinished = path.with_extension(std::process::id().to_string());
+    fs::write(&unfinished, note)?;
+    fs::rename(&unfinished, path)?;
+    forget(folder)
+}
+
+/// The text of a note; `None` if there is none, or it is none.
+pub(crate) fn read_note(path: &Path) -> Option<String> {
+    if fs::symlink_metadata(path).ok()?.len() > MAX_NOTE_BYTES {
+        return None;
     }
+    fs::read_to_string(path).ok()
+}
+
+/// Where this machine keeps its notes.
+pub(crate) fn folder_here() -> Option<PathBuf> {
+    folder(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
 }
 
 /// Where notes are kept.
@@ -92,10 +108,7 @@ fn folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 
 /// `None` if there is no note, or none that can be read.
 fn read(path: &Path) -> Option<Epoch> {
-    if fs::symlink_metadata(path).ok()?.len() > MAX_NOTE_BYTES {
-        return None;
-    }
-    let text = fs::read_to_string(path).ok()?;
+    let text = read_note(path)?;
     let mut words = text.split_whitespace();
     let mut value = |name| (words.next()? == name).then(|| words.next())?;
     let number = value("epoch")?.parse().ok()?;
@@ -135,11 +148,9 @@ mod tests {
     #[test]
     fn a_note_is_read_as_it_was_written_and_nothing_else_is() {
         let folder = tempfile::tempdir().unwrap();
-        let witness = Witness { folder: folder.path().to_owned(), data: PathBuf::new() };
         let path = folder.path().join("note");
-        let epoch = Epoch { number: 7, claim: ClaimId(0xabc) };
-        witness.write(&path, epoch).unwrap();
-        assert_eq!(read(&path), Some(epoch));
+        write(&path, "epoch 7 claim 0000000000000abc\n").unwrap();
+        assert_eq!(read(&path), Some(Epoch { number: 7, claim: ClaimId(0xabc) }));
         for text in ["", "epoch", "epoch x claim 1", "claim 1 epoch 2"] {
             fs::write(&path, text).unwrap();
             assert_eq!(read(&path), None, "{text}");

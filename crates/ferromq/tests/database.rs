@@ -2,9 +2,10 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "what can not be set up ends the test")]
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ferromq_testkit::{Launch, Node, PATIENCE, Postgres};
 use rustix::process::Signal;
@@ -123,6 +124,126 @@ fn what_is_wrong_with_the_connection_is_told_at_the_start_and_no_password_with_i
     server.sql("CREATE ROLE guest LOGIN PASSWORD 'x'; REVOKE CREATE ON DATABASE postgres FROM PUBLIC");
     let no_rights = refused(&format!("postgres://guest@127.0.0.1:{port}/postgres"));
     assert!(no_rights.contains("permission denied"), "{no_rights}");
+}
+
+/// Starts a node that remembers in a folder of its own, as one on another machine does.
+fn remembering(name: &str, server: &Postgres, state: &Path) -> Launch {
+    node(name, &server.url(), "1s").env("FERROMQ_STATE_DIR", state.join(name).to_str().unwrap())
+}
+
+/// Waits until the node has written down what it saw.
+fn remembers(name: &str, server: &Postgres, state: &Path) -> PathBuf {
+    let id = server.sql("SELECT store FROM ferromq.meta");
+    let commits = server.sql("SELECT commits FROM ferromq.progress");
+    let note = state.join(name).join(format!("postgres-{id}"));
+    let until = Instant::now() + PATIENCE;
+    let is_there =
+        || std::fs::read_to_string(&note).is_ok_and(|text| text.contains(&format!(" commits {commits} ")));
+    while !is_there() {
+        assert!(Instant::now() < until, "{}: {:?}", note.display(), std::fs::read_to_string(&note));
+        sleep(Duration::from_millis(20));
+    }
+    note
+}
+
+#[test]
+fn an_old_copy_of_a_database_is_refused_at_the_start_by_whoever_had_seen_more() {
+    let Some(mut server) = Postgres::start_or_skip() else { return };
+    let state = tempfile::tempdir().unwrap();
+    let a = remembering("a", &server, state.path()).start().unwrap();
+    becomes(&a, "active (epoch 1");
+    send(&a, "in the copy");
+    remembers("a", &server, state.path());
+    assert_eq!(a.stop().code(), Some(0));
+    server.copy_aside();
+    server.start();
+    // What is answered from here on is not in the copy. The standby sees it as well; a third node does not.
+    let a = remembering("a", &server, state.path()).start().unwrap();
+    becomes(&a, "active (epoch 2");
+    let b = remembering("b", &server, state.path()).start().unwrap();
+    becomes(&b, "standby (master: a, epoch 2)");
+    send(&a, "not in the copy");
+    let notes = ["a", "b"].map(|name| remembers(name, &server, state.path()));
+    assert!(std::fs::read_to_string(&notes[0]).unwrap().contains(" timeline 1"));
+    // Nobody runs while the copy is put back.
+    a.kill();
+    b.kill();
+    server.put_back();
+    server.start();
+    for (name, note) in ["a", "b"].iter().zip(&notes) {
+        let Err(refused) = remembering(name, &server, state.path()).start() else {
+            panic!("{name} took the copy")
+        };
+        assert_eq!(refused.code, Some(73), "{refused}");
+        assert!(refused.said.contains("the database forgot what it had acknowledged"), "{refused}");
+        assert!(refused.said.contains(note.to_str().unwrap()), "the remedy names the file: {refused}");
+    }
+    assert_eq!(server.sql("SELECT number FROM ferromq.epoch"), "1", "who is refused changes nothing");
+
+    // A node that had seen nothing goes on with the copy, and beyond what the others had seen.
+    let c = remembering("c", &server, state.path()).start().unwrap();
+    becomes(&c, "active (epoch 2");
+    for _ in 0..20 {
+        send(&c, "another history");
+    }
+    let Err(refused) = remembering("a", &server, state.path()).start() else {
+        panic!("a took the other history")
+    };
+    assert_eq!(refused.code, Some(73), "{refused}");
+    assert!(refused.said.contains("went another way"), "{refused}");
+
+    // Who accepts the loss forgets.
+    std::fs::remove_file(&notes[0]).unwrap();
+    let a = remembering("a", &server, state.path()).start().unwrap();
+    becomes(&a, "standby (master: c, epoch 2)");
+    assert_eq!(receive(&c), "in the copy");
+}
+
+#[test]
+fn a_restart_of_nodes_and_database_is_no_loss_to_whoever_remembers() {
+    let Some(mut server) = Postgres::start_or_skip() else { return };
+    let state = tempfile::tempdir().unwrap();
+    for epoch in 1..=3 {
+        let a = remembering("a", &server, state.path()).start().unwrap();
+        becomes(&a, &format!("active (epoch {epoch}"));
+        send(&a, "kept");
+        remembers("a", &server, state.path());
+        a.kill();
+        // What was not answered may go with it, and nobody is blamed for that.
+        server.kill();
+        server.start();
+    }
+}
+
+#[test]
+fn nodes_that_run_while_the_database_goes_back_stop_and_say_so() {
+    let Some(mut server) = Postgres::start_or_skip() else { return };
+    let state = tempfile::tempdir().unwrap();
+    let launch = |name: &str| {
+        let launch = Launch::new(PROGRAM).arg("--name").arg(name).arg("--takeover-after").arg("20s");
+        let launch = launch.arg("--store").arg(server.url());
+        launch.env("FERROMQ_STATE_DIR", state.path().join(name).to_str().unwrap())
+    };
+    let (a, b) = (launch("a"), launch("b"));
+    let mut a = a.start().unwrap();
+    let mut b = b.start().unwrap();
+    becomes(&b, "standby (master: a, epoch 1)");
+    send(&a, "in the copy");
+    server.copy_aside();
+    server.start();
+    send(&a, "not in the copy");
+    remembers("b", &server, state.path());
+    server.put_back();
+    server.start();
+    let ended = b.wait(PATIENCE).expect("the standby ends");
+    assert_eq!(ended.code(), Some(74), "{:?}", b.log().all());
+    let said = b.log().all().join("\n");
+    assert!(said.contains("the database forgot what it had acknowledged"), "{said}");
+    // The master finds it out when it writes, and never takes the copy for its store.
+    let _ = Command::new(PROGRAM).args(["send", "--url", a.url(), "queue://q", "x"]).output().unwrap();
+    let ended = a.wait(PATIENCE).expect("the master ends");
+    assert_eq!(ended.code(), Some(74), "{:?}", a.log().all());
+    assert_eq!(server.sql("SELECT number FROM ferromq.epoch"), "1");
 }
 
 #[test]

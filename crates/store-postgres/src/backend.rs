@@ -1,6 +1,6 @@
 //! [`Backend`]: the writer, and how it finds out what became of a commit that was cut off.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ferromq_model::{ClaimId, Epoch, Ticket};
@@ -10,12 +10,12 @@ use ferromq_store::{
     Budget, Durable, Maintenance, Space, StoreBackend, StoreError, StoreMetrics, Sync, WriteBatch,
 };
 
-use crate::HighWater;
 use crate::error::{int, uint};
 use crate::options::Place;
 use crate::state::State;
 use crate::unit::Unit;
 use crate::writer::{Step, Writer};
+use crate::{HighWater, Memory};
 
 /// Between two tries to reach a database that is away.
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);
@@ -40,7 +40,9 @@ pub(crate) struct Backend {
     pub(crate) durable: Ticket,
     /// An error was told; nothing is tried again.
     pub(crate) failed: bool,
-    pub(crate) seen: Arc<Mutex<Option<HighWater>>>,
+    /// How far the database is, for the node to remember.
+    pub(crate) mark: HighWater,
+    pub(crate) memory: Arc<dyn Memory>,
     pub(crate) metrics: Arc<StoreMetrics>,
     pub(crate) space: Option<(Instant, Space)>,
     /// Where the order of use stood when forgotten producers were last taken out.
@@ -111,9 +113,8 @@ impl Backend {
                     self.metrics.fence.record(nanos(fence));
                     self.durable = self.written;
                     self.pending.clear();
-                }
-                if let Some(seen) = &mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner) {
-                    seen.commits += 1;
+                    self.mark.commits += 1;
+                    self.memory.saw(&self.mark);
                 }
                 Ok(())
             }
@@ -302,11 +303,11 @@ pub(crate) fn lock_alone(session: &mut Session, place: &Place, within: Duration)
     Ok(row.get(0))
 }
 
-pub(crate) fn epoch_of(number: i64, claim: i64) -> Epoch {
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+pub(crate) fn epoch_of(number: i64, claim: i64) -> Epoch {
     Epoch { number: uint(number), claim: ClaimId(claim.cast_unsigned()) }
 }
 

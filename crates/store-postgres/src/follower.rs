@@ -1,22 +1,27 @@
 //! [`PostgresStore`]: a database that is followed, and claimed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ferromq_model::{Epoch, Ticket};
+use ferromq_postgres::tokio_postgres::Row;
 use ferromq_postgres::tokio_postgres::error::SqlState;
 use ferromq_postgres::{Access, PgError, Server, Session, refuse_pooler};
 use ferromq_store::{Budget, Claimed, Follower, Position, StoreError, StoreMetrics};
 
 use crate::backend::{Backend, epoch_of, lock_alone, terminate};
 use crate::error::{int, uint};
+use crate::high_water::Beginning;
 use crate::options::Place;
 use crate::reader::Reader;
 use crate::writer::Writer;
-use crate::{HighWater, PostgresOptions, orphans, recover, schema};
+use crate::{HighWater, Memory, PostgresOptions, orphans, recover, schema};
 
 /// How long a claim waits for a transaction under way before it ends the session behind it.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Beginnings of reigns that are kept: a node that was away for longer than that many is not held against them.
+const KEPT_REIGNS: i64 = 1_000;
 
 /// How often a claim tries to get the epoch's row.
 const TRIES: usize = 20;
@@ -29,9 +34,9 @@ pub struct PostgresStore {
     seen: Epoch,
     /// A claim whose outcome is not known: the same one may be made again.
     attempted: Option<Epoch>,
-    /// What this node remembers from before.
+    /// What was seen of it last, now or before this process began.
     known: Option<HighWater>,
-    witness: Arc<Mutex<Option<HighWater>>>,
+    memory: Arc<dyn Memory>,
 }
 
 impl PostgresStore {
@@ -46,20 +51,14 @@ impl PostgresStore {
             seen: Epoch::default(),
             attempted: None,
             known: None,
-            witness: Arc::default(),
+            memory: Arc::new(NoMemory),
         })
     }
 
-    /// Refuses a database that was further on before: `known` is what this node saw of it last.
+    /// Refuses a database that was further on before, as far as the node remembers.
     #[must_use]
-    pub fn knowing(mut self, known: HighWater) -> Self {
-        self.known = Some(known);
-        self
-    }
-
-    /// How far the database was seen, kept up to date by follower and writer; for the node's own file.
-    pub fn witness(&self) -> Arc<Mutex<Option<HighWater>>> {
-        Arc::clone(&self.witness)
+    pub fn remembering(self, memory: Arc<dyn Memory>) -> Self {
+        Self { memory, ..self }
     }
 
     fn look(&mut self) -> Result<Position, StoreError> {
@@ -72,7 +71,8 @@ impl PostgresStore {
         let Some(session) = &mut self.session else { return Ok(Position(0)) };
         if schema::version(session, &place, within)? == 0 {
             if let Some(known) = &self.known {
-                return Err(place.failed(format!("the store that this node knows ({}) is gone", known.store)));
+                let lost = format!("the store that this node knows ({}) is gone", known.store);
+                return Err(self.forgetful(&known.store, &lost));
             }
             return Ok(Position(0));
         }
@@ -100,16 +100,51 @@ impl PostgresStore {
         let mark = HighWater {
             store: row.get(3),
             epoch: epoch.number,
+            claim: epoch.claim.0,
             commits: uint(row.get(2)),
             timeline: u32::try_from(timeline).unwrap_or(0),
         };
-        if let Some(lost) = self.known.as_ref().and_then(|known| mark.lost_since(known)) {
-            return Err(place.failed(lost));
+        if self.known.is_none() {
+            self.known = self.memory.recall(&mark.store);
+        }
+        if let Some(known) = self.known.clone() {
+            let since = if mark.epoch > known.epoch { self.reigns_since(known.epoch)? } else { Vec::new() };
+            if let Some(lost) = mark.lost_since(&known, &since) {
+                return Err(self.forgetful(&known.store, &lost));
+            }
         }
         self.known = Some(mark.clone());
-        *self.witness.lock().unwrap_or_else(PoisonError::into_inner) = Some(mark.clone());
+        self.memory.saw(&mark);
         self.seen = epoch;
         Ok(mark)
+    }
+
+    /// How the reign of that number and the next one began, as far as the database knows.
+    fn reigns_since(&mut self, number: u64) -> Result<Vec<Beginning>, StoreError> {
+        let place = Arc::clone(&self.place);
+        let Some(session) = &mut self.session else { return Err(place.failed("no session")) };
+        if !schema::has_reigns(session, &place, place.options.look_patience())? {
+            return Ok(Vec::new());
+        }
+        let text = place
+            .sql("SELECT number, claim, commits FROM {s}.reigns WHERE number >= $1 ORDER BY number LIMIT 2");
+        let rows = session
+            .run(place.options.look_patience(), async |client| client.query(&text, &[&int(number)]).await)
+            .map_err(|error| place.wrong(&error))?;
+        let beginning = |row: &Row| Beginning {
+            epoch: uint(row.get(0)),
+            claim: row.get::<_, i64>(1).cast_unsigned(),
+            commits: uint(row.get(2)),
+        };
+        Ok(rows.iter().map(beginning).collect())
+    }
+
+    fn forgetful(&self, store: &str, lost: &str) -> StoreError {
+        StoreError::Forgetful {
+            store: self.place.shown().to_owned(),
+            reason: lost.to_owned(),
+            remembered: self.memory.place(store),
+        }
     }
 
     fn try_claim(&mut self, epoch: Epoch) -> Result<Claimed, StoreError> {
@@ -149,7 +184,8 @@ impl PostgresStore {
             written: Ticket(0),
             durable: Ticket(0),
             failed: false,
-            seen: self.witness(),
+            mark: mark.clone(),
+            memory: Arc::clone(&self.memory),
             metrics: Arc::new(StoreMetrics::default()),
             space: None,
             forgotten_at: 0,
@@ -215,6 +251,22 @@ impl PostgresStore {
     }
 }
 
+/// Of a store that stands alone: what was seen is known while it lives.
+#[derive(Debug)]
+struct NoMemory;
+
+impl Memory for NoMemory {
+    fn recall(&self, _store: &str) -> Option<HighWater> {
+        None
+    }
+
+    fn saw(&self, _mark: &HighWater) {}
+
+    fn place(&self, _store: &str) -> String {
+        "memory alone".to_owned()
+    }
+}
+
 /// Whether the row could be moved.
 fn move_epoch(
     session: &mut Session,
@@ -238,8 +290,13 @@ fn move_epoch(
                 .execute(&text, &[&number, &claim, &owner, &server.backend, &server.backend_start, &again])
                 .await?;
             if moved > 0 {
-                let text = place.sql("UPDATE {s}.progress SET ticket = 0, commits = commits + 1");
-                client.execute(&text, &[]).await?;
+                let text = place.sql(
+                    "WITH moved AS (UPDATE {s}.progress SET ticket = 0, commits = commits + 1 RETURNING commits) \
+                     INSERT INTO {s}.reigns SELECT $1::int8, $2::int8, commits - 1 FROM moved ON CONFLICT (number) DO NOTHING",
+                );
+                client.execute(&text, &[&number, &claim]).await?;
+                let text = place.sql("DELETE FROM {s}.reigns WHERE number < $1");
+                client.execute(&text, &[&(number - KEPT_REIGNS)]).await?;
             }
             Ok(moved > 0)
         };

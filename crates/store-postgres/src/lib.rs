@@ -7,7 +7,8 @@
 //!
 //! * [`PostgresStore`]: the follower, and how it becomes the writer.
 //! * [`PostgresOptions`]: schema, name, room, how long an outage is waited for.
-//! * [`HighWater`]: how far a database was seen, so that one that forgot a commit is noticed.
+//! * [`HighWater`]: how far a database was seen, so that one that forgot a commit is noticed; [`Memory`]: what a node
+//!   knows of that from before it began.
 //!
 //! Invariants: no transaction of the writer commits once a higher epoch was claimed; a batch is applied once, however
 //! often it is sent; an outage within the patience shows as a slow commit, a longer one as an error; a follower
@@ -44,5 +45,5 @@ mod unit;
 mod writer;
 
 pub use follower::PostgresStore;
-pub use high_water::HighWater;
+pub use high_water::{HighWater, Memory};
 pub use options::PostgresOptions;

@@ -92,6 +92,16 @@ const MIGRATIONS: [&str; 1] = ["
     );
 "];
 
+/// Beside every version; a program that does not know it does without: where each reign began, so that a node that was
+/// away while the database went back, and then on, finds it out.
+const REIGNS: &str = "
+    CREATE TABLE IF NOT EXISTS {s}.reigns (
+        number int8 PRIMARY KEY,
+        claim int8 NOT NULL,
+        commits int8 NOT NULL
+    )
+";
+
 /// The version that this program writes.
 pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
 
@@ -122,9 +132,18 @@ pub(crate) fn version(session: &mut Session, place: &Place, within: Duration) ->
     Ok(found)
 }
 
+/// Whether it is known how reigns began.
+pub(crate) fn has_reigns(session: &mut Session, place: &Place, within: Duration) -> Result<bool, StoreError> {
+    let name = place.sql("{s}.reigns");
+    let row = session
+        .run(within, async |client| client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&name]).await)
+        .map_err(|error| place.wrong(&error))?;
+    Ok(row.get(0))
+}
+
 /// Makes the tables, or brings older ones up to date. Only for claimants.
 pub(crate) fn migrate(session: &mut Session, place: &Place, within: Duration) -> Result<(), StoreError> {
-    if version(session, place, within)? == VERSION {
+    if version(session, place, within)? == VERSION && has_reigns(session, place, within)? {
         return Ok(());
     }
     let run = |session: &mut Session, text: String| {
@@ -148,5 +167,6 @@ pub(crate) fn migrate(session: &mut Session, place: &Place, within: Duration) ->
     for step in missing {
         run(session, place.sql(step))?;
     }
+    run(session, place.sql(REIGNS))?;
     run(session, place.sql(&format!("UPDATE {{s}}.meta SET format = {VERSION}; COMMIT")))
 }

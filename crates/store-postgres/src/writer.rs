@@ -15,10 +15,11 @@ use crate::unit::Unit;
 
 /// The first statement of each transaction: it locks the epoch's row, so that a claim waits for this transaction or is
 /// seen by it, and moves on from the ticket before, so that nothing is applied twice. A division by zero ends the
-/// transaction in the same round trip if either does not fit.
+/// transaction in the same round trip if either does not fit. Only commits that are safe before they are seen are
+/// counted: a database may forget the others in a crash, and nothing was answered for them.
 const STEP: &str = "\
     WITH fence AS (SELECT number FROM {s}.epoch WHERE number = $1 AND claim = $2 FOR SHARE), \
-    step AS (UPDATE {s}.progress AS p SET ticket = $4, commits = p.commits + 1, next_sequence = $5, \
+    step AS (UPDATE {s}.progress AS p SET ticket = $4, commits = p.commits + $9, next_sequence = $5, \
     next_destination = $6, next_subscription = $7, producer_uses = $8 FROM fence WHERE p.ticket = $3 RETURNING 1) \
     SELECT 1 / count(*) FROM step";
 
@@ -189,8 +190,8 @@ async fn transact(
     step: Step,
     unit: &Unit<'_>,
     state: &State,
-) -> Result<(), Error> {
-    let numbers: [i64; 8] = [
+) -> Result<Duration, Error> {
+    let numbers: [i64; 9] = [
         int(step.epoch.number),
         step.epoch.claim.0.cast_signed(),
         int(step.from.0),
@@ -199,6 +200,7 @@ async fn transact(
         int(state.next_destination.0),
         int(state.next_subscription.0),
         unit.producer_uses,
+        i64::from(step.sync),
     ];
     let numbers: Vec<&(dyn ToSql + Sync)> = numbers.iter().map(|n| n as &(dyn ToSql + Sync)).collect();
     let Unit { subscriptions: subs, messages: m, windows: w, destination_marks, subscription_marks, .. } =

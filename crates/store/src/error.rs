@@ -10,7 +10,7 @@ pub enum ErrorKind {
     Resource,
     /// The medium failed or a higher epoch exists: step down.
     Storage,
-    /// The store is held by somebody else, of a newer format, or not a store.
+    /// The store is held by somebody else, of a newer format, older than it was, or not a store.
     Refused,
     /// The program is wrong: halt.
     Bug,
@@ -96,6 +96,18 @@ pub enum StoreError {
         /// What it said.
         reason: String,
     },
+    /// A database shows less than was seen of it before.
+    #[error(
+        "{store}: {reason}; restore the database that has it, or, if that is lost for good and what came after may be lost with it, forget what is remembered in {remembered} on every machine that had seen more"
+    )]
+    Forgetful {
+        /// Which database.
+        store: String,
+        /// What it showed before, and what it shows now.
+        reason: String,
+        /// Where this node keeps what it saw.
+        remembered: String,
+    },
     /// The engine asked for something that can't be.
     #[error("internal: {0}")]
     Bug(String),
@@ -105,7 +117,10 @@ impl StoreError {
     /// Who is to blame, and so what to do.
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::InUse { .. } | Self::NewerFormat { .. } | Self::NotAStore { .. } => ErrorKind::Refused,
+            Self::InUse { .. }
+            | Self::NewerFormat { .. }
+            | Self::NotAStore { .. }
+            | Self::Forgetful { .. } => ErrorKind::Refused,
             Self::Full { .. } => ErrorKind::Resource,
             Self::Fenced { .. } | Self::Io { .. } | Self::Damaged { .. } | Self::Database { .. } => {
                 ErrorKind::Storage

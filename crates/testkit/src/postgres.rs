@@ -141,7 +141,10 @@ impl Postgres {
     }
 
     fn program(&self, name: &str) -> Command {
-        let mut command = Command::new(self.programs.join(name));
+        self.as_its_user(Command::new(self.programs.join(name)))
+    }
+
+    fn as_its_user(&self, mut command: Command) -> Command {
         command.current_dir(self.folder.path()).env("LC_ALL", "C").stdin(Stdio::null());
         if let Some(Account { uid, gid }) = unprivileged() {
             command.uid(uid).gid(gid);
@@ -220,6 +223,34 @@ impl Postgres {
     pub fn restart(&mut self) {
         self.stop();
         self.start();
+    }
+
+    /// Stops the server and copies its folder, as a backup of a machine does; whoever wants it to go on starts it again.
+    ///
+    /// # Panics
+    /// It does not stop, or there is no room.
+    pub fn copy_aside(&mut self) {
+        self.stop();
+        self.replace(&self.data(), &self.aside());
+    }
+
+    /// Stops the server and puts back what was last copied aside.
+    ///
+    /// # Panics
+    /// It does not stop, or nothing was copied.
+    pub fn put_back(&mut self) {
+        self.stop();
+        self.replace(&self.aside(), &self.data());
+    }
+
+    fn aside(&self) -> PathBuf {
+        self.folder.path().join("aside")
+    }
+
+    fn replace(&self, from: &Path, to: &Path) {
+        let _ = fs::remove_dir_all(to);
+        let copied = self.as_its_user(Command::new("cp")).arg("-a").args([from, to]).status();
+        assert!(copied.is_ok_and(|status| status.success()), "{} to {}", from.display(), to.display());
     }
 
     /// Kills every process of the server at once, as a crash of its machine's kernel would, but for the disk's cache.

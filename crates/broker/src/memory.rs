@@ -1,0 +1,110 @@
+//! [`DatabaseMemory`]: what this machine remembers of a database, in a small file of its own, so that one that forgot
+//! what it had acknowledged is noticed by whoever had seen more, even if nobody was running when it happened.
+//!
+//! The file stands beside those of [`crate::witness`] and carries the store's id as its name.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use ferromq_store_postgres::{HighWater, Memory};
+
+use crate::witness;
+
+/// What was seen of one database, and what of it is on the disk.
+#[derive(Debug, Default)]
+pub(crate) struct DatabaseMemory {
+    /// None where there is no place for it.
+    folder: Option<PathBuf>,
+    seen: Mutex<Option<HighWater>>,
+    saved: Mutex<Option<HighWater>>,
+}
+
+impl DatabaseMemory {
+    /// That of this machine and user.
+    pub(crate) fn of_this_machine() -> Self {
+        Self { folder: witness::folder_here(), ..Self::default() }
+    }
+
+    fn path(&self, store: &str) -> Option<PathBuf> {
+        let named = !store.is_empty() && store.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        Some(self.folder.as_ref()?.join(format!("postgres-{store}"))).filter(|_| named)
+    }
+
+    /// Whether there is something to save.
+    pub(crate) fn is_behind(&self) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen != *self.saved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what was seen, unless the file knows more. The disk may take its time.
+    pub(crate) fn save(&self) {
+        let Some(seen) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(path) = self.path(&seen.store) else { return };
+        // Nodes of one machine share the file.
+        if self.recall(&seen.store).is_none_or(|there| seen.is_beyond(&there))
+            && let Err(error) = witness::write(&path, &format!("{seen}\n"))
+        {
+            tracing::warn!(
+                %error, file = %path.display(),
+                "what was seen of the database can't be remembered; one that forgets would not be noticed at the next start"
+            );
+        }
+        *saved = Some(seen);
+    }
+}
+
+impl Memory for DatabaseMemory {
+    fn recall(&self, store: &str) -> Option<HighWater> {
+        let mark: HighWater = witness::read_note(&self.path(store)?)?.trim_end().parse().ok()?;
+        (mark.store == store).then_some(mark)
+    }
+
+    fn saw(&self, mark: &HighWater) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *seen {
+            // Many times a second only this changes.
+            Some(seen) if seen.store == mark.store && seen.claim == mark.claim => {
+                (seen.epoch, seen.commits, seen.timeline) = (mark.epoch, mark.commits, mark.timeline);
+            }
+            other => *other = Some(mark.clone()),
+        }
+    }
+
+    fn place(&self, store: &str) -> String {
+        self.path(store).map_or_else(|| "no file".to_owned(), |path| path.display().to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(commits: u64) -> HighWater {
+        HighWater { store: "a0-b1".to_owned(), epoch: 4, claim: 7, commits, timeline: 1 }
+    }
+
+    fn memory(folder: &std::path::Path) -> DatabaseMemory {
+        DatabaseMemory { folder: Some(folder.to_owned()), ..DatabaseMemory::default() }
+    }
+
+    #[test]
+    fn what_was_seen_outlives_the_process_and_never_becomes_less() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = memory(folder.path());
+        assert!(!here.is_behind() && here.recall("a0-b1").is_none());
+        here.saw(&mark(10));
+        here.saw(&mark(12));
+        assert!(here.is_behind());
+        here.save();
+        assert!(!here.is_behind());
+        let later = memory(folder.path());
+        assert_eq!(later.recall("a0-b1"), Some(mark(12)));
+        // Another node of this machine that is a look behind.
+        later.saw(&mark(11));
+        later.save();
+        assert_eq!(here.recall("a0-b1"), Some(mark(12)));
+        assert!(here.recall("../a0").is_none() && later.recall("c2").is_none());
+        assert!(here.place("a0-b1").ends_with("postgres-a0-b1"));
+    }
+}
