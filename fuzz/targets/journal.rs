@@ -29,7 +29,7 @@ fn write() -> Result<SimDisk, Box<dyn std::error::Error>> {
     for number in 1..=2 {
         let mut history = History::survey(&disk, folder)?;
         history.settle(&disk)?;
-        let options = WriterOptions { segment_bytes: 2048, zero_ahead_bytes: 256 };
+        let options = WriterOptions { segment_bytes: 2048, zero_ahead_bytes: 256, ..WriterOptions::default() };
         let epoch = Epoch { number, claim: ClaimId(number) };
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
         let mut writer =

@@ -80,6 +80,8 @@ pub struct Survey<'a> {
     pub past_cache: bool,
     /// What was read before.
     pub known: &'a mut Known,
+    /// The newest format of a segment that is read.
+    pub format: u32,
 }
 
 struct Found {
@@ -108,7 +110,7 @@ impl History {
         claim_id: &dyn Fn(u64) -> Option<ClaimId>,
     ) -> Result<Self, JournalError> {
         let known = &mut Known::default();
-        Self::survey_by(disk, folder, Survey { claim_id, past_cache: false, known })
+        Self::survey_by(disk, folder, Survey { claim_id, past_cache: false, known, format: FORMAT })
     }
 
     /// As [`History::survey`], in the way that `survey` says.
@@ -116,7 +118,7 @@ impl History {
     /// # Errors
     /// As for [`History::survey`].
     pub fn survey_by(disk: &dyn Disk, folder: &Path, survey: Survey<'_>) -> Result<Self, JournalError> {
-        let Survey { claim_id, past_cache, known } = survey;
+        let Survey { claim_id, past_cache, known, format } = survey;
         let mut epochs: BTreeMap<u64, BTreeMap<u32, Found>> = BTreeMap::new();
         let mut history = Self { past_cache, ..Self::default() };
         let mut there = BTreeSet::new();
@@ -128,7 +130,7 @@ impl History {
                 Some((header, bytes)) => {
                     Some(Found { path, header: HeaderRead::Whole(*header), file_bytes: *bytes })
                 }
-                None => look(disk, path, past_cache)?,
+                None => look(disk, path, past_cache, format)?,
             };
             // An empty file closes a chain; nobody will ever write in it, so the id behind it is free.
             let behind = if found.as_ref().is_some_and(|found| found.file_bytes == 0) { 1 } else { 2 };
@@ -400,7 +402,12 @@ impl SegmentEntry {
 }
 
 /// `None` if the file is gone by now: a running broker reclaims it while somebody inspects.
-fn look(disk: &dyn Disk, path: PathBuf, past_cache: bool) -> Result<Option<Found>, JournalError> {
+fn look(
+    disk: &dyn Disk,
+    path: PathBuf,
+    past_cache: bool,
+    format: u32,
+) -> Result<Option<Found>, JournalError> {
     let file = match disk.open(&path, OpenMode::Read) {
         Ok(file) => file,
         Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -409,9 +416,9 @@ fn look(disk: &dyn Disk, path: PathBuf, past_cache: bool) -> Result<Option<Found
     let mut bytes = [0; HEADER_BYTES as usize];
     let got = if past_cache { file.read_past_cache(&mut bytes, 0) } else { file.read_at(&mut bytes, 0) };
     let got = got.map_err(JournalError::io("read", &path))?;
-    let header = SegmentHeader::decode(bytes.get(..got).unwrap_or_default());
+    let header = SegmentHeader::decode_up_to(bytes.get(..got).unwrap_or_default(), format);
     if let HeaderRead::Newer(found) = header {
-        return Err(JournalError::NewerFormat { path: path.display().to_string(), found, known: FORMAT });
+        return Err(JournalError::NewerFormat { path: path.display().to_string(), found, known: format });
     }
     let file_bytes = file.len().map_err(JournalError::io("measure", &path))?;
     Ok(Some(Found { path, header, file_bytes }))

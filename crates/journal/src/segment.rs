@@ -6,8 +6,8 @@ use ferromq_model::{ClaimId, Epoch};
 
 use crate::Position;
 
-/// The format that this version writes; it reads all up to it.
-pub const FORMAT: u32 = 1;
+/// The newest format that this version knows; it reads all up to it, and writes it where it is told to.
+pub const FORMAT: u32 = if cfg!(feature = "next-format") { 2 } else { 1 };
 
 /// Bytes of a segment's header; the first record follows.
 pub const HEADER_BYTES: u32 = 64;
@@ -17,6 +17,8 @@ const MAGIC: [u8; 8] = *b"FMQJRNL\0";
 /// What stands at the beginning of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
+    /// The format in which the segment is written.
+    pub format: u32,
     /// The reign that writes this file.
     pub epoch: Epoch,
     /// The segment's id.
@@ -48,7 +50,7 @@ impl SegmentHeader {
     pub fn encode(&self) -> [u8; HEADER_BYTES as usize] {
         let mut out = [0; HEADER_BYTES as usize];
         out[0..8].copy_from_slice(&MAGIC);
-        out[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        out[8..12].copy_from_slice(&self.format.to_le_bytes());
         out[16..24].copy_from_slice(&self.epoch.number.to_le_bytes());
         out[24..32].copy_from_slice(&self.epoch.claim.0.to_le_bytes());
         out[32..36].copy_from_slice(&self.id.to_le_bytes());
@@ -60,8 +62,13 @@ impl SegmentHeader {
         out
     }
 
-    /// Reads a header from the beginning of a file.
+    /// Reads a header of a format up to [`FORMAT`] from the beginning of a file.
     pub fn decode(bytes: &[u8]) -> HeaderRead {
+        Self::decode_up_to(bytes, FORMAT)
+    }
+
+    /// As [`SegmentHeader::decode`], for a reader that knows formats up to `known`.
+    pub fn decode_up_to(bytes: &[u8], known: u32) -> HeaderRead {
         let Some(head) = bytes.first_chunk::<{ HEADER_BYTES as usize }>() else {
             return if bytes.iter().all(|b| *b == 0) { HeaderRead::Blank } else { HeaderRead::Damaged };
         };
@@ -71,17 +78,18 @@ impl SegmentHeader {
         if head[0..8] != MAGIC {
             return HeaderRead::Damaged;
         }
-        let version = u32_at(head, 8);
+        let format = u32_at(head, 8);
         let mut blanked = *head;
         blanked[12..16].fill(0);
         if crc32c::crc32c(&blanked) != u32_at(head, 12) {
             return HeaderRead::Damaged;
         }
-        // The place of magic, version and checksum is the same in every format to come.
-        if version > FORMAT {
-            return HeaderRead::Newer(version);
+        // The place of magic, format and checksum is the same in every format to come.
+        if format > known {
+            return HeaderRead::Newer(format);
         }
         HeaderRead::Whole(Self {
+            format,
             epoch: Epoch { number: u64_at(head, 16), claim: ClaimId(u64_at(head, 24)) },
             id: u32_at(head, 32),
             capacity: u32_at(head, 36),
@@ -131,6 +139,7 @@ mod tests {
 
     fn header() -> SegmentHeader {
         SegmentHeader {
+            format: FORMAT,
             epoch: Epoch { number: 7, claim: ClaimId(0x0123_4567_89ab_cdef) },
             id: 42,
             capacity: 1 << 25,
@@ -160,6 +169,9 @@ mod tests {
         let crc = crc32c::crc32c(&bytes);
         bytes[12..16].copy_from_slice(&crc.to_le_bytes());
         assert_eq!(SegmentHeader::decode(&bytes), HeaderRead::Newer(9));
+        let next = SegmentHeader { format: FORMAT + 1, ..header() };
+        assert_eq!(SegmentHeader::decode(&next.encode()), HeaderRead::Newer(FORMAT + 1));
+        assert_eq!(SegmentHeader::decode_up_to(&next.encode(), FORMAT + 1), HeaderRead::Whole(next));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use ferromq_env::{Disk, DiskFile, OpenMode};
 use ferromq_model::Epoch;
 
 use crate::record::{self, Frame, Kind, RECORD_HEADER_BYTES};
-use crate::segment::{HEADER_BYTES, SegmentHeader, segment_path};
+use crate::segment::{FORMAT, HEADER_BYTES, SegmentHeader, segment_path};
 use crate::{JournalError, Position, Seal};
 
 /// Capacity of the group buffer that is kept between groups; a larger one served a rare giant.
@@ -21,11 +21,13 @@ pub struct WriterOptions {
     /// Zeros written ahead of the records, in the same write: the syncs that follow overwrite known blocks, and
     /// the file system has no metadata to commit with them. 0 leaves that to the file system.
     pub zero_ahead_bytes: u32,
+    /// The format that the headers of segments state.
+    pub format: u32,
 }
 
 impl Default for WriterOptions {
     fn default() -> Self {
-        Self { segment_bytes: 32 << 20, zero_ahead_bytes: 1 << 20 }
+        Self { segment_bytes: 32 << 20, zero_ahead_bytes: 1 << 20, format: FORMAT }
     }
 }
 
@@ -117,8 +119,14 @@ impl Writer {
         let path = segment_path(&folder, epoch.number, first_id);
         let file = disk.open(&path, OpenMode::CreateNew).map_err(JournalError::io("create", &path))?;
         file.allocate(u64::from(capacity)).map_err(JournalError::io("allocate", &path))?;
-        let header =
-            SegmentHeader { epoch, id: first_id, capacity, synced: Position::default(), continues: false };
+        let header = SegmentHeader {
+            format: options.format,
+            epoch,
+            id: first_id,
+            capacity,
+            synced: Position::default(),
+            continues: false,
+        };
         file.write_at(&header.encode(), 0).map_err(JournalError::io("write", &path))?;
         let mut writer = Self {
             disk,
@@ -354,6 +362,7 @@ impl Writer {
             _ => self.make_file(roll.id, roll.capacity)?,
         };
         let header = SegmentHeader {
+            format: self.options.format,
             epoch: self.epoch,
             id: roll.id,
             capacity: roll.capacity,

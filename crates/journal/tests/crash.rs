@@ -18,7 +18,7 @@ fn folder() -> &'static Path {
 }
 
 fn small() -> WriterOptions {
-    WriterOptions { segment_bytes: 4096, zero_ahead_bytes: 512 }
+    WriterOptions { segment_bytes: 4096, zero_ahead_bytes: 512, ..WriterOptions::default() }
 }
 
 fn epoch(number: u64) -> Epoch {

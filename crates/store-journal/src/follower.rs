@@ -102,6 +102,7 @@ impl JournalFollower {
             claim_id: &|number| claims.id_of(number),
             past_cache: !disk.is_coherent(folder),
             known: &mut self.prepared.known,
+            format: options.known_format,
         };
         self.history = match History::survey_by(&**disk, &folder.join("journal"), survey) {
             Err(JournalError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
@@ -138,8 +139,8 @@ impl JournalFollower {
         let mut left = budget.bytes.max(1);
         let stop = self.advance(&mut left)?;
         self.idle = stop != Stop::Budget;
-        self.read += budget.bytes.max(1) - left;
         self.behind = stop != Stop::End;
+        self.read += budget.bytes.max(1) - left;
         if self.read >= EVICT_EVERY {
             self.read = 0;
             let cache = self.place.options.cache_bytes;

@@ -12,8 +12,8 @@ use ferromq_store::StoreError;
 
 use crate::failure;
 
-/// The format of the folder as a whole: which files there are, and what their names mean.
-pub(crate) const FORMAT: u32 = 1;
+/// The newest format that this version knows of the folder as a whole, segments included.
+pub(crate) const FORMAT: u32 = ferromq_journal::FORMAT;
 
 const MARKER: &str = "ferromq-store ";
 
@@ -138,6 +138,7 @@ mod tests {
     use std::sync::Arc;
 
     use ferromq_env::simulated::{SimClock, SimDisk};
+    use ferromq_journal::{HeaderRead, SegmentHeader};
     use ferromq_model::Epoch;
     use ferromq_store::{Budget, Follower};
 
@@ -173,6 +174,23 @@ mod tests {
         }
     }
 
+    /// The formats that the headers of the segments state, in their order.
+    fn segments(disk: &SimDisk) -> Vec<u32> {
+        let mut paths = disk.list(&Path::new(STORE).join("journal")).unwrap();
+        paths.retain(|path| ferromq_journal::parse_segment_name(path).is_some());
+        paths.sort();
+        let formats = paths.iter().filter_map(|path| {
+            let mut bytes = [0; 64];
+            disk.open(path, OpenMode::Read).unwrap().read_at(&mut bytes, 0).unwrap();
+            match SegmentHeader::decode_up_to(&bytes, 9) {
+                HeaderRead::Whole(header) => Some(header.format),
+                // What closes the chain of a reign.
+                _ => None,
+            }
+        });
+        formats.collect()
+    }
+
     #[test]
     fn two_versions_share_a_store_until_it_is_finalized() {
         let disk = SimDisk::new();
@@ -180,6 +198,7 @@ mod tests {
         for known in [1, 2, 1, 2] {
             reign(version(&disk, known).unwrap());
         }
+        assert_eq!(segments(&disk).iter().max(), Some(&1), "the new version writes what it found");
         let budget = Budget { bytes: 1 << 20 };
         let (mut old, mut new) = (version(&disk, 1).unwrap(), version(&disk, 2).unwrap());
         old.follow(budget).unwrap();
@@ -198,6 +217,12 @@ mod tests {
         }
         new.follow(budget).unwrap();
         reign(new);
+        assert_eq!(segments(&disk).last(), Some(&2), "and its segments say so");
+        // Without the marker's word the old version meets the segment, and is refused by that.
+        write(&disk, Path::new(STORE), OpenMode::Write, Mark { format: 1, id: Some(StoreId(71)) }).unwrap();
+        let refusal = version(&disk, 1).unwrap().follow(budget).unwrap_err();
+        assert!(matches!(refusal, StoreError::NewerFormat { found: 2, known: 1, .. }), "{refusal}");
+        assert_eq!(raise(&disk, Path::new(STORE), 2).unwrap(), (1, 2));
         let found = read(&disk, Path::new(STORE), 2).unwrap().unwrap();
         assert_eq!(found, Mark { format: 2, id: Some(StoreId(71)) });
         assert_eq!(raise(&disk, Path::new(STORE), 2).unwrap(), (2, 2), "saying it again changes nothing");

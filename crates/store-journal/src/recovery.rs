@@ -48,15 +48,18 @@ pub(crate) fn claim(place: &Place, epoch: Epoch, prepared: &mut Prepared) -> Res
     disk.create_dir_all(&folder).map_err(failure::io("make", &folder))?;
     let claims = Claims::new(disk.clone(), &folder);
     let claim = claims.claim(epoch, &options.owner)?;
+    // What is there already keeps its format until somebody says otherwise.
+    let format = mark.map_or(options.known_format, |mark| mark.format);
     if mark.is_none() {
-        marker::make(&*disk, &folder, options.known_format, epoch.claim)?;
+        marker::make(&*disk, &folder, format, epoch.claim)?;
     }
     disk.create_dir_all(&journal).map_err(failure::io("make", &journal))?;
 
     // Only what is read from here on counts: whoever writes below the claim completes nothing any longer.
-    let mut found = again(|| find(&disk, &folder, &claims, epoch, prepared))?;
+    let mut found = again(|| find(place, &claims, epoch, prepared))?;
     found.checkpoints.adopt(found.candidate, std::mem::take(&mut found.pages))?;
-    let writer = seal(&disk, &journal, &found, &claim, options.segment_bytes)?;
+    let written = WriterOptions { segment_bytes: options.segment_bytes, format, ..WriterOptions::default() };
+    let writer = seal(&disk, &journal, &found, &claim, written)?;
     let Found { history, checkpoints, mut index, quarantined, .. } = found;
     let first = writer.position().segment;
     let mut sealing = SegmentUse::new(epoch, u64::from(writer.capacity()), 0);
@@ -101,14 +104,9 @@ struct Found {
     quarantined: Vec<Quarantined>,
 }
 
-fn find(
-    disk: &Arc<dyn Disk>,
-    folder: &Path,
-    claims: &Claims,
-    epoch: Epoch,
-    prepared: &mut Prepared,
-) -> Result<Found, StoreError> {
-    let (surveyed, closing) = close(&**disk, folder, claims, &mut prepared.known)?;
+fn find(place: &Place, claims: &Claims, epoch: Epoch, prepared: &mut Prepared) -> Result<Found, StoreError> {
+    let Place { disk, folder, .. } = place;
+    let (surveyed, closing) = close(place, claims, &mut prepared.known)?;
     let warm = prepared.warm.take().filter(|warm| warm.is_of(&surveyed));
     // An epoch is begun once. A claim that failed half way may have left a part of a seal, and the next one takes the
     // next number.
@@ -138,17 +136,14 @@ fn find(
 
 /// Makes sure that the last epoch writes no further segment, and looks at all there are, past the caches. The names
 /// come from a listing after the closing one was made here, which no cache answers with an older state.
-fn close(
-    disk: &dyn Disk,
-    folder: &Path,
-    claims: &Claims,
-    known: &mut Known,
-) -> Result<(History, PathBuf), StoreError> {
+fn close(place: &Place, claims: &Claims, known: &mut Known) -> Result<(History, PathBuf), StoreError> {
+    let Place { disk, folder, options, .. } = place;
+    let (disk, format) = (&**disk, options.known_format);
     let journal = folder.join("journal");
     // The two newest may have been read before they were safe.
     known.forget_newest(2);
     let mut survey = || {
-        let survey = Survey { claim_id: &|number| claims.id_of(number), past_cache: true, known };
+        let survey = Survey { claim_id: &|number| claims.id_of(number), past_cache: true, known, format };
         History::survey_by(disk, &journal, survey).map_err(failure::journal)
     };
     let mut before = survey()?;
@@ -204,9 +199,8 @@ fn seal(
     journal: &Path,
     found: &Found,
     claim: &Claim,
-    segment_bytes: u32,
+    options: WriterOptions,
 ) -> Result<Writer, StoreError> {
-    let options = WriterOptions { segment_bytes, ..WriterOptions::default() };
     let Found { history, closing, .. } = found;
     let writer = Writer::create(
         disk.clone(),

@@ -10,6 +10,7 @@ mod proxy;
 mod report;
 mod scenarios;
 mod stage;
+mod upgrade;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -197,7 +198,7 @@ fn missing(scenario: &Scenario, store: StoreKind) -> Option<String> {
         return Some(missing.to_string());
     }
     match scenario.needs {
-        Need::Nothing => None,
+        Need::Nothing | Need::NextVersion => None,
         Need::SmallDisk if rustix::process::geteuid().is_root() => None,
         Need::SmallDisk => Some(String::from("only root may mount a small file system")),
         Need::FalseClock if false_clock().is_some() => None,
@@ -282,6 +283,7 @@ impl Drop for Mounted {
 fn prepare(scenario: &Scenario, plan: &mut Plan) -> Result<Option<Mounted>> {
     match scenario.needs {
         Need::Nothing => Ok(None),
+        Need::NextVersion => upgrade::build().map(|()| None),
         Need::FalseClock => {
             let library = false_clock().context("no libfaketime")?;
             fs::create_dir_all(home())?;

@@ -93,6 +93,11 @@ impl Node {
         }
     }
 
+    /// Is this program from the next start on.
+    pub(crate) fn becomes_version(&mut self, program: &Path) {
+        self.program = program.to_owned();
+    }
+
     /// Stands for a process that runs already.
     pub(crate) fn adopt(&mut self, pid: u32) {
         self.foreign = Some(pid);

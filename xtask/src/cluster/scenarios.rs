@@ -33,6 +33,8 @@ pub(crate) enum Need {
     Nothing,
     /// To mount a small file system for the shared folder.
     SmallDisk,
+    /// The program once more, built for the next format.
+    NextVersion,
     /// The library that gives a process a false wall clock.
     FalseClock,
 }
@@ -98,6 +100,15 @@ pub(crate) fn all() -> Vec<Scenario> {
             nodes: 3,
             play: rolling,
             ..on(BOTH, "rolling", "each node is stopped and started in turn, under load")
+        },
+        Scenario {
+            needs: Need::NextVersion,
+            play: super::upgrade::upgrade,
+            ..on(
+                FILE,
+                "upgrade",
+                "to the next version and back, node by node, under load; finalize, and the version before is refused",
+            )
         },
         Scenario {
             nodes: 3,
