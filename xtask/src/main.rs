@@ -50,6 +50,9 @@ enum Verb {
     Kills(kills::Options),
     /// A master, its standbys and a load as real processes: see what a kill, a pause or a cut does
     Cluster(cluster::Options),
+    /// Holds the relays and the database of a cluster that stays up
+    #[command(hide = true)]
+    ClusterKeeper(cluster::keeper::Args),
     /// What the compiler can't check: allowed edges between crates, no async in sans-IO crates, file sizes, heads
     Tidy,
     /// Checks recorded OpenWire frames: a *.jsonl file, or a folder of them
@@ -71,6 +74,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Sim(args) => sim::run(&args),
         Verb::Kills(options) => kills::run(&options),
         Verb::Cluster(options) => cluster::run(&options),
+        Verb::ClusterKeeper(args) => cluster::keeper::run(&args),
         Verb::Tidy => tidy::run(),
         Verb::Vectors { path } => vectors::run(&path),
     }

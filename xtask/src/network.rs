@@ -25,7 +25,7 @@ pub(crate) fn run(java: &Java, line: Line, quiet: bool) -> Result<Tally> {
 
         println!("-- {ways}, activemq has the connector");
         let ours = ferromq(Vec::new())?;
-        let link = vec![format!("--network=static:({})", ours.url()), format!("--duplex={duplex}")];
+        let link = vec![format!("--network.nc=static:({})|duplex={duplex}", ours.url())];
         let theirs = activemq(java, line, link)?;
         tally.add(clients(java, line, quiet, &theirs, &ours, duplex)?);
     }
@@ -39,7 +39,7 @@ pub(crate) fn run(java: &Java, line: Line, quiet: bool) -> Result<Tally> {
     println!("-- activemq finds ferromq by multicast");
     let listen_options = format!("discoveryUri={}", group.replace('&', "%26"));
     let ours = FerroBroker::start(&FerroOptions { listen_options, ..FerroOptions::default() })?;
-    let theirs = activemq(java, line, vec![format!("--network={group}")])?;
+    let theirs = activemq(java, line, vec![format!("--network.nc={group}")])?;
     tally.add(clients(java, line, quiet, &theirs, &ours, false)?);
     Ok(tally)
 }

@@ -1,32 +1,35 @@
 //! `cargo xtask cluster`: a master, its standbys and a load of stock clients as real processes, to see what happens.
 //!
-//! `up` starts nodes that stay; `status`, `kill`, `pause`, `resume` and `down` act on them. `run` plays a scenario of
-//! the one list that the tests use as well, with a load of a released Java client, and ends with a table, a timeline
-//! as a picture and a line `N passed, M failed, K skipped`.
+//! `up` starts nodes that stay; `status`, `kill`, `start`, `pause`, `resume`, `partition`, `heal` and `down` act on them.
+//! `run` plays a scenario of the one list that the tests use as well, with a load of a released Java client, and ends
+//! with a table, a timeline as a picture and a line `N passed, M failed, K skipped`.
 
+pub(crate) mod keeper;
 mod load;
+pub(crate) mod net;
 mod node;
 mod proxy;
 mod report;
 mod scenarios;
 mod stage;
+mod up;
 mod upgrade;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use rustix::process::Signal;
-use serde_json::{Value, json};
 
+use keeper::{How, Side};
 pub(crate) use load::{Load, LoadOptions};
-pub(crate) use node::{Node, micros};
+use net::{Between, NetScenario};
+pub(crate) use node::{Micros, Node, Role, free_port, micros};
 use scenarios::{Need, Scenario};
-pub(crate) use stage::{Cluster, PATIENCE, Plan, StoreKind};
-use stage::{Random, Shared, Stage, home, shown};
+pub(crate) use stage::{Cluster, PATIENCE, Plan, Random, Shared, StoreKind};
+use stage::{Stage, home, shown};
 
 use crate::interop::Tally;
 use crate::peers::{Java, Line};
@@ -41,6 +44,20 @@ const SHOWN_EVENTS: usize = 30;
 
 /// Options of `cargo xtask cluster`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  cargo xtask cluster up                                two nodes on a shared folder, which stay
+  cargo xtask cluster up --nodes 3 --store postgres     three on a PostgreSQL of their own
+  cargo xtask cluster status                            who is master, who is cut off
+  cargo xtask cluster kill a                            kill -9; `start a` brings it back
+  cargo xtask cluster pause b                           SIGSTOP; `resume b` lets it go on
+  cargo xtask cluster partition a                       its clients lose it, silently; `heal a` mends it
+  cargo xtask cluster partition a --from storage --how reset
+  cargo xtask cluster down                              the end
+  cargo xtask cluster list                              the scenarios
+  cargo xtask cluster run kill --store file --seed 7
+  cargo xtask cluster run everyday --lines all
+  cargo xtask cluster run net-cut --between ferromq-activemq")]
 pub(crate) struct Options {
     #[command(subcommand)]
     verb: Verb,
@@ -48,11 +65,14 @@ pub(crate) struct Options {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Starts nodes on a shared folder; they stay until `down`
+    /// Starts nodes on a shared store; they stay until `down`
     Up {
         /// How many
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
         nodes: u8,
+        /// Where they keep their messages
+        #[arg(long, value_enum, default_value = "file")]
+        store: StoreKind,
         /// How long a silent master keeps its role
         #[arg(long, default_value = "500ms")]
         takeover_after: String,
@@ -67,11 +87,23 @@ enum Verb {
     Pause { node: String },
     /// SIGCONT of a node
     Resume { node: String },
+    /// Cuts a node off, from its clients or from its database
+    Partition {
+        node: String,
+        /// What it loses
+        #[arg(long, value_enum, default_value = "clients")]
+        from: Side,
+        /// How it loses it
+        #[arg(long, value_enum, default_value = "silent")]
+        how: How,
+    },
+    /// Ends every cut of a node, or of all
+    Heal { node: Option<String> },
     /// Stops all nodes in order and forgets them
     Down,
     /// Lists the scenarios
     List,
-    /// Plays a scenario, or `all`, or `everyday` (the short ones)
+    /// Plays a scenario, or `all`, `networks`, or `everyday` (the short ones)
     Run {
         /// Its name
         scenario: String,
@@ -81,6 +113,9 @@ enum Verb {
         /// Where the nodes keep their messages; without it, every store of the scenario
         #[arg(long, value_enum)]
         store: Option<StoreKind>,
+        /// Of scenarios of networks: who is linked to whom; without it, everybody of the scenario
+        #[arg(long, value_enum)]
+        between: Option<Between>,
         /// The lines of the released client, separated by commas, or `all`
         #[arg(long, default_value = "5.19")]
         lines: String,
@@ -96,98 +131,153 @@ enum Verb {
 /// A statement does not hold, or something could not be started.
 pub(crate) fn run(options: &Options) -> Result<()> {
     match &options.verb {
-        Verb::Up { nodes, takeover_after } => up(usize::from(*nodes), takeover_after),
-        Verb::Status => status(),
-        Verb::Kill { node } => act(node, |node| node.kill().map(|_| ())),
-        Verb::Start { node } => act(node, |node| node.start(true)),
-        Verb::Pause { node } => act(node, |node| node.signal(Signal::STOP)),
-        Verb::Resume { node } => act(node, |node| node.signal(Signal::CONT)),
-        Verb::Down => down(),
+        Verb::Up { nodes, store, takeover_after } => up::start(usize::from(*nodes), *store, takeover_after),
+        Verb::Status => up::status(),
+        Verb::Kill { node } => up::act(node, |node| node.kill().map(|_| ())),
+        Verb::Start { node } => up::act(node, |node| node.start(true)),
+        Verb::Pause { node } => up::act(node, |node| node.signal(Signal::STOP)),
+        Verb::Resume { node } => up::act(node, |node| node.signal(Signal::CONT)),
+        Verb::Partition { node, from, how } => up::partition(node, *from, *how),
+        Verb::Heal { node } => up::heal(node.as_deref()),
+        Verb::Down => up::down(),
         Verb::List => {
             for scenario in scenarios::all() {
                 let stores: Vec<_> = scenario.stores.iter().map(|store| store.name()).collect();
                 println!("{:<18} {} ({})", scenario.name, scenario.about, stores.join(", "));
             }
+            for scenario in net::all() {
+                let between: Vec<_> = scenario.between.iter().map(|between| between.name()).collect();
+                println!("{:<18} {} ({})", scenario.name, scenario.about, between.join(", "));
+            }
             Ok(())
         }
-        Verb::Run { scenario, seed, store, lines, takeover_after } => {
-            let chosen = chosen(scenario)?;
+        Verb::Run { scenario, seed, store, between, lines, takeover_after } => {
             let seed = seed.unwrap_or_else(|| micros() % 1_000_000);
             let lines = if lines == "all" {
                 Line::ALL.to_vec()
             } else {
                 lines.split(',').map(|line| line.trim().parse()).collect::<Result<_>>()?
             };
-            play_all(&chosen, seed, *store, &lines, takeover_after.as_deref())
-        }
-    }
-}
-
-fn chosen(name: &str) -> Result<Vec<Scenario>> {
-    let mut all = scenarios::all();
-    match name {
-        "all" => {}
-        "everyday" => all.retain(|scenario| scenario.everyday),
-        name => {
-            all.retain(|scenario| scenario.name == name);
-            if all.is_empty() {
-                bail!("there is no scenario {name:?}; `cargo xtask cluster list` names them");
+            Orders {
+                seed,
+                store: *store,
+                between: *between,
+                lines,
+                takeover_after: takeover_after.as_deref(),
             }
+            .play(scenario)
         }
     }
-    Ok(all)
 }
 
-fn play_all(
-    chosen: &[Scenario],
+/// What `run` was told beside the scenario.
+struct Orders<'a> {
     seed: u64,
-    only: Option<StoreKind>,
-    lines: &[Line],
-    takeover_after: Option<&str>,
-) -> Result<()> {
-    let mut total = Tally::default();
-    let java = match Java::find() {
-        Ok(java) => java,
-        Err(missing) => {
-            println!("skip cluster: {missing:#}");
-            println!("0 passed, 0 failed, 1 skipped");
-            return Ok(());
+    store: Option<StoreKind>,
+    between: Option<Between>,
+    lines: Vec<Line>,
+    takeover_after: Option<&'a str>,
+}
+
+/// Whether a scenario is meant by this name.
+fn is_meant(wanted: &str, name: &str, everyday: bool) -> bool {
+    match wanted {
+        "all" => true,
+        "networks" => name.starts_with("net-"),
+        "everyday" => everyday,
+        wanted => wanted == name,
+    }
+}
+
+impl Orders<'_> {
+    fn play(&self, wanted: &str) -> Result<()> {
+        let clusters: Vec<Scenario> = scenarios::all()
+            .into_iter()
+            .filter(|scenario| is_meant(wanted, scenario.name, scenario.everyday))
+            .collect();
+        let networks: Vec<NetScenario> = net::all()
+            .into_iter()
+            .filter(|scenario| is_meant(wanted, scenario.name, scenario.everyday))
+            .collect();
+        if clusters.is_empty() && networks.is_empty() {
+            bail!("there is no scenario {wanted:?}; `cargo xtask cluster list` names them");
         }
-    };
-    for scenario in chosen {
-        for &store in scenario.stores.iter().filter(|store| only.is_none_or(|only| only == **store)) {
+        let java = match Java::find() {
+            Ok(java) => java,
+            Err(missing) => {
+                println!("skip cluster: {missing:#}");
+                println!("0 passed, 0 failed, 1 skipped");
+                return Ok(());
+            }
+        };
+        let mut total = Tally::default();
+        for scenario in &clusters {
+            self.play_cluster(&java, scenario, &mut total);
+        }
+        for scenario in &networks {
+            self.play_network(&java, scenario, &mut total);
+        }
+        println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
+        if total.failed > 0 {
+            bail!("{} statements about the cluster do not hold, seed {}", total.failed, self.seed);
+        }
+        Ok(())
+    }
+
+    fn play_cluster(&self, java: &Java, scenario: &Scenario, total: &mut Tally) {
+        for &store in scenario.stores.iter().filter(|store| self.store.is_none_or(|only| only == **store)) {
             if let Some(missing) = missing(scenario, store) {
                 println!("skip cluster-{}-{}: {missing}", scenario.name, store.name());
                 total.skipped += 1;
                 continue;
             }
-            for &line in lines {
-                println!(
-                    "\n== {} on {}, client {line}, seed {seed}: {}",
-                    scenario.name,
-                    store.name(),
-                    scenario.about
-                );
+            for &line in &self.lines {
+                let what =
+                    format!("{} on {}, client {line}, seed {}", scenario.name, store.name(), self.seed);
+                println!("\n== {what}: {}", scenario.about);
                 let usual = if store == StoreKind::File { "500ms" } else { "2s" };
-                match play(&java, scenario, store, line, seed, takeover_after.unwrap_or(usual)) {
-                    Ok(tally) => total.add(tally),
-                    Err(error) => {
-                        println!(
-                            "FAIL cluster: {} on {}, client {line}, seed {seed}: {error:#}",
-                            scenario.name,
-                            store.name()
-                        );
-                        total.failed += 1;
-                    }
+                let takeover_after = self.takeover_after.unwrap_or(usual);
+                add(total, &what, play(java, scenario, store, line, self.seed, takeover_after));
+            }
+        }
+    }
+
+    fn play_network(&self, java: &Java, scenario: &NetScenario, total: &mut Tally) {
+        for &store in scenario.stores.iter().filter(|store| self.store.is_none_or(|only| only == **store)) {
+            if store == StoreKind::Postgres
+                && let Err(missing) = ferromq_testkit::Postgres::find()
+            {
+                println!("skip cluster-{}-postgres: {missing}", scenario.name);
+                total.skipped += 1;
+                continue;
+            }
+            let wanted = |between: &&Between| self.between.is_none_or(|only| only == **between);
+            for &between in scenario.between.iter().filter(wanted) {
+                for &line in &self.lines {
+                    let on =
+                        if scenario.stores.len() > 1 { format!(", {}", store.name()) } else { String::new() };
+                    let what = format!(
+                        "{} between {}{on}, client {line}, seed {}",
+                        scenario.name,
+                        between.name(),
+                        self.seed
+                    );
+                    println!("\n== {what}: {}", scenario.about);
+                    add(total, &what, net::play(java, scenario, between, store, line, self.seed));
                 }
             }
         }
     }
-    println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
-    if total.failed > 0 {
-        bail!("{} statements about the cluster do not hold, seed {seed}", total.failed);
+}
+
+fn add(total: &mut Tally, what: &str, played: Result<Tally>) {
+    match played {
+        Ok(tally) => total.add(tally),
+        Err(error) => {
+            println!("FAIL cluster: {what}: {error:#}");
+            total.failed += 1;
+        }
     }
-    Ok(())
 }
 
 /// Why a scenario can't be played here.
@@ -237,6 +327,7 @@ fn play(
         arguments: Vec::new(),
         data: None,
         relayed: scenario.relayed,
+        direct: false,
     };
     let _mounted = prepare(scenario, &mut plan)?;
     let mut cluster = Cluster::prepare(&plan)?;
@@ -257,9 +348,17 @@ fn play(
     };
     let played = (scenario.play)(&mut stage).and_then(|()| stage.finish());
     report::table(&stage);
-    let title =
-        format!("{} on {}, client {line}, seed {seed}: {}", scenario.name, store.name(), scenario.about);
-    let picture = report::timeline(&stage, &title, &home().join("report"), &format!("{name}-{seed}"))?;
+    let title = format!("{} on {}, client {line}, seed {seed}", scenario.name, store.name());
+    let (ticks, _, events) = stage.load.history();
+    let timeline = report::Timeline {
+        title: &title,
+        about: scenario.about,
+        ticks: &ticks,
+        nodes: stage.cluster.nodes.iter().collect(),
+        marks: &stage.marks,
+        events: &events,
+    };
+    let picture = report::timeline(&timeline, &home().join("report"), &format!("{name}-{seed}"))?;
     println!("timeline: {}", shown(&picture));
     if played.is_err() || stage.tally.failed > 0 {
         for (at, what) in stage.load.history().2.iter().take(SHOWN_EVENTS) {
@@ -314,103 +413,4 @@ fn prepare(scenario: &Scenario, plan: &mut Plan) -> Result<Option<Mounted>> {
             Ok(Some(Mounted(mount)))
         }
     }
-}
-
-fn state_file() -> PathBuf {
-    home().join("up.json")
-}
-
-fn up(nodes: usize, takeover_after: &str) -> Result<()> {
-    if state_file().exists() {
-        bail!("a cluster is up already; `cargo xtask cluster down` ends it");
-    }
-    let folder = home().join("up");
-    let plan = Plan {
-        nodes,
-        store: StoreKind::File,
-        takeover_after: takeover_after.to_owned(),
-        folder: folder.clone(),
-        environment: Vec::new(),
-        arguments: Vec::new(),
-        data: None,
-        relayed: false,
-    };
-    let mut cluster = Cluster::prepare(&plan)?;
-    for node in &mut cluster.nodes {
-        node.start(true)?;
-    }
-    save(&cluster, takeover_after)?;
-    std::thread::sleep(Duration::from_millis(700));
-    status()?;
-    println!(
-        "\ntry it:  target/release/ferromq send --url '{}' queue://hello hello",
-        cluster.failover_url("")
-    );
-    println!("         cargo xtask cluster kill a && cargo xtask cluster status");
-    Ok(())
-}
-
-fn save(cluster: &Cluster, takeover_after: &str) -> Result<()> {
-    let nodes: Vec<Value> = cluster
-        .nodes
-        .iter()
-        .map(|node| json!({ "name": node.name, "port": node.port, "pid": node.pid() }))
-        .collect();
-    let text = serde_json::to_string_pretty(&json!({ "takeover_after": takeover_after, "nodes": nodes }))?;
-    fs::write(state_file(), text).context("can't write down what was started")
-}
-
-/// The nodes that `up` started, as they were written down.
-fn saved() -> Result<(Cluster, String)> {
-    let text =
-        fs::read_to_string(state_file()).context("no cluster is up; `cargo xtask cluster up` starts one")?;
-    let state: Value = serde_json::from_str(&text)?;
-    let takeover_after = state["takeover_after"].as_str().unwrap_or("500ms").to_owned();
-    let folder = home().join("up");
-    let data = folder.join("shared");
-    let mut nodes = Vec::new();
-    for entry in state["nodes"].as_array().into_iter().flatten() {
-        let name = entry["name"].as_str().unwrap_or_default();
-        let port = entry["port"].as_u64().and_then(|port| u16::try_from(port).ok()).context("a port")?;
-        let arguments = ["run", "--name", name, "--takeover-after", &takeover_after, "--listen"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain([format!("tcp://127.0.0.1:{port}"), "--data".to_owned(), data.display().to_string()])
-            .collect();
-        let state = ("XDG_STATE_HOME".to_owned(), folder.join(format!("{name}-state")).display().to_string());
-        let binary = crate::peers::FerroBroker::binary();
-        let mut node = Node::new(name, port, binary, arguments, vec![state], &folder);
-        if let Some(pid) = entry["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()) {
-            node.adopt(pid);
-        }
-        nodes.push(node);
-    }
-    Ok((Cluster { nodes, shared: Shared::Folder(data), fronts: Vec::new() }, takeover_after))
-}
-
-fn status() -> Result<()> {
-    let (cluster, _) = saved()?;
-    for node in &cluster.nodes {
-        let told = if node.is_alive() { node.told() } else { String::from("down") };
-        println!("{:<3} {:<24} {told}", node.name, node.url());
-    }
-    Ok(())
-}
-
-fn act(name: &str, what: impl FnOnce(&mut Node) -> Result<()>) -> Result<()> {
-    let (mut cluster, takeover_after) = saved()?;
-    let node = cluster.nodes.iter_mut().find(|node| node.name == name);
-    what(node.with_context(|| format!("there is no node {name:?}"))?)?;
-    save(&cluster, &takeover_after)
-}
-
-fn down() -> Result<()> {
-    let (mut cluster, _) = saved()?;
-    for node in &mut cluster.nodes {
-        if node.is_alive() {
-            let _ = node.signal(Signal::CONT);
-            node.stop()?;
-        }
-    }
-    fs::remove_file(state_file()).context("can't forget the cluster")
 }

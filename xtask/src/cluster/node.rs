@@ -98,6 +98,20 @@ impl Node {
         self.program = program.to_owned();
     }
 
+    /// From its next start on an option has another value.
+    pub(crate) fn rename(&mut self, option: &str, value: &str) {
+        let joined = format!("{option}=");
+        for index in 0..self.arguments.len() {
+            if self.arguments.get(index).is_some_and(|word| word.starts_with(&joined)) {
+                self.arguments[index] = format!("{joined}{value}");
+            } else if self.arguments.get(index).is_some_and(|word| word == option)
+                && index + 1 < self.arguments.len()
+            {
+                value.clone_into(&mut self.arguments[index + 1]);
+            }
+        }
+    }
+
     /// Stands for a process that runs already.
     pub(crate) fn adopt(&mut self, pid: u32) {
         self.foreign = Some(pid);
@@ -203,6 +217,22 @@ impl Node {
         let text = fs::read_to_string(self.output()).unwrap_or_default();
         let told = text.lines().rev().find(|line| role_of(line).is_some()).map(str::to_owned);
         told.unwrap_or_else(|| String::from("nothing yet"))
+    }
+
+    /// Waits until its output has a line that begins so; the rest of the last such line.
+    pub(crate) fn waits_for(&self, beginning: &str, limit: Duration) -> Result<String> {
+        let until = Instant::now() + limit;
+        loop {
+            let text = fs::read_to_string(self.output()).unwrap_or_default();
+            let whole = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+            if let Some(rest) = whole.lines().rev().find_map(|line| line.strip_prefix(beginning)) {
+                return Ok(rest.to_owned());
+            }
+            if Instant::now() > until {
+                bail!("{} did not say {beginning:?} within {limit:?}", self.name);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Whether the process is there.

@@ -4,7 +4,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -20,6 +20,8 @@ const ENDED: u8 = 3;
 pub(crate) struct Proxy {
     port: u16,
     state: Arc<AtomicU8>,
+    /// Bytes from who connected to the target.
+    forth: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -30,20 +32,27 @@ impl Proxy {
         listener.set_nonblocking(true)?;
         let state = Arc::new(AtomicU8::new(OPEN));
         let seen = Arc::clone(&state);
+        let forth = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&forth);
         std::thread::spawn(move || {
             while seen.load(Ordering::Relaxed) != ENDED {
                 match listener.accept() {
-                    Ok((near, _)) => relay(near, target, &seen),
+                    Ok((near, _)) => relay(near, target, &seen, &counted),
                     Err(_) => std::thread::sleep(Duration::from_millis(2)),
                 }
             }
         });
-        Ok(Self { port, state })
+        Ok(Self { port, state, forth })
     }
 
     /// Where it listens.
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Bytes that went from those who connected to the target.
+    pub(crate) fn forth(&self) -> u64 {
+        self.forth.load(Ordering::Relaxed)
     }
 
     /// From now on nothing passes, and nobody is told.
@@ -68,19 +77,23 @@ impl Drop for Proxy {
     }
 }
 
-fn relay(near: TcpStream, target: u16, state: &Arc<AtomicU8>) {
+fn relay(near: TcpStream, target: u16, state: &Arc<AtomicU8>, forth: &Arc<AtomicU64>) {
     if state.load(Ordering::Relaxed) == RESET {
         return;
     }
     let Ok(far) = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], target))) else { return };
-    for (from, to) in [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))] {
+    // What comes back is not asked for, and counted in vain.
+    let back = Arc::new(AtomicU64::new(0));
+    for (from, to, counted) in
+        [(near.try_clone(), far.try_clone(), Arc::clone(forth)), (Ok(far), Ok(near), back)]
+    {
         let (Ok(from), Ok(to)) = (from, to) else { return };
         let state = Arc::clone(state);
-        std::thread::spawn(move || copy(from, to, &state));
+        std::thread::spawn(move || copy(from, to, &state, &counted));
     }
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream, state: &AtomicU8) {
+fn copy(mut from: TcpStream, mut to: TcpStream, state: &AtomicU8, counted: &AtomicU64) {
     let _ = (from.set_nodelay(true), to.set_nodelay(true));
     let _ = from.set_read_timeout(Some(Duration::from_millis(20)));
     let mut buffer = vec![0; 64 * 1024];
@@ -96,6 +109,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream, state: &AtomicU8) {
         match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(got) => {
+                counted.fetch_add(got as u64, Ordering::Relaxed);
                 // What was read before the cut still passes; a cut is no moment on a wire either.
                 if to.write_all(buffer.get(..got).unwrap_or_default()).is_err() {
                     break;

@@ -7,11 +7,16 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::load::Tick;
-use super::node::{Micros, Role};
+use super::node::{Micros, Node, Role};
 use super::stage::Stage;
 
 const WIDTH: f64 = 1000.0;
 const LEFT: f64 = 70.0;
+const RIGHT: f64 = WIDTH - 20.0;
+/// Of a text of 12, on average, and rather more than less.
+const GLYPH: f64 = 6.4;
+const LINE: f64 = 15.0;
+const CAPTION_ROWS: usize = 4;
 const CHART: f64 = 180.0;
 const ROW: f64 = 26.0;
 
@@ -41,37 +46,62 @@ pub(crate) fn table(stage: &Stage) {
     }
 }
 
+/// What a timeline shows.
+pub(crate) struct Timeline<'a> {
+    pub(crate) title: &'a str,
+    /// What happens, in a sentence.
+    pub(crate) about: &'a str,
+    pub(crate) ticks: &'a [Tick],
+    pub(crate) nodes: Vec<&'a Node>,
+    /// What was done, and when.
+    pub(crate) marks: &'a [(Micros, String)],
+    /// What clients noticed.
+    pub(crate) events: &'a [(Micros, String)],
+}
+
 /// Writes the timeline; where it is.
-pub(crate) fn timeline(stage: &Stage, title: &str, folder: &Path, name: &str) -> Result<PathBuf> {
-    let (ticks, _, events) = stage.load.history();
+pub(crate) fn timeline(shown: &Timeline<'_>, folder: &Path, name: &str) -> Result<PathBuf> {
+    let Timeline { title, about, ticks, nodes, marks, events } = shown;
     let begin = ticks.first().map_or(0, |tick| tick.at);
     let end = ticks.last().map_or(1, |tick| tick.at).max(begin + 1);
     let x = |at: Micros| {
         let share = (at.clamp(begin, end) - begin) as f64 / (end - begin) as f64;
-        LEFT + share * (WIDTH - LEFT - 20.0)
+        LEFT + share * (RIGHT - LEFT)
     };
-    let rates = rates(&ticks);
+    let rates = rates(ticks);
     let top = rates.iter().map(|(_, answered, came)| answered.max(*came)).fold(1.0, f64::max);
-    let y = |rate: f64| 60.0 + CHART - rate / top * CHART;
-    let nodes = &stage.cluster.nodes;
-    let height = 60.0 + CHART + 40.0 + ROW * nodes.len() as f64 + 60.0;
+    let about = wrapped(about, ((RIGHT - LEFT) / GLYPH) as usize);
+    let chart = 66.0 + LINE * about.len() as f64;
+    let y = |rate: f64| chart + CHART - rate / top * CHART;
+    let first_row = chart + CHART + 24.0;
+    let bottom = first_row + ROW * nodes.len() as f64;
+    let (captions, rows) = captions(marks, x);
+    let height = bottom + LINE * rows as f64 + 36.0;
 
     let mut svg = String::new();
     write!(
         svg,
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">
 <rect width="100%" height="100%" fill="#fff"/>
-<text x="{LEFT}" y="24" font-size="16" font-weight="bold">{}</text>
-<text x="{LEFT}" y="44" fill="#555">messages a second: <tspan fill="#1f6fb2">answered sends</tspan>, <tspan fill="#d9822b">first deliveries</tspan></text>
+<text x="{LEFT}" y="26" font-size="16" font-weight="bold">{}</text>
 "##,
         escaped(title)
+    )?;
+    for (number, line) in about.iter().enumerate() {
+        let y = 46.0 + LINE * number as f64;
+        writeln!(svg, r#"<text x="{LEFT}" y="{y}">{}</text>"#, escaped(line))?;
+    }
+    writeln!(
+        svg,
+        r##"<text x="{LEFT}" y="{}" fill="#555">messages a second: <tspan fill="#1f6fb2">answered sends</tspan>, <tspan fill="#d9822b">first deliveries</tspan></text>"##,
+        chart - 14.0
     )?;
     for share in [0.0, 0.5, 1.0] {
         let line = y(top * share);
         writeln!(
             svg,
             r##"<line x1="{LEFT}" x2="{}" y1="{line:.1}" y2="{line:.1}" stroke="#ddd"/><text x="{}" y="{:.1}" text-anchor="end" fill="#555">{:.0}</text>"##,
-            WIDTH - 20.0,
+            RIGHT,
             LEFT - 6.0,
             line + 4.0,
             top * share
@@ -90,7 +120,6 @@ pub(crate) fn timeline(stage: &Stage, title: &str, folder: &Path, name: &str) ->
             points.join(" ")
         )?;
     }
-    let first_row = 60.0 + CHART + 24.0;
     for (index, node) in nodes.iter().enumerate() {
         let top = first_row + ROW * index as f64;
         writeln!(
@@ -120,33 +149,26 @@ pub(crate) fn timeline(stage: &Stage, title: &str, folder: &Path, name: &str) ->
             }
         }
     }
-    let bottom = first_row + ROW * nodes.len() as f64;
-    let shown = stage.marks.iter().cloned().chain(events).collect::<Vec<_>>();
-    for (at, what) in &shown {
+    for (at, what) in marks.iter().chain(events.iter()) {
         let line = x(*at);
         let fault = !what.starts_with("exception") && !what.starts_with("in doubt");
         let color = if fault { "#b3261e" } else { "#7b3fa0" };
         writeln!(
             svg,
-            r#"<line x1="{line:.1}" x2="{line:.1}" y1="56" y2="{bottom:.1}" stroke="{color}" stroke-dasharray="3 3"><title>{}</title></line>"#,
+            r#"<line x1="{line:.1}" x2="{line:.1}" y1="{:.1}" y2="{bottom:.1}" stroke="{color}" stroke-dasharray="3 3"><title>{}</title></line>"#,
+            chart - 4.0,
             escaped(what)
         )?;
     }
-    let mut free_from = [f64::MIN; 2];
-    for (at, what) in &stage.marks {
-        let line = x(*at);
-        // Two lines of captions; what fits in neither is told by its line's title.
-        let wide = what.len() as f64 * 6.0;
-        if let Some(row) = free_from.iter().position(|free| *free <= line) {
-            free_from[row] = line + wide + 8.0;
-            writeln!(
-                svg,
-                r##"<text x="{:.1}" y="{:.1}" fill="#b3261e" font-size="11">{}</text>"##,
-                line + 2.0,
-                bottom + 14.0 + 14.0 * row as f64,
-                escaped(what)
-            )?;
-        }
+    for caption in &captions {
+        let anchor = if caption.leftwards { r#" text-anchor="end""# } else { "" };
+        writeln!(
+            svg,
+            r##"<text x="{:.1}" y="{:.1}"{anchor} fill="#b3261e" font-size="11">{}</text>"##,
+            caption.x,
+            bottom + 14.0 + LINE * caption.row as f64,
+            escaped(caption.text)
+        )?;
     }
     let seconds = (end - begin) as f64 / 1e6;
     writeln!(
@@ -173,6 +195,55 @@ fn rates(ticks: &[Tick]) -> Vec<(Micros, f64, f64)> {
         .collect()
 }
 
+/// A text below the line of what was done.
+struct Caption<'a> {
+    x: f64,
+    row: usize,
+    /// It ends at its line, since it would run over the edge if it began there.
+    leftwards: bool,
+    text: &'a str,
+}
+
+/// As many captions as fit in a few rows, and how many rows that takes; what fits in none is told by its line's title.
+fn captions<'a>(marks: &'a [(Micros, String)], x: impl Fn(Micros) -> f64) -> (Vec<Caption<'a>>, usize) {
+    let mut taken: [Vec<(f64, f64)>; CAPTION_ROWS] = Default::default();
+    let mut captions = Vec::new();
+    for (at, text) in marks {
+        let line = x(*at);
+        let wide = text.chars().count() as f64 * GLYPH;
+        let leftwards = line + wide > RIGHT + 14.0;
+        let (from, to) =
+            if leftwards { (line - 2.0 - wide, line - 2.0) } else { (line + 2.0, line + 2.0 + wide) };
+        let free =
+            |row: &Vec<(f64, f64)>| row.iter().all(|(begin, end)| to + 6.0 < *begin || end + 6.0 < from);
+        if from > 0.0
+            && let Some(row) = taken.iter().position(free)
+        {
+            if let Some(row) = taken.get_mut(row) {
+                row.push((from, to));
+            }
+            captions.push(Caption { x: if leftwards { to } else { from }, row, leftwards, text });
+        }
+    }
+    let rows = taken.iter().filter(|row| !row.is_empty()).count();
+    (captions, rows)
+}
+
+/// Lines of so many characters at most, broken between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -180,6 +251,22 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn captions_stay_within_the_picture_and_apart() {
+        let marks: Vec<_> = [(10, "kill -9 a"), (20, "start a"), (990, "a long word at the edge")]
+            .map(|(at, text)| (at, text.to_owned()))
+            .to_vec();
+        let (captions, rows) = captions(&marks, |at| at as f64);
+        let found: Vec<_> = captions.iter().map(|caption| (caption.row, caption.leftwards)).collect();
+        assert_eq!((found.as_slice(), rows), ([(0, false), (1, false), (0, true)].as_slice(), 2));
+    }
+
+    #[test]
+    fn a_long_sentence_is_broken_between_words() {
+        assert_eq!(wrapped("one two three", 8), ["one two", "three"]);
+        assert_eq!(wrapped("indivisible", 3), ["indivisible"]);
+    }
 
     #[test]
     fn rates_are_those_of_the_last_ticks() {

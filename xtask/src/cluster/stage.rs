@@ -35,6 +35,25 @@ impl StoreKind {
 /// How long anything may take that must happen at all.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What nodes are called.
+pub(crate) const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+/// Of `ferromq run` for a node that shares a folder, or a database.
+pub(crate) fn arguments(
+    name: &str,
+    port: u16,
+    takeover_after: &str,
+    data: &Path,
+    database: Option<&str>,
+) -> Vec<String> {
+    let listen = format!("tcp://127.0.0.1:{port}");
+    let data = data.display().to_string();
+    let mut words =
+        vec!["run", "--name", name, "--takeover-after", takeover_after, "--listen", &listen, "--data", &data];
+    words.extend(database.iter().flat_map(|url| ["--store", url]));
+    words.into_iter().map(str::to_owned).collect()
+}
+
 /// A shared store, with what keeps it alive.
 pub(crate) enum Shared {
     /// A folder.
@@ -59,6 +78,8 @@ pub(crate) struct Plan {
     pub(crate) data: Option<PathBuf>,
     /// Whether clients come through a relay for each node, which can be cut.
     pub(crate) relayed: bool,
+    /// Whether nodes reach a database without a relay that can be cut, and takes its time.
+    pub(crate) direct: bool,
 }
 
 /// A cluster: nodes that are not started yet, and what they share.
@@ -88,31 +109,25 @@ impl Cluster {
                 let server =
                     ferromq_testkit::Postgres::start_with(&[]).context("PostgreSQL can't be started here")?;
                 let relay = |_| Proxy::to(server.port());
-                let relays = (0..plan.nodes).map(relay).collect::<Result<_>>()?;
+                let relayed = if plan.direct { 0 } else { plan.nodes };
+                let relays = (0..relayed).map(relay).collect::<Result<_>>()?;
                 Shared::Database { server, relays }
             }
         };
-        let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
         let mut nodes = Vec::new();
-        for (index, name) in names.iter().take(plan.nodes).enumerate() {
+        for (index, name) in NAMES.iter().take(plan.nodes).enumerate() {
             let port = free_port()?;
-            let mut arguments: Vec<String> =
-                ["run", "--name", name, "--takeover-after", &plan.takeover_after, "--listen"]
-                    .map(str::to_owned)
-                    .to_vec();
-            arguments.push(format!("tcp://127.0.0.1:{port}"));
-            arguments.push("--data".to_owned());
-            match &shared {
-                Shared::Folder(data) => arguments.push(data.display().to_string()),
+            let (data, url) = match &shared {
+                Shared::Folder(data) => (data.clone(), None),
                 Shared::Database { server, relays } => {
-                    // Own state only; what must survive is in the database.
-                    arguments.push(plan.folder.join(format!("{name}-data")).display().to_string());
-                    arguments.push("--store".to_owned());
                     let relay = relays.get(index).map_or(server.port(), Proxy::port);
                     let own = format!(":{}/", server.port());
-                    arguments.push(server.url().replace(&own, &format!(":{relay}/")));
+                    let url = server.url().replace(&own, &format!(":{relay}/"));
+                    // Own state only; what must survive is in the database.
+                    (plan.folder.join(format!("{name}-data")), Some(url))
                 }
-            }
+            };
+            let mut arguments = arguments(name, port, &plan.takeover_after, &data, url.as_deref());
             arguments.extend(plan.arguments.iter().cloned());
             let mut environment = plan.environment.clone();
             let state = plan.folder.join(format!("{name}-state"));

@@ -32,6 +32,8 @@ pub(crate) struct RealOptions {
     pub(crate) concurrent_store_and_dispatch: bool,
     pub(crate) persistent: bool,
     pub(crate) heap_mb: u32,
+    /// `jdbc:postgresql:…`: the messages and the lock are there and not in KahaDB.
+    pub(crate) database: Option<String>,
     /// Further arguments of `BrokerMain`.
     pub(crate) arguments: Vec<String>,
 }
@@ -45,6 +47,7 @@ impl Default for RealOptions {
             concurrent_store_and_dispatch: true,
             persistent: true,
             heap_mb: 1024,
+            database: None,
             arguments: Vec::new(),
         }
     }
@@ -68,6 +71,9 @@ impl RealBroker {
     /// # Errors
     /// When its jars cannot be had.
     pub(crate) fn command(java: &Java, options: &RealOptions, data: &str, port: &str) -> Result<Command> {
+        if options.database.is_some() && !options.line.has_database() {
+            bail!("the ActiveMQ of {} has no store for databases here", options.line.name());
+        }
         let programs = java.broker_programs(options.line)?;
         // As `bin/env` of its distribution starts it: this heap, and the collector that the JVM chooses.
         let mut command = Command::new(&java.java);
@@ -77,11 +83,15 @@ impl RealBroker {
             .arg("-Xms64M")
             .arg(format!("-Xmx{}M", options.heap_mb))
             .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
-            .arg("interop.BrokerMain")
+            .arg(match options.database {
+                Some(_) => "interop.JdbcBrokerMain",
+                None => "interop.BrokerMain",
+            })
             .arg(format!("--port={port}"))
             .arg(format!("--data={data}"))
             .arg(format!("--concurrent={}", options.concurrent_store_and_dispatch))
             .arg(format!("--persistent={}", options.persistent))
+            .args(options.database.iter().map(|url| format!("--jdbc={url}")))
             .args(&options.arguments);
         Ok(command)
     }

@@ -86,7 +86,7 @@ impl Java {
     /// When Maven cannot fetch a jar or the sources do not compile.
     pub(crate) fn programs(&self, line: Line) -> Result<Programs> {
         let libraries = self.libraries(line.name())?;
-        self.compile(line.name(), line.is_jakarta(), "client", &libraries)
+        self.compile(line.name(), line.is_jakarta(), &["client"], &libraries)
     }
 
     /// The embedded real broker, compiled against one broker line.
@@ -95,7 +95,9 @@ impl Java {
     /// When Maven cannot fetch a jar or the sources do not compile.
     pub(crate) fn broker_programs(&self, line: BrokerLine) -> Result<Programs> {
         let libraries = self.libraries(line.name())?;
-        self.compile(line.name(), line == BrokerLine::V6, "broker", &libraries)
+        let jakarta = line == BrokerLine::V6;
+        let trees: &[&str] = if line.has_database() { &["broker", "broker-jdbc"] } else { &["broker"] };
+        self.compile(line.name(), jakarta, trees, &libraries)
     }
 
     /// Fetches what the pom of `line` names; keeps it until the pom changes.
@@ -141,12 +143,15 @@ impl Java {
         jars.iter().find_map(version).unwrap_or_else(|| line.to_owned())
     }
 
-    fn compile(&self, line: &str, jakarta: bool, tree: &str, libraries: &[PathBuf]) -> Result<Programs> {
+    fn compile(&self, line: &str, jakarta: bool, trees: &[&str], libraries: &[PathBuf]) -> Result<Programs> {
         let folder = work_dir().join(line);
         let classes = folder.join("classes");
         let generated = folder.join("src");
         let stamp = folder.join("classes.stamp");
-        let sources = read_sources(&root().join("tests/interop/java").join(tree), jakarta)?;
+        let mut sources = BTreeMap::new();
+        for tree in trees {
+            sources.extend(read_sources(&root().join("tests/interop/java").join(tree), jakarta)?);
+        }
         let classpath = std::iter::once(&classes)
             .chain(libraries)
             .map(|path| path.display().to_string())
@@ -255,6 +260,11 @@ pub(crate) enum BrokerLine {
 }
 
 impl BrokerLine {
+    /// Whether it can keep its messages in a database: the registry lacks the older line's jar for that.
+    pub(crate) fn has_database(self) -> bool {
+        self == BrokerLine::V6
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             BrokerLine::V5_19 => "broker-5.19",

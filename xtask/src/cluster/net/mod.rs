@@ -1,0 +1,339 @@
+//! Scenarios of networks: brokers of ours and real ones, linked, with clients at each of them; what is sent at one
+//! arrives at another, is counted, and nothing is lost, doubled or stuck while links and brokers come and go.
+
+mod load;
+mod scenarios;
+mod site;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use load::Account;
+pub(crate) use load::NetLoad;
+pub(crate) use scenarios::{NetScenario, all};
+pub(crate) use site::{Kind, LinkSpec, Net, SiteSpec};
+
+use super::node::{Micros, Node, micros};
+use super::report::{self, Timeline};
+use super::stage::{Random, StoreKind, home, shown};
+use super::{QUICK, SHOWN_EVENTS};
+use crate::interop::Tally;
+use crate::peers::{Java, Line};
+
+/// How long what was sent may take to arrive.
+const ARRIVAL: Duration = Duration::from_secs(40);
+/// After the last arrival, what comes in so long would have been too much.
+const QUIET: Duration = Duration::from_millis(600);
+
+/// Who is linked to whom; the first has the connector, of more than two every second one is of the first kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Between {
+    /// Only ours.
+    Ferromq,
+    /// Ours has the connector, the real ActiveMQ is at the other end.
+    FerromqActivemq,
+    /// The real ActiveMQ has the connector.
+    ActivemqFerromq,
+}
+
+impl Between {
+    pub(crate) const ALL: [Between; 3] =
+        [Between::Ferromq, Between::FerromqActivemq, Between::ActivemqFerromq];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Between::Ferromq => "ferromq",
+            Between::FerromqActivemq => "ferromq-activemq",
+            Between::ActivemqFerromq => "activemq-ferromq",
+        }
+    }
+
+    fn kind(self, index: usize) -> Kind {
+        let first = index.is_multiple_of(2);
+        match self {
+            Between::Ferromq => Kind::Ours,
+            Between::FerromqActivemq if first => Kind::Ours,
+            Between::ActivemqFerromq if !first => Kind::Ours,
+            _ => Kind::Theirs,
+        }
+    }
+}
+
+/// What must have become of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    /// Everything once and in order.
+    Whole,
+    /// Everything, and what came again was flagged: a broker was killed meanwhile.
+    AtLeastOnce,
+    /// Nothing.
+    Nothing,
+}
+
+/// A scenario that is being played.
+struct Play<'a> {
+    java: &'a Java,
+    line: Line,
+    between: Between,
+    store: StoreKind,
+    folder: PathBuf,
+    load: NetLoad,
+    /// At work, if any.
+    net: Option<Net>,
+    past: Vec<Node>,
+    tally: Tally,
+    rows: Vec<(String, Account, u64)>,
+    marks: Vec<(Micros, String)>,
+    random: Random,
+}
+
+impl Play<'_> {
+    /// A statement that holds or not.
+    fn state(&mut self, what: &str, holds: bool) {
+        if holds {
+            self.tally.passed += 1;
+            println!("ok cluster: {what}");
+        } else {
+            self.tally.failed += 1;
+            println!("FAIL cluster: not so: {what}");
+        }
+    }
+
+    /// Something is done to the network.
+    fn mark(&mut self, what: impl Into<String>) {
+        self.marks.push((micros(), what.into()));
+    }
+
+    /// Brokers named a, b, c…, of the kinds that are asked for, with a client at each; the network before ends.
+    fn brokers(&mut self, count: usize, links: &[LinkSpec]) -> Result<()> {
+        let names = ["a", "b", "c", "d", "e"];
+        let kind = |index| self.between.kind(index);
+        let sites: Vec<SiteSpec> = names
+            .iter()
+            .take(count)
+            .enumerate()
+            .map(|(index, name)| SiteSpec::single(name, kind(index)))
+            .collect();
+        self.sites(&sites, links)
+    }
+
+    fn sites(&mut self, sites: &[SiteSpec], links: &[LinkSpec]) -> Result<()> {
+        self.end_net();
+        let folder = self.folder.join(format!("net{}", self.past.len()));
+        fs::create_dir_all(&folder)?;
+        let net = Net::start(self.java, self.line, &folder, sites, links)?;
+        for site in &net.sites {
+            let _ = self.load.order(&["leave", &site.spec.name]);
+            self.load.order(&["connect", &site.spec.name, &site.url(QUICK)])?;
+        }
+        self.net = Some(net);
+        Ok(())
+    }
+
+    fn end_net(&mut self) {
+        if let Some(net) = self.net.take() {
+            self.past.extend(net.end());
+        }
+    }
+
+    fn net(&mut self) -> Result<&mut Net> {
+        self.net.as_mut().context("no network is up")
+    }
+
+    fn consume(&mut self, name: &str, at: &str, destination: &str) -> Result<()> {
+        self.select(name, at, destination, "")
+    }
+
+    fn select(&mut self, name: &str, at: &str, destination: &str, selector: &str) -> Result<()> {
+        self.load.order(&["consume", name, at, destination, selector, ""]).map(drop)
+    }
+
+    fn close(&mut self, consumer: &str) -> Result<()> {
+        self.load.order(&["close", consumer]).map(drop)
+    }
+
+    fn burst(&mut self, producer: &str, at: &str, destination: &str, count: usize) -> Result<()> {
+        self.load.order(&["burst", producer, at, destination, &count.to_string()]).map(drop)
+    }
+
+    fn produce(&mut self, producer: &str, at: &str, destination: &str, rate: u32) -> Result<()> {
+        self.load.order(&["produce", producer, at, destination, &rate.to_string()]).map(drop)
+    }
+
+    fn halt(&mut self, producer: &str) -> Result<()> {
+        self.load.order(&["halt", producer]).map(drop)
+    }
+
+    /// Whether so many different messages of a producer came to a consumer (`*` for any) in time.
+    fn arrived(&mut self, producer: &str, consumer: &str, count: u64, within: Duration) -> bool {
+        let (count, within) = (count.to_string(), within.as_millis().to_string());
+        self.load.order(&["arrived", producer, consumer, &count, &within]).is_ok()
+    }
+
+    /// Waits until messages of a topic that are sent at one place come to each of these subscribers: a topic keeps
+    /// nothing for those who come later.
+    fn known(&mut self, at: &str, topic: &str, subscribers: &[&str]) -> Result<()> {
+        let until = Instant::now() + ARRIVAL;
+        let mut number = 0;
+        for subscriber in subscribers {
+            loop {
+                number += 1;
+                let probe = format!("probe-{topic}-{at}-{number}");
+                self.burst(&probe, at, topic, 1)?;
+                if self.arrived(&probe, subscriber, 1, Duration::from_millis(150)) {
+                    break;
+                }
+                anyhow::ensure!(Instant::now() < until, "nothing that is sent at {at} comes to {subscriber}");
+            }
+        }
+        self.quiet()
+    }
+
+    fn quiet(&mut self) -> Result<()> {
+        self.load.order(&["quiet", &QUIET.as_millis().to_string()]).map(drop)
+    }
+
+    /// The account of a flow: it waits until everything came, and a moment longer, and compares.
+    fn flow(
+        &mut self,
+        what: &str,
+        producer: &str,
+        consumer: &str,
+        queue: &str,
+        expected: Expected,
+    ) -> Result<()> {
+        let sent = self.load.account(producer, consumer)?;
+        if expected != Expected::Nothing {
+            self.arrived(producer, consumer, sent.answered, ARRIVAL);
+        }
+        self.quiet()?;
+        let account = self.load.account(producer, consumer)?;
+        let stuck = if account.missing > 0 { self.held(producer, queue)?.min(account.missing) } else { 0 };
+        let clean = account.duplicated == 0 && account.invented == 0;
+        let whole = account.missing == 0 && account.answered > 0;
+        let holds = match expected {
+            Expected::Whole => clean && whole && account.reordered == 0,
+            Expected::AtLeastOnce => whole && account.unflagged == 0 && account.invented == 0,
+            Expected::Nothing => account.received == 0,
+        };
+        self.rows.push((what.to_owned(), account, stuck));
+        self.state(what, holds);
+        if !holds {
+            println!("   {account:?}, {stuck} of the missing ones are in a queue");
+        }
+        Ok(())
+    }
+
+    /// Of the messages that did not come, how many lie in a queue somewhere.
+    fn held(&mut self, producer: &str, queue: &str) -> Result<u64> {
+        if queue.is_empty() {
+            return Ok(0);
+        }
+        let names: Vec<String> = self.net()?.sites.iter().map(|site| site.spec.name.clone()).collect();
+        let mut held = 0;
+        for name in names {
+            // A broker that is down holds what it holds; nobody can look.
+            if let Ok(text) = self.load.order(&["held", producer, queue, &name]) {
+                held += text.parse::<u64>().unwrap_or(0);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Of a flow of which only a part is meant for its consumer: exactly so many came, each once.
+    fn part(&mut self, what: &str, producer: &str, consumer: &str, wanted: u64) -> Result<()> {
+        self.arrived(producer, consumer, wanted, ARRIVAL);
+        self.quiet()?;
+        let account = self.load.account(producer, consumer)?;
+        let holds = account.received == wanted && account.duplicated == 0 && account.reordered == 0;
+        // What is not meant for it is not missing.
+        let missing = wanted.saturating_sub(account.received);
+        self.rows.push((what.to_owned(), Account { missing, answered: wanted, ..account }, 0));
+        self.state(what, holds);
+        if !holds {
+            println!("   {account:?}, and {wanted} were wanted");
+        }
+        Ok(())
+    }
+
+    fn table(&self) {
+        println!(
+            "\n{:<62} {:>7} {:>9} {:>6} {:>11} {:>10} {:>6} {:>9}",
+            "flow", "sent", "received", "lost", "duplicated", "reordered", "stuck", "drain"
+        );
+        for (what, account, stuck) in &self.rows {
+            println!(
+                "{what:<62} {:>7} {:>9} {:>6} {:>11} {:>10} {:>6} {:>6} ms",
+                account.sent,
+                account.received,
+                account.missing - stuck,
+                account.duplicated,
+                account.reordered,
+                stuck,
+                account.drain_ms
+            );
+        }
+    }
+}
+
+/// Plays a scenario.
+///
+/// # Errors
+/// A broker or the clients could not be started, or the scenario could not go on.
+pub(crate) fn play(
+    java: &Java,
+    scenario: &NetScenario,
+    between: Between,
+    store: StoreKind,
+    line: Line,
+    seed: u64,
+) -> Result<Tally> {
+    let name = format!("{}-{}-{}-{line}", scenario.name, between.name(), store.name());
+    let folder = home().join("run").join(&name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder)?;
+    let mut play = Play {
+        java,
+        line,
+        between,
+        store,
+        folder: folder.clone(),
+        load: NetLoad::start(java, line)?,
+        net: None,
+        past: Vec::new(),
+        tally: Tally::default(),
+        rows: Vec::new(),
+        marks: Vec::new(),
+        random: Random(seed),
+    };
+    let played = (scenario.play)(&mut play);
+    play.end_net();
+    play.table();
+    let (ticks, events) = play.load.history();
+    let title = format!("{} between {}, client {line}, seed {seed}", scenario.name, between.name());
+    let timeline = Timeline {
+        title: &title,
+        about: scenario.about,
+        ticks: &ticks,
+        nodes: play.past.iter().collect(),
+        marks: &play.marks,
+        events: &events,
+    };
+    let picture = report::timeline(&timeline, &home().join("report"), &format!("{name}-{seed}"))?;
+    println!("timeline: {}", shown(&picture));
+    if played.is_err() || play.tally.failed > 0 {
+        for (at, what) in events.iter().take(SHOWN_EVENTS) {
+            println!("{} ms: {what}", at / 1000);
+        }
+        println!("outputs and logs are kept in {}", shown(&folder));
+    } else {
+        // Stores take room, and tell nothing more.
+        let _ = fs::remove_dir_all(&folder);
+    }
+    let tally = play.tally;
+    played.map(|()| tally)
+}

@@ -1,0 +1,472 @@
+//! What happens to networks.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::site::{LinkSpec, SiteSpec};
+use super::{Between, Expected, Play};
+use crate::cluster::stage::StoreKind;
+
+/// Something that happens to a network under load.
+pub(crate) struct NetScenario {
+    pub(crate) name: &'static str,
+    /// What happens, and what must come of it.
+    pub(crate) about: &'static str,
+    pub(crate) between: &'static [Between],
+    /// Of pairs; single brokers have folders of their own.
+    pub(crate) stores: &'static [StoreKind],
+    /// Whether `run everyday` plays it.
+    pub(crate) everyday: bool,
+    pub(super) play: fn(&mut Play<'_>) -> Result<()>,
+}
+
+const FILE: &[StoreKind] = &[StoreKind::File];
+const BOTH: &[StoreKind] = &[StoreKind::File, StoreKind::Postgres];
+
+const fn net(name: &'static str, about: &'static str, play: fn(&mut Play<'_>) -> Result<()>) -> NetScenario {
+    NetScenario { name, about, between: &Between::ALL, stores: FILE, everyday: false, play }
+}
+
+/// All of them.
+pub(crate) fn all() -> Vec<NetScenario> {
+    vec![
+        NetScenario {
+            everyday: true,
+            ..net(
+                "net-oneway",
+                "two brokers, one link: a queue, a backlog and a topic follow their consumers, and nothing goes back",
+                oneway,
+            )
+        },
+        net("net-duplex", "two brokers, one duplex link: both ways at once, over the one connection", duplex),
+        net("net-chain", "three brokers in a row: TTL 1 reaches the next one, TTL 2 the last", chain),
+        net("net-triangle", "three brokers, each linked to each: no loops, no duplicates", triangle),
+        net("net-mesh", "four brokers, each linked to each: no loops, no duplicates", mesh),
+        net("net-hub", "a hub and three spokes with TTL 2: everybody reaches everybody through the hub", hub),
+        net(
+            "net-moving",
+            "a consumer moves from one broker to the other while a backlog waits for it",
+            moving,
+        ),
+        net(
+            "net-cut",
+            "the link is cut under load: reset, silent (half-open), and again and again; it comes back by itself",
+            cut,
+        ),
+        net(
+            "net-identity",
+            "the peer is killed, loses its store, and comes back as another broker of the same address",
+            identity,
+        ),
+        net(
+            "net-request",
+            "requests are answered across the link, replies find the temporary queue",
+            request,
+        ),
+        net("net-conduit", "three subscribers over there, one copy over the link", conduit),
+        net("net-selectors", "selectors of consumers over there are kept", selectors),
+        net("net-static", "statically included goes without demand, excluded never", static_lists),
+        net(
+            "net-wildcards",
+            "lists with wildcards: what they name goes, what they do not name stays",
+            wildcards,
+        ),
+        NetScenario {
+            stores: BOTH,
+            ..net(
+                "net-pairs",
+                "two master-slave pairs joined by masterslave:, the master of either killed under load in both directions",
+                pairs,
+            )
+        },
+    ]
+}
+
+/// Every broker linked to every other one, by connectors of their own.
+fn all_to_all(count: usize, attributes: &[&str]) -> Vec<LinkSpec> {
+    let links = (0..count).flat_map(|from| (0..count).map(move |to| (from, to)));
+    links.filter(|(from, to)| from != to).map(|(from, to)| LinkSpec::new(from, to, attributes)).collect()
+}
+
+fn oneway(play: &mut Play<'_>) -> Result<()> {
+    play.brokers(2, &[LinkSpec::new(0, 1, &[])])?;
+    play.mark("a queue");
+    play.consume("c1", "b", "queue://one")?;
+    play.burst("p1", "a", "queue://one", 2_000)?;
+    play.flow("a queue whose consumer is at b", "p1", "c1", "queue://one", Expected::Whole)?;
+    play.mark("a backlog");
+    play.burst("p2", "a", "queue://two", 2_000)?;
+    play.consume("c2", "b", "queue://two")?;
+    play.flow("a backlog that was there before its consumer", "p2", "c2", "queue://two", Expected::Whole)?;
+    play.mark("a topic");
+    play.consume("sub1", "b", "topic://news")?;
+    play.known("a", "topic://news", &["sub1"])?;
+    play.burst("p3", "a", "topic://news", 2_000)?;
+    play.flow("a topic with a subscriber at b", "p3", "sub1", "", Expected::Whole)?;
+    play.mark("back");
+    play.consume("c4", "a", "queue://back")?;
+    play.burst("p4", "b", "queue://back", 200)?;
+    play.flow("nothing goes back over a one-way link", "p4", "c4", "queue://back", Expected::Nothing)
+}
+
+fn duplex(play: &mut Play<'_>) -> Result<()> {
+    play.brokers(2, &[LinkSpec::new(0, 1, &["duplex=true"])])?;
+    play.consume("c1", "b", "queue://east")?;
+    play.consume("c2", "a", "queue://west")?;
+    play.mark("both ways");
+    play.produce("east", "a", "queue://east", 1_000)?;
+    play.produce("west", "b", "queue://west", 1_000)?;
+    std::thread::sleep(Duration::from_secs(3));
+    play.halt("east")?;
+    play.halt("west")?;
+    play.flow("from a to b", "east", "c1", "queue://east", Expected::Whole)?;
+    play.flow("from b to a, over the same connection", "west", "c2", "queue://west", Expected::Whole)?;
+    play.consume("sub1", "a", "topic://news")?;
+    play.known("b", "topic://news", &["sub1"])?;
+    play.burst("news", "b", "topic://news", 1_000)?;
+    play.flow("a topic from b to a", "news", "sub1", "", Expected::Whole)
+}
+
+fn chain(play: &mut Play<'_>) -> Result<()> {
+    for (ttl, expected) in [("1", Expected::Nothing), ("2", Expected::Whole)] {
+        let attributes = [format!("networkTTL={ttl}")];
+        let attributes: Vec<&str> = attributes.iter().map(String::as_str).collect();
+        play.brokers(3, &[LinkSpec::new(0, 1, &attributes), LinkSpec::new(1, 2, &attributes)])?;
+        play.mark(format!("TTL {ttl}"));
+        let (far, near) = (format!("far{ttl}"), format!("near{ttl}"));
+        play.consume(&far, "c", "queue://far")?;
+        play.consume(&near, "b", "queue://near")?;
+        play.burst(&format!("p-{near}"), "a", "queue://near", 1_000)?;
+        play.flow(
+            &format!("TTL {ttl}: the next broker"),
+            &format!("p-{near}"),
+            &near,
+            "queue://near",
+            Expected::Whole,
+        )?;
+        play.burst(&format!("p-{far}"), "a", "queue://far", 1_000)?;
+        play.flow(
+            &format!("TTL {ttl}: the last broker"),
+            &format!("p-{far}"),
+            &far,
+            "queue://far",
+            expected,
+        )?;
+        play.close(&far)?;
+        play.close(&near)?;
+    }
+    Ok(())
+}
+
+fn triangle(play: &mut Play<'_>) -> Result<()> {
+    everywhere(play, 3, &all_to_all(3, &[]))
+}
+
+fn mesh(play: &mut Play<'_>) -> Result<()> {
+    everywhere(play, 4, &all_to_all(4, &[]))
+}
+
+fn hub(play: &mut Play<'_>) -> Result<()> {
+    let links: Vec<LinkSpec> =
+        (1..4).map(|spoke| LinkSpec::new(spoke, 0, &["duplex=true", "networkTTL=2"])).collect();
+    everywhere(play, 4, &links)
+}
+
+/// A subscriber and a queue's consumer at each broker; whatever is sent at any of them comes to each subscriber once, and
+/// to its one consumer once.
+fn everywhere(play: &mut Play<'_>, count: usize, links: &[LinkSpec]) -> Result<()> {
+    play.brokers(count, links)?;
+    let names = ["a", "b", "c", "d"];
+    let names = names.get(..count).unwrap_or(&names);
+    for name in names {
+        play.consume(&format!("sub-{name}"), name, "topic://news")?;
+        play.consume(&format!("c-{name}"), name, &format!("queue://of.{name}"))?;
+    }
+    let subscribers: Vec<String> = names.iter().map(|name| format!("sub-{name}")).collect();
+    let subscribers: Vec<&str> = subscribers.iter().map(String::as_str).collect();
+    for name in names {
+        play.known(name, "topic://news", &subscribers)?;
+    }
+    play.mark("a topic, sent at each");
+    for name in names {
+        play.burst(&format!("news-{name}"), name, "topic://news", 300)?;
+    }
+    for from in names {
+        for subscriber in &subscribers {
+            play.flow(
+                &format!("topic, from {from} to {subscriber}"),
+                &format!("news-{from}"),
+                subscriber,
+                "",
+                Expected::Whole,
+            )?;
+        }
+    }
+    play.mark("queues, each sent at another broker");
+    for (index, from) in names.iter().enumerate() {
+        let to = names.get((index + 1) % count).copied().context("a name")?;
+        let queue = format!("queue://of.{to}");
+        play.burst(&format!("q-{from}"), from, &queue, 500)?;
+        play.flow(
+            &format!("queue, from {from} to {to}"),
+            &format!("q-{from}"),
+            &format!("c-{to}"),
+            &queue,
+            Expected::Whole,
+        )?;
+    }
+    Ok(())
+}
+
+fn moving(play: &mut Play<'_>) -> Result<()> {
+    play.brokers(2, &[LinkSpec::new(0, 1, &["duplex=true"])])?;
+    play.consume("c1", "b", "queue://orders")?;
+    play.burst("first", "b", "queue://orders", 500)?;
+    anyhow::ensure!(
+        play.arrived("first", "c1", 500, Duration::from_secs(30)),
+        "the local consumer gets nothing"
+    );
+    play.mark("the consumer leaves b");
+    play.close("c1")?;
+    play.burst("second", "b", "queue://orders", 2_000)?;
+    play.mark("it comes to a");
+    play.consume("c2", "a", "queue://orders")?;
+    play.flow(
+        "the backlog at b follows the consumer to a",
+        "second",
+        "c2",
+        "queue://orders",
+        Expected::Whole,
+    )?;
+    play.mark("and back");
+    play.close("c2")?;
+    play.burst("third", "a", "queue://orders", 2_000)?;
+    play.consume("c3", "b", "queue://orders")?;
+    play.flow("the backlog at a follows it back to b", "third", "c3", "queue://orders", Expected::Whole)
+}
+
+fn cut(play: &mut Play<'_>) -> Result<()> {
+    play.brokers(2, &[LinkSpec::new(0, 1, &["duplex=true"]).cuttable()])?;
+    play.consume("c1", "b", "queue://east")?;
+    play.consume("c2", "a", "queue://west")?;
+    play.produce("east", "a", "queue://east", 400)?;
+    play.produce("west", "b", "queue://west", 400)?;
+    anyhow::ensure!(play.arrived("east", "c1", 100, Duration::from_secs(30)), "the link does not come up");
+    play.mark("reset");
+    play.net()?.relay(0)?.reset();
+    std::thread::sleep(Duration::from_millis(1_500));
+    play.mark("healed");
+    play.net()?.relay(0)?.heal();
+    goes_on(play, "a reset")?;
+    play.mark("silent");
+    play.net()?.relay(0)?.silence();
+    // Longer than a silent peer is waited for.
+    std::thread::sleep(Duration::from_millis(5_000));
+    play.mark("healed");
+    play.net()?.relay(0)?.heal();
+    goes_on(play, "a silent cut")?;
+    play.mark("flapping");
+    for _ in 0..12 {
+        let pause = play.random.millis(20, 300);
+        play.net()?.relay(0)?.reset();
+        std::thread::sleep(pause / 2);
+        play.net()?.relay(0)?.heal();
+        std::thread::sleep(pause);
+    }
+    play.mark("healed");
+    goes_on(play, "flapping")?;
+    play.halt("east")?;
+    play.halt("west")?;
+    play.flow("from a to b over all cuts", "east", "c1", "queue://east", Expected::Whole)?;
+    play.flow("from b to a over all cuts", "west", "c2", "queue://west", Expected::Whole)
+}
+
+/// Both ways carry new messages again.
+fn goes_on(play: &mut Play<'_>, what: &str) -> Result<()> {
+    for (producer, consumer) in [("east", "c1"), ("west", "c2")] {
+        let before = play.load.account(producer, consumer)?;
+        let on = play.arrived(producer, consumer, before.sent + 50, Duration::from_secs(30));
+        play.state(&format!("after {what} {producer} goes on"), on);
+    }
+    Ok(())
+}
+
+fn identity(play: &mut Play<'_>) -> Result<()> {
+    play.brokers(2, &[LinkSpec::new(0, 1, &[])])?;
+    play.consume("c1", "b", "queue://orders")?;
+    play.burst("first", "a", "queue://orders", 1_000)?;
+    play.flow("before", "first", "c1", "queue://orders", Expected::Whole)?;
+    play.mark("b is killed and loses its store");
+    let folder = play.folder.join("net0").join("b");
+    let site = play.net()?.site(1)?;
+    site.node(0)?.kill()?;
+    std::fs::remove_dir_all(&folder).with_context(|| format!("can't remove {}", folder.display()))?;
+    play.burst("second", "a", "queue://orders", 1_000)?;
+    play.mark("another broker is there");
+    let site = play.net()?.site(1)?;
+    site.node(0)?.rename("--name", "b2");
+    site.start(0)?;
+    play.flow(
+        "what was sent meanwhile comes to the new one",
+        "second",
+        "c1",
+        "queue://orders",
+        Expected::Whole,
+    )?;
+    play.burst("third", "a", "queue://orders", 1_000)?;
+    play.flow("and so does what is sent then", "third", "c1", "queue://orders", Expected::Whole)
+}
+
+fn request(play: &mut Play<'_>) -> Result<()> {
+    play.brokers(2, &[LinkSpec::new(0, 1, &["duplex=true"])])?;
+    for (asking, serving) in [("a", "b"), ("b", "a")] {
+        let queue = format!("queue://service.{serving}");
+        play.mark(format!("asked at {asking}"));
+        let answer = play.load.order(&["request", asking, serving, &queue, "200"]);
+        let whole = answer.as_ref().is_ok_and(|text| text.starts_with("200 "));
+        let millis = answer.as_deref().ok().and_then(|text| text.split(' ').nth(1)).unwrap_or("?");
+        play.state(
+            &format!("200 requests at {asking} are answered at {serving}, each once, in {millis} ms"),
+            whole,
+        );
+        if let Err(error) = answer {
+            println!("   {error:#}");
+        }
+    }
+    Ok(())
+}
+
+fn conduit(play: &mut Play<'_>) -> Result<()> {
+    const MESSAGES: u64 = 500;
+    play.brokers(2, &[LinkSpec::new(0, 1, &[]).cuttable()])?;
+    for name in ["sub1", "sub2", "sub3"] {
+        play.consume(name, "b", "topic://news")?;
+    }
+    play.known("a", "topic://news", &["sub1", "sub2", "sub3"])?;
+    let before = play.net()?.relay(0)?.forth();
+    play.burst("news", "a", "topic://news", MESSAGES as usize)?;
+    for name in ["sub1", "sub2", "sub3"] {
+        play.flow(&format!("to {name}"), "news", name, "", Expected::Whole)?;
+    }
+    let each = (play.net()?.relay(0)?.forth() - before) / MESSAGES;
+    println!("   {each} bytes a message went over the link");
+    // A message has a body of 1,024; of two copies it would be more than twice that.
+    play.state("one copy goes over the link for three subscribers", (1_024..2_048).contains(&each));
+    Ok(())
+}
+
+fn selectors(play: &mut Play<'_>) -> Result<()> {
+    play.brokers(2, &[LinkSpec::new(0, 1, &["conduitSubscriptions=false"])])?;
+    play.select("red", "b", "queue://paint", "colour = 'red'")?;
+    play.select("blue", "b", "queue://paint", "colour = 'blue'")?;
+    play.burst("paint", "a", "queue://paint", 900)?;
+    play.part("red ones come to who wants red", "paint", "red", 300)?;
+    play.part("blue ones come to who wants blue", "paint", "blue", 300)?;
+    let green = play.held("paint", "queue://paint")?;
+    play.state("green ones, which nobody wants, wait in a queue", green == 300);
+    play.consume("rest", "a", "queue://paint")?;
+    play.part("and are for who takes everything", "paint", "rest", 300)
+}
+
+fn static_lists(play: &mut Play<'_>) -> Result<()> {
+    let lists = [
+        "staticallyIncludedDestinations=queue://always",
+        "excludedDestinations=queue://never",
+        "dynamicallyIncludedDestinations=queue://asked,queue://never",
+    ];
+    play.brokers(2, &[LinkSpec::new(0, 1, &lists)])?;
+    play.burst("always", "a", "queue://always", 500)?;
+    // Nobody asks for it; what goes all the same is found where it was sent to.
+    let until = std::time::Instant::now() + super::ARRIVAL;
+    let there = loop {
+        let there: u64 = play.load.order(&["held", "always", "queue://always", "b"])?.parse().unwrap_or(0);
+        if there >= 400 || std::time::Instant::now() > until {
+            break there;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    play.state("statically included messages go to b without a consumer", there >= 400);
+    play.consume("c1", "b", "queue://always")?;
+    play.flow("and all are found there", "always", "c1", "queue://always", Expected::Whole)?;
+    play.consume("c2", "b", "queue://never")?;
+    play.burst("never", "a", "queue://never", 100)?;
+    play.consume("c3", "b", "queue://asked")?;
+    play.burst("asked", "a", "queue://asked", 500)?;
+    play.flow("dynamically included goes on demand", "asked", "c3", "queue://asked", Expected::Whole)?;
+    play.flow(
+        "excluded never goes, in whatever list it is",
+        "never",
+        "c2",
+        "queue://never",
+        Expected::Nothing,
+    )?;
+    play.consume("c4", "b", "queue://unnamed")?;
+    play.burst("unnamed", "a", "queue://unnamed", 100)?;
+    play.flow("what no list names stays", "unnamed", "c4", "queue://unnamed", Expected::Nothing)
+}
+
+fn wildcards(play: &mut Play<'_>) -> Result<()> {
+    let lists = [
+        "dynamicallyIncludedDestinations=queue://orders.>,topic://news.*.today",
+        "excludedDestinations=queue://orders.private.>",
+    ];
+    play.brokers(2, &[LinkSpec::new(0, 1, &lists)])?;
+    for (name, destination, expected) in [
+        ("eu", "queue://orders.eu.new", Expected::Whole),
+        ("us", "queue://orders.us", Expected::Whole),
+        ("private", "queue://orders.private.new", Expected::Nothing),
+        ("other", "queue://invoices.eu", Expected::Nothing),
+    ] {
+        let consumer = format!("c-{name}");
+        play.consume(&consumer, "b", destination)?;
+        play.burst(name, "a", destination, 300)?;
+        play.flow(destination, name, &consumer, destination, expected)?;
+    }
+    play.consume("sub-today", "b", "topic://news.sport.today")?;
+    play.consume("sub-all", "b", "topic://news.>")?;
+    play.known("a", "topic://news.sport.today", &["sub-today"])?;
+    play.burst("today", "a", "topic://news.sport.today", 300)?;
+    play.burst("old", "a", "topic://news.sport.yesterday", 300)?;
+    play.flow("topic://news.sport.today", "today", "sub-today", "", Expected::Whole)?;
+    play.flow("topic://news.sport.yesterday", "old", "sub-all", "", Expected::Nothing)
+}
+
+fn pairs(play: &mut Play<'_>) -> Result<()> {
+    let (store, between) = (play.store, play.between);
+    let kind = |index| between.kind(index);
+    let sites = [SiteSpec::pair("east", kind(0), store), SiteSpec::pair("west", kind(1), store)];
+    let mut links = vec![LinkSpec::new(0, 1, &["duplex=true"])];
+    if between == Between::Ferromq {
+        // Each has a connector of its own, as two sites that are set up alike have.
+        links = vec![LinkSpec::new(0, 1, &[]), LinkSpec::new(1, 0, &[])];
+    }
+    play.sites(&sites, &links)?;
+    play.consume("c1", "west", "queue://westwards")?;
+    play.consume("c2", "east", "queue://eastwards")?;
+    play.produce("east", "east", "queue://westwards", 300)?;
+    play.produce("west", "west", "queue://eastwards", 300)?;
+    for (producer, consumer) in [("east", "c1"), ("west", "c2")] {
+        anyhow::ensure!(
+            play.arrived(producer, consumer, 100, Duration::from_secs(60)),
+            "the link from {producer} does not come up"
+        );
+    }
+    for round in 0..4 {
+        let index = round % 2;
+        let pause = play.random.millis(700, 1_500);
+        std::thread::sleep(pause);
+        let site = play.net()?.site(index)?;
+        let (name, master) = (site.spec.name.clone(), site.master(None)?);
+        play.mark(format!("kill -9 of the master of {name}"));
+        let site = play.net()?.site(index)?;
+        site.node(master)?.kill()?;
+        site.master(Some(master))?;
+        goes_on(play, &format!("kill {} of the master of {name},", round + 1))?;
+        play.net()?.site(index)?.start(master)?;
+    }
+    play.halt("east")?;
+    play.halt("west")?;
+    play.flow("from east to west over all kills", "east", "c1", "queue://westwards", Expected::AtLeastOnce)?;
+    play.flow("from west to east over all kills", "west", "c2", "queue://eastwards", Expected::AtLeastOnce)
+}
