@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 use super::process;
-use super::target::{Target, Tools};
+use super::target::Tools;
 
 /// Who drives the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,10 +102,24 @@ impl Job<'_> {
     }
 }
 
+/// What a load is run against.
+pub struct Subject<'a> {
+    pub url: String,
+    /// Where consumers are, if that is another broker; only the Java client knows of it.
+    pub consume: Option<String>,
+    /// Whose CPU counts.
+    pub pid: u32,
+    /// Called when the measurement begins, and when it ends.
+    pub meter: &'a mut dyn FnMut(),
+}
+
 /// Runs it against a broker; one that does not end in time is killed, and is an error.
-pub fn run(tools: &Tools, target: &Target, job: Job<'_>, outcome: &mut Outcome) -> anyhow::Result<()> {
+pub fn run(tools: &Tools, subject: Subject<'_>, job: Job<'_>, outcome: &mut Outcome) -> anyhow::Result<()> {
     let mut command = job.client.command(tools);
-    command.args(["--url", &target.url(), "--workload", job.workload]);
+    command.args(["--url", &subject.url, "--workload", job.workload]);
+    if let Some(consume) = &subject.consume {
+        command.args(["--consume", consume]);
+    }
     for (name, value) in [
         ("seconds", job.seconds),
         ("warmup", job.warmup),
@@ -116,20 +130,25 @@ pub fn run(tools: &Tools, target: &Target, job: Job<'_>, outcome: &mut Outcome) 
     }
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("the load program")?;
-    let outcome = follow(&mut child, target, job, outcome);
+    let outcome = follow(&mut child, subject, job, outcome);
     // It has ended, or has to.
     let _ = child.kill();
     let _ = child.wait();
     outcome
 }
 
-fn follow(child: &mut Child, target: &Target, job: Job<'_>, outcome: &mut Outcome) -> anyhow::Result<()> {
+fn follow(
+    child: &mut Child,
+    subject: Subject<'_>,
+    job: Job<'_>,
+    outcome: &mut Outcome,
+) -> anyhow::Result<()> {
     let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
     let (said, heard) = mpsc::channel();
     // A line is told with the moment's delay of a channel; without the thread nobody could stop waiting for it.
     std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| said.send(line)));
     let deadline = Instant::now() + job.limit();
-    let mut cpu = (process::cpu_us(target.pid())?, 0);
+    let mut cpu = (process::cpu_us(subject.pid)?, 0);
     let mut answer = None;
     loop {
         let line = match heard.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -138,11 +157,15 @@ fn follow(child: &mut Child, target: &Target, job: Job<'_>, outcome: &mut Outcom
             Err(RecvTimeoutError::Timeout) => bail!("{} did not end within {:?}", job.workload, job.limit()),
         };
         match line.trim() {
-            "measuring" => cpu.0 = process::cpu_us(target.pid())?,
+            "measuring" => {
+                cpu.0 = process::cpu_us(subject.pid)?;
+                (subject.meter)();
+            }
             "measured" => {
-                cpu.1 = process::cpu_us(target.pid())?;
+                cpu.1 = process::cpu_us(subject.pid)?;
+                (subject.meter)();
                 if job.workload == "conns" {
-                    outcome.loaded_rss_kib = Some(process::memory_kib(target.pid(), "VmRSS")?);
+                    outcome.loaded_rss_kib = Some(process::memory_kib(subject.pid, "VmRSS")?);
                     child.stdin.take().context("its input")?.write_all(b"\n")?;
                 }
             }

@@ -7,12 +7,14 @@ use std::fmt::Write as _;
 use anyhow::Context;
 
 use self::ceiling::Ceilings;
-use self::load::{Client, Job, Outcome};
+use self::load::{Client, Job, Outcome, Subject};
 use self::rows::{ROWS, Row};
 use self::target::{Flavour, Target};
 
 mod ceiling;
+mod ha;
 mod load;
+mod network;
 mod process;
 mod rows;
 pub mod sink;
@@ -20,7 +22,10 @@ mod table;
 mod target;
 
 #[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Rows to run, by name or part of a name, separated by commas; all if none is given
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     rows: Vec<String>,
@@ -45,6 +50,15 @@ pub struct Args {
     /// Only the stock Java client
     #[arg(long)]
     java_only: bool,
+}
+
+/// Measurements with a page of their own.
+#[derive(clap::Subcommand, Debug)]
+enum Other {
+    /// From kill -9 of the master to the first answered send on the next one; what a shared database costs; the fence
+    Ha(ha::Args),
+    /// Two linked brokers: what is forwarded, how much later it arrives, how soon a link is back, what demand costs
+    Network(network::Args),
 }
 
 /// What profiles showed; kept beside the program so that a run does not wipe it out.
@@ -79,6 +93,14 @@ pub struct Report {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.other {
+        Some(Other::Ha(args)) => ha::run(args),
+        Some(Other::Network(args)) => network::run(args),
+        None => compare(args),
+    }
+}
+
+fn compare(args: &Args) -> anyhow::Result<()> {
     let rows: Vec<&'static Row> = ROWS
         .iter()
         .filter(|row| {
@@ -160,7 +182,8 @@ fn measure(
             messages: args.messages / part,
             connections: args.connections / part,
         };
-        load::run(tools, &target, job, &mut outcome)?;
+        let subject = Subject { url: target.url(), consume: None, pid: target.pid(), meter: &mut || {} };
+        load::run(tools, subject, job, &mut outcome)?;
         if *workload == "backlog-fill" && flavour != Flavour::Sink {
             outcome.disk_bytes = target.disk_bytes()?;
             outcome.peak_rss_kib = target.peak_rss_kib()?;
@@ -185,6 +208,19 @@ fn heading(report: &Report, tools: &target::Tools) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// By nearest rank; `values` need no order.
+fn quantile(values: impl IntoIterator<Item = f64>, q: f64) -> Option<f64> {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let rank = (q * values.len() as f64).ceil() as usize;
+    values.get(rank.saturating_sub(1)).copied()
+}
+
+/// How this run was asked for, behind `cargo xtask`.
+fn command_line() -> String {
+    std::env::args().skip(1).collect::<Vec<_>>().join(" ")
+}
+
 fn machine() -> anyhow::Result<String> {
     let cpu = std::fs::read_to_string("/proc/cpuinfo")?;
     let model = cpu
@@ -199,4 +235,17 @@ fn machine() -> anyhow::Result<String> {
         kernel.trim(),
         load.split(' ').next().unwrap_or("?")
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quantile;
+
+    #[test]
+    fn quantiles_are_values_that_occurred() {
+        let values = [3.0, 1.0, 2.0, 4.0];
+        assert_eq!(quantile(values, 0.5), Some(2.0));
+        assert_eq!(quantile(values, 0.99), Some(4.0));
+        assert_eq!(quantile([], 0.5), None);
+    }
 }

@@ -76,10 +76,19 @@ impl Tools {
         ))
     }
 
-    pub fn java_load(&self) -> Command {
+    pub fn java(&self) -> &Java {
+        &self.java
+    }
+
+    /// A program of the client's tree.
+    pub fn java_program(&self, name: &str, level: &str) -> Command {
         let mut command = self.java.command(&self.programs);
-        command.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "interop.Load"]);
+        command.args([&format!("-Dorg.slf4j.simpleLogger.defaultLogLevel={level}"), name]);
         command
+    }
+
+    pub fn java_load(&self) -> Command {
+        self.java_program("interop.Load", "warn")
     }
 
     pub fn rust_load(&self) -> Command {

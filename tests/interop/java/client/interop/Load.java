@@ -71,6 +71,8 @@ public final class Load {
     }
 
     private final ActiveMQConnectionFactory factory;
+    /** Where consumers are: at another broker if --consume says so. */
+    private final ActiveMQConnectionFactory consuming;
     private final Map<String, String> args;
     private final String run = Long.toString(System.nanoTime(), 36);
     private final List<Connection> connections = new ArrayList<>();
@@ -81,6 +83,7 @@ public final class Load {
     private Load(Map<String, String> args) {
         this.args = args;
         this.factory = new ActiveMQConnectionFactory(args.get("url"));
+        this.consuming = new ActiveMQConnectionFactory(args.getOrDefault("consume", args.get("url")));
     }
 
     public static void main(String[] words) throws Exception {
@@ -110,7 +113,11 @@ public final class Load {
         return Integer.parseInt(args.getOrDefault(key, Integer.toString(otherwise)));
     }
 
-    private synchronized Connection connect(String clientId) throws JMSException {
+    private Connection connect(String clientId) throws JMSException {
+        return connect(factory, clientId);
+    }
+
+    private synchronized Connection connect(ActiveMQConnectionFactory factory, String clientId) throws JMSException {
         Connection connection = factory.createConnection();
         if (clientId != null) {
             connection.setClientID(clientId);
@@ -220,7 +227,7 @@ public final class Load {
     }
 
     private void consumer(Shape s, int i, Handler handler) throws JMSException {
-        Connection connection = connect(s.durable ? "bench-" + run + "-" + i : null);
+        Connection connection = connect(consuming, s.durable ? "bench-" + run + "-" + i : null);
         boolean transacted = s.batch > 0;
         Session session = connection.createSession(transacted, transacted ? Session.SESSION_TRANSACTED : Session.AUTO_ACKNOWLEDGE);
         Destination destination = destination(session, s, i);
