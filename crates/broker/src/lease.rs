@@ -263,7 +263,9 @@ impl Worker {
         }
         match self.start.provider.renew(&grant) {
             Ok(renewed) => {
-                lease.renewed(asked, renewed.lasts);
+                if !lease.renewed(asked, self.now(), renewed.lasts) {
+                    return self.lose("the lease ran out before its renewal was answered".to_owned());
+                }
                 self.view.extend(&lease);
                 self.held = Some((renewed, lease));
             }

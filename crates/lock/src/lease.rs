@@ -24,11 +24,17 @@ impl Lease {
         }
     }
 
-    /// A renewal that was asked for at `asked` was granted.
-    pub fn renewed(&mut self, asked: Instant, lasts: Duration) {
+    /// A renewal that was asked for at `asked` was granted, and the answer is here now. `false` if the lease is over
+    /// meanwhile: a standby may have begun to claim, so no answer brings it back.
+    #[must_use]
+    pub fn renewed(&mut self, asked: Instant, now: Instant, lasts: Duration) -> bool {
+        if !self.is_valid(now) {
+            return false;
+        }
         // An answer that comes late never shortens what a later one granted.
         self.until = self.until.max(asked + lasts);
         self.next_renewal = asked + self.renew_every;
+        true
     }
 
     /// A renewal that was asked for at `asked` failed for a reason that may pass: soon again.
@@ -134,10 +140,18 @@ mod tests {
         let mut lease = Lease::new(at(1_000), timings.lease, &timings);
         assert!(lease.is_valid(at(2_399)));
         assert!(!lease.is_valid(at(2_400)));
-        lease.renewed(at(2_000), timings.lease);
+        assert!(lease.renewed(at(2_000), at(2_100), timings.lease));
         assert_eq!(lease.until(), at(3_400));
-        lease.renewed(at(1_500), timings.lease);
+        assert!(lease.renewed(at(1_500), at(2_200), timings.lease));
         assert_eq!(lease.until(), at(3_400), "a late answer does not shorten it");
+    }
+
+    #[test]
+    fn a_lease_that_ran_out_is_brought_back_by_no_answer() {
+        let timings = Timings::default();
+        let mut lease = Lease::new(at(0), timings.lease, &timings);
+        assert!(!lease.renewed(at(1_300), at(1_400), timings.lease));
+        assert_eq!(lease.until(), at(1_400));
     }
 
     #[test]

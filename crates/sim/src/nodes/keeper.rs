@@ -88,7 +88,8 @@ impl Keeper {
         let (_, lease) = self.held.as_mut()?;
         let asked = if self.bug == Some(NodeBug::LeaseFromAnswer) { now } else { self.asked };
         match outcome {
-            Ok(grant) => lease.renewed(asked, grant.lasts),
+            Ok(grant) if lease.renewed(asked, now, grant.lasts) => {}
+            Ok(_) => return Some(self.lose()),
             Err(LockError::Superseded { .. }) => return Some(self.lose()),
             Err(_) => lease.missed(asked),
         }
