@@ -7,7 +7,7 @@ use ferromq_model::{ClaimId, Epoch};
 use crate::Position;
 
 /// The newest format that this version knows; it reads all up to it, and writes it where it is told to.
-pub const FORMAT: u32 = if cfg!(feature = "next-format") { 2 } else { 1 };
+pub const FORMAT: u32 = if cfg!(feature = "next-format") { 3 } else { 2 };
 
 /// Bytes of a segment's header; the first record follows.
 pub const HEADER_BYTES: u32 = 64;

@@ -1,8 +1,10 @@
 //! Runs many seeds, tells of each that fails, and ends with `N passed, M failed`.
 //!
-//! `cargo run --release -p ferromq-sim --example seeds -- --from 0 --seeds 10000`
+//! `cargo run --release -p ferromq-sim --example seeds -- --from 0 --seeds 10000`; several nodes with `--nodes`, on a storage
+//! behind old caches with `--stale`, or `--stale-names` too.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use ferromq_sim::nodes::{self, Conditions};
 use ferromq_sim::run;
@@ -18,7 +20,11 @@ fn main() -> ExitCode {
     };
     let (from, seeds) = (number("--from", 0), number("--seeds", 1_000));
     if words.iter().any(|word| word == "--nodes") {
-        return several(from, seeds, number("--pauses", 0));
+        let is_asked = |name: &str| words.iter().any(|word| word == name);
+        let stale_names = is_asked("--stale-names");
+        let stale = (stale_names || is_asked("--stale")).then_some(Duration::from_secs(3));
+        let conditions = Conditions { stale, stale_names, ..Conditions::default() };
+        return several(from, seeds, number("--pauses", 0), conditions);
     }
     println!("seeds {from} to {}", from.saturating_add(seeds).saturating_sub(1));
     let (mut failed, mut sent, mut delivered, mut crashes) = (0_u64, 0, 0, 0);
@@ -38,14 +44,14 @@ fn main() -> ExitCode {
 }
 
 /// Several nodes on one folder, until so many seeds were run and masters were paused so often.
-fn several(from: u64, seeds: u64, pauses: u64) -> ExitCode {
-    println!("several nodes on one folder, seeds from {from}");
+fn several(from: u64, seeds: u64, pauses: u64, conditions: Conditions) -> ExitCode {
+    println!("several nodes, {conditions:?}, seeds from {from}");
     let (mut failed, mut run, mut paused, mut in_store, mut kills, mut reigns) = (0_u64, 0_u64, 0, 0, 0, 0);
-    let mut gap = std::time::Duration::ZERO;
+    let mut gap = Duration::ZERO;
     while run < seeds || paused < pauses {
         let seed = from.saturating_add(run);
         run += 1;
-        let report = nodes::run(seed, Conditions::default());
+        let report = nodes::run(seed, conditions);
         paused += report.pauses;
         in_store += report.pauses_in_store;
         kills += report.kills;

@@ -26,6 +26,16 @@ fn bytes_and_lengths_from_old_caches_mislead_nobody() {
 }
 
 #[test]
+fn names_from_old_caches_mislead_nobody() {
+    let conditions =
+        Conditions { stale: Some(Duration::from_secs(3)), stale_names: true, ..Conditions::default() };
+    for seed in 0..20 {
+        let report = run(seed, conditions);
+        assert_eq!(report.violations, [], "seed {seed}: {report:?}");
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_run() {
     for seed in [3, 14] {
         assert_eq!(run(seed, Conditions::default()), run(seed, Conditions::default()));

@@ -23,6 +23,9 @@ const PAGE_SLACK: u64 = 8 << 20;
 /// Page files kept open.
 const OPEN_FILES: usize = 32;
 
+/// Read at once of a file whose length is not known.
+const CHUNK: usize = 256 << 10;
+
 /// An index, and from where on the journal has to be replayed into it.
 pub(crate) struct Restored {
     pub(crate) index: Index,
@@ -351,11 +354,25 @@ impl Checkpoints {
     /// The bytes of a file; `None` if there is none, or if it can't be read.
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
         let Ok(file) = self.disk.open(path, OpenMode::Read) else { return Ok(None) };
-        let length = file.len().map_err(failure::io("measure", path))?;
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        let Ok(got) = file.read_at(&mut bytes, 0) else { return Ok(None) };
-        bytes.truncate(got);
-        Ok(Some(bytes))
+        if self.disk.is_coherent(path) {
+            let length = file.len().map_err(failure::io("measure", path))?;
+            let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+            let Ok(got) = file.read_at(&mut bytes, 0) else { return Ok(None) };
+            bytes.truncate(got);
+            return Ok(Some(bytes));
+        }
+        // A length may be that of a file that was being written when this machine saw it first.
+        let mut bytes = Vec::new();
+        loop {
+            let from = bytes.len();
+            bytes.resize(from + CHUNK, 0);
+            let to = bytes.get_mut(from..).unwrap_or_default();
+            let Ok(got) = file.read_past_cache(to, from as u64) else { return Ok(None) };
+            bytes.truncate(from + got);
+            if got < CHUNK {
+                return Ok(Some(bytes));
+            }
+        }
     }
 }
 

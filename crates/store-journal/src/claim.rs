@@ -45,6 +45,12 @@ impl Claim {
         self.0.epoch()
     }
 
+    /// As a store of this format has to be watched: programs that know only format 1 make claims without marks.
+    pub(crate) fn in_format(self, format: u32) -> Self {
+        let fence = if format >= 2 { file::Fence::Mark } else { file::Fence::MarkOrName };
+        Self(self.0.fenced_by(fence))
+    }
+
     /// Fails if a higher claim exists.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         self.0.check().map_err(told)

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ferromq_env::{Disk, OpenMode};
+use ferromq_env::{Disk, DiskFile, OpenMode};
 use ferromq_model::ClaimId;
 use ferromq_store::StoreError;
 
@@ -72,6 +72,9 @@ fn path(folder: &Path) -> PathBuf {
 pub(crate) fn read(disk: &dyn Disk, folder: &Path, known: u32) -> Result<Option<Mark>, StoreError> {
     let path = path(folder);
     let not_a_store = |reason: String| StoreError::NotAStore { store: folder.display().to_string(), reason };
+    if !is_worth_a_look(disk, folder)? {
+        return Ok(None);
+    }
     let file = match disk.open(&path, OpenMode::Read) {
         Ok(file) => file,
         Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
@@ -85,24 +88,48 @@ pub(crate) fn read(disk: &dyn Disk, folder: &Path, known: u32) -> Result<Option<
         }
         Err(error) => return Err(failure::io("open", &path)(error)),
     };
-    let mut bytes = [0; 64];
-    let got = file.read_at(&mut bytes, 0).map_err(failure::io("read", &path))?;
-    let text = String::from_utf8_lossy(bytes.get(..got).unwrap_or_default()).into_owned();
-    let begun = text.trim_end_matches('\0');
-    let mut lines = begun.split_inclusive('\n');
-    let first = lines.next().unwrap_or_default();
-    let id = lines.next().and_then(|line| line.strip_prefix("id ")?.strip_suffix('\n'));
-    let id = id.and_then(|hex| u64::from_str_radix(hex, 16).ok()).map(StoreId);
-    let number = first.strip_prefix(MARKER).and_then(|rest| rest.strip_suffix('\n')?.parse::<u32>().ok());
-    match number {
-        Some(found) if found > known => {
+    let text = read_text(disk, &*file, &path)?;
+    match parse(&text) {
+        Some((found, _)) if found > known => {
             Err(StoreError::NewerFormat { store: folder.display().to_string(), found, known })
         }
         // A first start that lost power before the marker was safe has written nothing else.
-        Some(_) if id.is_none() && !has_journal(disk, folder) => Ok(None),
-        Some(format) => Ok(Some(Mark { format, id })),
-        None if is_beginning(begun) && !has_journal(disk, folder) => Ok(None),
+        Some((_, None)) if !has_journal(disk, folder) => Ok(None),
+        Some((format, id)) => Ok(Some(Mark { format, id })),
+        None if is_beginning(text.trim_end_matches('\0')) && !has_journal(disk, folder) => Ok(None),
         None => Err(not_a_store(format!("the file `format` says {text:?}"))),
+    }
+}
+
+fn read_text(disk: &dyn Disk, file: &dyn DiskFile, path: &Path) -> Result<String, StoreError> {
+    let mut bytes = [0; 64];
+    let got = if disk.is_coherent(path) {
+        file.read_at(&mut bytes, 0)
+    } else {
+        file.read_past_cache(&mut bytes, 0)
+    };
+    let got = got.map_err(failure::io("read", path))?;
+    Ok(String::from_utf8_lossy(bytes.get(..got).unwrap_or_default()).into_owned())
+}
+
+/// The format, and the id if it is there.
+fn parse(text: &str) -> Option<(u32, Option<StoreId>)> {
+    let mut lines = text.trim_end_matches('\0').split_inclusive('\n');
+    let number = lines.next()?.strip_prefix(MARKER)?.strip_suffix('\n')?.parse().ok()?;
+    let id = lines.next().and_then(|line| line.strip_prefix("id ")?.strip_suffix('\n'));
+    Some((number, id.and_then(|hex| u64::from_str_radix(hex, 16).ok()).map(StoreId)))
+}
+
+/// Where a cache may remember that a name was looked for in vain, nothing is looked for before a listing shows it: what
+/// another machine has just made would be missing for a while, and with it the store.
+fn is_worth_a_look(disk: &dyn Disk, folder: &Path) -> Result<bool, StoreError> {
+    if disk.is_coherent(folder) {
+        return Ok(true);
+    }
+    match disk.list(folder) {
+        Ok(names) => Ok(names.iter().any(|name| name.ends_with("format") || name.ends_with("journal"))),
+        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failure::io("list", folder)(error)),
     }
 }
 
@@ -116,10 +143,22 @@ fn has_journal(disk: &dyn Disk, folder: &Path) -> bool {
     disk.list(&folder.join("journal")).is_ok_and(|names| !names.is_empty())
 }
 
-/// Makes the folder a store, safely, before anything else is written in it. Its id is that of the claim that made it,
-/// which is random.
-pub(crate) fn make(disk: &dyn Disk, folder: &Path, format: u32, claim: ClaimId) -> Result<(), StoreError> {
-    write(disk, folder, OpenMode::CreateOrKeep, Mark { format, id: Some(StoreId(claim.0)) })
+/// Makes the folder a store, safely, before anything else is written in it, unless somebody was faster; what it is then.
+/// Its id is that of the claim that made it, which is random.
+pub(crate) fn make(disk: &dyn Disk, folder: &Path, format: u32, claim: ClaimId) -> Result<Mark, StoreError> {
+    let path = path(folder);
+    let file = disk.open(&path, OpenMode::CreateOrKeep).map_err(failure::io("create", &path))?;
+    match parse(&read_text(disk, &*file, &path)?) {
+        Some((found, Some(_))) if found > format => {
+            Err(StoreError::NewerFormat { store: folder.display().to_string(), found, known: format })
+        }
+        Some((format, id @ Some(_))) => Ok(Mark { format, id }),
+        _ => {
+            let mark = Mark { format, id: Some(StoreId(claim.0)) };
+            write(disk, folder, OpenMode::CreateOrKeep, mark)?;
+            Ok(mark)
+        }
+    }
 }
 
 /// All of it is in one sector, which is written whole or not at all.

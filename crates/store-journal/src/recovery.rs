@@ -49,10 +49,12 @@ pub(crate) fn claim(place: &Place, epoch: Epoch, prepared: &mut Prepared) -> Res
     let claims = Claims::new(disk.clone(), &folder);
     let claim = claims.claim(epoch, &options.owner)?;
     // What is there already keeps its format until somebody says otherwise.
-    let format = mark.map_or(options.known_format, |mark| mark.format);
-    if mark.is_none() {
-        marker::make(&*disk, &folder, format, epoch.claim)?;
-    }
+    let mark = match mark {
+        Some(mark) => mark,
+        None => marker::make(&*disk, &folder, options.known_format, epoch.claim)?,
+    };
+    let format = mark.format;
+    let claim = claim.in_format(format);
     disk.create_dir_all(&journal).map_err(failure::io("make", &journal))?;
 
     // Only what is read from here on counts: whoever writes below the claim completes nothing any longer.
@@ -106,7 +108,10 @@ struct Found {
 
 fn find(place: &Place, claims: &Claims, epoch: Epoch, prepared: &mut Prepared) -> Result<Found, StoreError> {
     let Place { disk, folder, .. } = place;
-    let (surveyed, closing) = close(place, claims, &mut prepared.known)?;
+    for name in ["journal", "meta", "index"] {
+        see_names(&**disk, &folder.join(name), epoch)?;
+    }
+    let (surveyed, closing) = close(place, claims, epoch, &mut prepared.known)?;
     let warm = prepared.warm.take().filter(|warm| warm.is_of(&surveyed));
     // An epoch is begun once. A claim that failed half way may have left a part of a seal, and the next one takes the
     // next number.
@@ -136,7 +141,12 @@ fn find(place: &Place, claims: &Claims, epoch: Epoch, prepared: &mut Prepared) -
 
 /// Makes sure that the last epoch writes no further segment, and looks at all there are, past the caches. The names
 /// come from a listing after the closing one was made here, which no cache answers with an older state.
-fn close(place: &Place, claims: &Claims, known: &mut Known) -> Result<(History, PathBuf), StoreError> {
+fn close(
+    place: &Place,
+    claims: &Claims,
+    epoch: Epoch,
+    known: &mut Known,
+) -> Result<(History, PathBuf), StoreError> {
     let Place { disk, folder, options, .. } = place;
     let (disk, format) = (&**disk, options.known_format);
     let journal = folder.join("journal");
@@ -149,6 +159,9 @@ fn close(place: &Place, claims: &Claims, known: &mut Known) -> Result<(History, 
     let mut before = survey()?;
     for _ in 0..ATTEMPTS {
         let closing = before.close_chain(disk, &journal).map_err(failure::journal)?;
+        if closing.is_none() {
+            see_names(disk, &journal, epoch)?;
+        }
         let after = survey()?;
         if let Some(closing) = closing
             && after.epoch == before.epoch
@@ -162,6 +175,18 @@ fn close(place: &Place, claims: &Claims, known: &mut Known) -> Result<(History, 
         path: journal.display().to_string(),
         source: std::io::Error::other("somebody goes on making segments"),
     })
+}
+
+/// Makes sure that the next listing of a folder is not older than this: no cache has an answer to it from before this
+/// machine has changed the folder itself.
+fn see_names(disk: &dyn Disk, folder: &Path, epoch: Epoch) -> Result<(), StoreError> {
+    if disk.is_coherent(folder) {
+        return Ok(());
+    }
+    disk.create_dir_all(folder).map_err(failure::io("make", folder))?;
+    let path = folder.join(format!("{:010}.look", epoch.number));
+    disk.open(&path, OpenMode::CreateOrKeep).map_err(failure::io("create", &path))?;
+    failure::removed(disk.remove(&path), &path)
 }
 
 /// Finds the end, and makes everything before it safe: what was found may be in a system's memory only, and a sync

@@ -165,12 +165,25 @@ fn single_writer_who_was_superseded_completes_nothing() {
     let disk = SimDisk::new();
     let mut old = start(&disk);
     old.commit(vec![make_queue(), put(1, 10)]);
-    let claim = Path::new("/store/claims/0000000002");
-    disk.open(claim, OpenMode::CreateNew).unwrap();
+    let other = ferromq_lock::file::Claims::new(Arc::new(disk.another_process()), Path::new(STORE));
+    other.claim(Epoch { number: 2, claim: ClaimId(7) }, "another", true).unwrap();
     // When a higher claim exists, then nothing becomes durable any more.
     let error = old.try_commit(vec![put(2, 10)]).unwrap_err();
     assert!(matches!(error, StoreError::Fenced { .. }), "{error}");
     assert!(old.try_commit(vec![put(3, 10)]).is_err());
+}
+
+#[test]
+fn single_writer_a_claim_of_a_version_without_marks_ends_a_store_of_its_format() {
+    // Given a store that the version before may claim as well
+    let disk = SimDisk::new();
+    let options = Options { known_format: 1, ..small() };
+    let mut old = start_at(Arc::new(disk.clone()), Path::new(STORE), options).unwrap();
+    old.commit(vec![make_queue(), put(1, 10)]);
+    // When that one makes the name and nothing else, then nothing becomes durable any more.
+    disk.open(Path::new("/store/claims/0000000002"), OpenMode::CreateNew).unwrap();
+    let error = old.try_commit(vec![put(2, 10)]).unwrap_err();
+    assert!(matches!(error, StoreError::Fenced { .. }), "{error}");
 }
 
 #[test]
@@ -181,7 +194,7 @@ fn honesty_a_newer_format_and_a_foreign_folder_are_refused_untouched() {
     marker.write_at(b"ferromq-store 7\n", 0).unwrap();
     let before = disk.changes();
     let error = start_at(Arc::new(disk.clone()), Path::new(STORE), small()).err().unwrap();
-    assert!(matches!(error, StoreError::NewerFormat { found: 7, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 7, known: 2, .. }), "{error}");
     marker.write_at(b"something else\n", 0).unwrap();
     let error = start_at(Arc::new(disk.clone()), Path::new(STORE), small()).err().unwrap();
     assert!(matches!(error, StoreError::NotAStore { .. }), "{error}");

@@ -30,13 +30,13 @@ pub(crate) fn upgrade(stage: &mut Stage) -> Result<()> {
     let folder = folder.clone();
     let (ours, next) = (FerroBroker::binary(), next_version());
     roll_to(stage, &next, "the next version")?;
-    stage.state("the next version writes the format that it found", format(&folder)? == 1);
+    stage.state("the next version writes the format that it found", format(&folder)? == 2);
     roll_to(stage, &ours, "the version before again")?;
     roll_to(stage, &next, "the next version for good")?;
 
     let finalized = verb(&next, "finalize", &folder)?;
     stage.mark("finalize");
-    stage.state("finalize raises the format", finalized.status.success() && format(&folder)? == 2);
+    stage.state("finalize raises the format", finalized.status.success() && format(&folder)? == 3);
     stage.state("the version before can't look into it", refuses(&verb(&ours, "ls", &folder)?));
     // From the next start of a master on it is written in the new format.
     let master = stage.master()?;
@@ -83,7 +83,7 @@ fn verb(program: &Path, verb: &str, folder: &Path) -> Result<Output> {
 fn refuses(output: &Output) -> bool {
     let said = String::from_utf8_lossy(&output.stderr);
     output.status.code() == Some(73)
-        && said.contains("format 2, this program knows up to 1; run the newer version")
+        && said.contains("format 3, this program knows up to 2; run the newer version")
 }
 
 /// What the folder says of itself.

@@ -1,10 +1,13 @@
 //! [`Claims`]: the numbered files by which an epoch is won, one after the other, without gaps.
 //!
 //! The file of an epoch is made exclusively, never renamed and never rewritten; the lock on it is a hint that its
-//! owner lives. A claim that exists ends the epochs below it, whatever their owners believe.
+//! owner lives. Whoever makes a claim marks the claims below it, in a place of each that nobody writes else, before it
+//! reads anything that counts: a mark in a claim ends its epoch, whatever its owner believes. So an owner finds out by
+//! reading its own file, which exists and is open, and need not look for a name that a cache may call absent.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ferromq_env::{Disk, DiskFile, OpenMode};
 use ferromq_model::{ClaimId, Epoch};
@@ -17,9 +20,31 @@ const KEPT: u64 = 64;
 /// How many numbers may be skipped by one claim.
 const MAX_SKIP: u64 = 1024;
 
+/// Where in a claim the mark stands: in a page of its own, so that no cache carries anything else there. The page is part
+/// of the file from the beginning, since a length may be cached too.
+const MARK_AT: u64 = 4096;
+const CLAIM_BYTES: u64 = 2 * MARK_AT;
+
+/// Any byte of these that is not zero is a mark. A sector, which is written whole or not at all.
+const MARK_BYTES: usize = 512;
+const MARK: &[u8; 8] = b"FMQMARK\0";
+
+/// The text of a claim stays well within its page.
+const MAX_OWNER: usize = 1024;
+
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> LockError {
     let path = path.display().to_string();
     move |source| LockError::Io { action, path, source }
+}
+
+/// What tells that a higher claim exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// The mark alone: everybody who may claim here marks.
+    Mark,
+    /// The name of the next claim as well: there may be claimants of a version that does not mark. On a file system that
+    /// answers names from a cache they are seen late.
+    MarkOrName,
 }
 
 /// The folder of claims below a folder that all share.
@@ -27,20 +52,25 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> LockE
 pub struct Claims {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
+    /// A claim that is known to exist, whatever a listing says.
+    known: Arc<AtomicU64>,
 }
 
 /// An epoch that was won, for as long as no higher claim exists.
 pub struct Claim {
     claims: Claims,
     epoch: Epoch,
-    /// Holds the lock; nothing does if the claim was made by somebody else in this process.
-    _file: Option<Arc<dyn DiskFile>>,
+    fence: Fence,
+    /// The claim itself, in which a mark would stand. Holds the lock, unless it was made by somebody else in this process.
+    file: Arc<dyn DiskFile>,
+    /// Ordinary reads show at once what others write.
+    coherent: bool,
 }
 
 impl Claims {
     /// The claims in `store`.
     pub fn new(disk: Arc<dyn Disk>, store: &Path) -> Self {
-        Self { disk, folder: store.join("claims") }
+        Self { disk, folder: store.join("claims"), known: Arc::default() }
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -60,7 +90,15 @@ impl Claims {
         let number = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u64>().ok();
         let mut numbers: Vec<_> = names.iter().filter_map(number).collect();
         numbers.sort_unstable();
+        // The highest claim is never removed: a listing that lacks a known one is an old one.
+        let known = self.known.load(Ordering::Relaxed);
+        let listed = numbers.last().copied().unwrap_or(0);
+        numbers.extend(listed + 1..=known);
         Ok(numbers)
+    }
+
+    fn exists(&self, number: u64) {
+        self.known.fetch_max(number, Ordering::Relaxed);
     }
 
     /// The highest epoch that was claimed, and by whom.
@@ -77,7 +115,12 @@ impl Claims {
         let path = self.path(number);
         let file = self.disk.open(&path, OpenMode::Read).map_err(io("open", &path))?;
         let mut bytes = vec![0; 4096];
-        let got = file.read_at(&mut bytes, 0).map_err(io("read", &path))?;
+        let got = if self.disk.is_coherent(&path) {
+            file.read_at(&mut bytes, 0)
+        } else {
+            file.read_past_cache(&mut bytes, 0)
+        };
+        let got = got.map_err(io("read", &path))?;
         let text = String::from_utf8_lossy(bytes.get(..got).unwrap_or_default()).into_owned();
         let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
         let claim = line("claim ").and_then(|hex| u64::from_str_radix(&hex, 16).ok()).unwrap_or(0);
@@ -102,8 +145,19 @@ impl Claims {
     pub fn adopt(&self, epoch: Epoch) -> Result<Option<Claim>, LockError> {
         let (highest, _) = self.highest()?;
         // Without a living holder it is the claim of an earlier run, whoever asks.
-        let held = highest == epoch && epoch.number > 0 && !self.has_died(epoch.number)?;
-        Ok(held.then(|| Claim { claims: self.clone(), epoch, _file: None }))
+        if highest != epoch || epoch.number == 0 || self.has_died(epoch.number)? {
+            return Ok(None);
+        }
+        let path = self.path(epoch.number);
+        let file = self.disk.open(&path, OpenMode::Read).map_err(io("open", &path))?;
+        self.mark_below(epoch)?;
+        Ok(Some(self.won(epoch, file)))
+    }
+
+    fn won(&self, epoch: Epoch, file: Arc<dyn DiskFile>) -> Claim {
+        self.exists(epoch.number);
+        let coherent = self.disk.is_coherent(&self.folder);
+        Claim { claims: self.clone(), epoch, fence: Fence::MarkOrName, file, coherent }
     }
 
     /// Whether the lock on the claim of an epoch can be had, which its owner holds while it lives. Taken and given
@@ -115,17 +169,31 @@ impl Claims {
         let path = self.path(number);
         match self.disk.open(&path, OpenMode::Write) {
             Ok(file) => file.try_lock().map_err(io("lock", &path)),
-            // Removed by a successor, which is another way to be no longer there.
-            Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => Ok(true),
+            // Removed by a successor, which is another way to be no longer there. A cache may only be mistaken.
+            Err(gone) if gone.kind() == std::io::ErrorKind::NotFound && self.disk.is_coherent(&path) => {
+                Ok(true)
+            }
             Err(error) => Err(io("open", &path)(error)),
         }
     }
 
-    /// Wins `epoch`, unless a claim as high exists or, without `over_silence`, the owner of the highest one lives.
+    /// Wins `epoch`, unless a claim as high exists or, without `over_silence`, the owner of the highest one lives. When it
+    /// returns, every owner of a lower claim finds its mark, and only what is read from then on counts.
     ///
     /// # Errors
     /// [`LockError::Held`], [`LockError::Superseded`], or a file can't be used.
     pub fn claim(&self, epoch: Epoch, owner: &str, over_silence: bool) -> Result<Claim, LockError> {
+        self.claim_after(epoch, owner, over_silence, || Ok(()))
+    }
+
+    /// As [`Claims::claim`]; `before` is done when nothing stands in the way any more, and the claim is not yet seen.
+    pub(super) fn claim_after(
+        &self,
+        epoch: Epoch,
+        owner: &str,
+        over_silence: bool,
+        before: impl FnOnce() -> Result<(), LockError>,
+    ) -> Result<Claim, LockError> {
         self.disk.create_dir_all(&self.folder).map_err(io("make", &self.folder))?;
         let highest = self.numbers()?.last().copied().unwrap_or(0);
         // Held until the new claim is safe, so that of two claimants one waits outside.
@@ -146,13 +214,45 @@ impl Claims {
         if epoch.number - highest > MAX_SKIP {
             return Err(LockError::Bug(format!("epoch {} was claimed right after {highest}", epoch.number)));
         }
+        before()?;
         let mut held = None;
         for number in highest + 1..=epoch.number {
             held = Some(self.make(number, epoch, owner)?);
         }
         let Some(file) = held else { return Err(LockError::Bug(String::from("no claim was made"))) };
         self.disk.sync_dir(&self.folder).map_err(io("sync", &self.folder))?;
-        Ok(Claim { claims: self.clone(), epoch, _file: Some(file) })
+        self.mark_below(epoch)?;
+        Ok(self.won(epoch, file))
+    }
+
+    /// Marks all claims below `epoch` that are not, the lowest first, each of them safe before the next: so below a marked
+    /// claim all are marked, whoever dies half way. A mark is never wrong, however late it is written.
+    fn mark_below(&self, epoch: Epoch) -> Result<(), LockError> {
+        let mut unmarked = Vec::new();
+        // A listing of a folder in which this machine has just made a name is not older than that.
+        for number in self.numbers()?.into_iter().rev().filter(|number| *number < epoch.number) {
+            let path = self.path(number);
+            let file = match self.disk.open(&path, OpenMode::Write) {
+                Ok(file) => file,
+                // Claims of long ago are removed by somebody who had marked them.
+                Err(gone) if gone.kind() == std::io::ErrorKind::NotFound && number + KEPT < epoch.number => {
+                    break;
+                }
+                Err(error) => return Err(io("open", &path)(error)),
+            };
+            if marker_in(&*file, self.disk.is_coherent(&path)).map_err(io("read", &path))?.is_some() {
+                break;
+            }
+            unmarked.push((path, file));
+        }
+        let mut mark = [0; MARK_BYTES];
+        let words = [*MARK, epoch.number.to_le_bytes(), epoch.claim.0.to_le_bytes()];
+        mark.iter_mut().zip(words.as_flattened()).for_each(|(to, from)| *to = *from);
+        for (path, file) in unmarked.iter().rev() {
+            file.write_at(&mark, MARK_AT).map_err(io("mark", path))?;
+            file.sync().map_err(io("sync", path))?;
+        }
+        Ok(())
     }
 
     fn make(&self, number: u64, epoch: Epoch, owner: &str) -> Result<Arc<dyn DiskFile>, LockError> {
@@ -160,6 +260,7 @@ impl Claims {
         let file = match self.disk.open(&path, OpenMode::CreateNew) {
             Ok(file) => file,
             Err(taken) if taken.kind() == std::io::ErrorKind::AlreadyExists => {
+                self.exists(number);
                 return Err(self.in_use(number));
             }
             Err(error) => return Err(io("create", &path)(error)),
@@ -167,7 +268,10 @@ impl Claims {
         if !file.try_lock().map_err(io("lock", &path))? {
             return Err(self.in_use(number));
         }
-        let owner = owner.replace(['\n', '\r'], " ");
+        // Room for a mark, which may stand there already: whoever lengthens a file changes no byte of it.
+        file.set_len(CLAIM_BYTES).map_err(io("lengthen", &path))?;
+        let letters = owner.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+        let owner: String = letters.take(MAX_OWNER / 4).collect();
         let text = format!("ferromq claim 1\nepoch {number}\nclaim {:016x}\nowner {owner}\n", epoch.claim.0);
         file.write_at(text.as_bytes(), 0).map_err(io("write", &path))?;
         file.sync().map_err(io("sync", &path))?;
@@ -181,30 +285,39 @@ impl Claim {
         self.epoch
     }
 
-    /// Fails if a higher claim exists.
+    /// Looks from now on at what `fence` says. A claim looks at both to begin with.
+    #[must_use]
+    pub fn fenced_by(self, fence: Fence) -> Self {
+        Self { fence, ..self }
+    }
+
+    /// Fails if a higher claim exists: the storage is asked, and no cache of names or bytes.
     ///
     /// # Errors
-    /// [`LockError::Superseded`], or the folder can't be read.
+    /// [`LockError::Superseded`], or the claim can't be read.
     pub fn check(&self) -> Result<(), LockError> {
-        // The successor first: claims are removed from below, so if it came and went, ours went before it.
-        let next = self.claims.path(self.epoch.number + 1);
-        let superseded = match self.claims.disk.open(&next, OpenMode::Read) {
-            Ok(_) => true,
-            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
-                let own = self.claims.path(self.epoch.number);
-                match self.claims.disk.open(&own, OpenMode::Read) {
-                    Ok(_) => false,
-                    Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => true,
-                    Err(error) => return Err(io("open", &own)(error)),
-                }
-            }
-            Err(error) => return Err(io("open", &next)(error)),
-        };
-        if superseded {
-            let (theirs, _) = self.claims.highest()?;
-            return Err(LockError::Superseded { place: self.claims.place(), ours: self.epoch, theirs });
+        let path = || self.claims.path(self.epoch.number);
+        let marker = marker_in(&*self.file, self.coherent).map_err(|error| io("read", &path())(error))?;
+        if marker.is_none() && (self.fence == Fence::Mark || !self.is_followed_by_name()?) {
+            return Ok(());
         }
-        Ok(())
+        let next = Epoch { number: self.epoch.number + 1, claim: ClaimId(0) };
+        let listed = self.claims.highest().map(|(epoch, _)| epoch).unwrap_or_default();
+        let theirs = listed.max(marker.unwrap_or(next));
+        Err(LockError::Superseded { place: self.claims.place(), ours: self.epoch, theirs })
+    }
+
+    fn is_followed_by_name(&self) -> Result<bool, LockError> {
+        // The successor first: claims are removed from below, so if it came and went, ours went before it.
+        let exists = |number| {
+            let path = self.claims.path(number);
+            match self.claims.disk.open(&path, OpenMode::Read) {
+                Ok(_) => Ok(true),
+                Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(io("open", &path)(error)),
+            }
+        };
+        Ok(exists(self.epoch.number + 1)? || !exists(self.epoch.number)?)
     }
 
     /// Removes claims of long ago, lowest first. Only once the own epoch is sealed.
@@ -224,4 +337,21 @@ impl Claim {
         }
         Ok(())
     }
+}
+
+/// Who marked a claim, if somebody did.
+fn marker_in(file: &dyn DiskFile, coherent: bool) -> std::io::Result<Option<Epoch>> {
+    let mut mark = [0; MARK_BYTES];
+    let got =
+        if coherent { file.read_at(&mut mark, MARK_AT)? } else { file.read_past_cache(&mut mark, MARK_AT)? };
+    // Of a version that does not mark, and not long enough.
+    if mark.iter().take(got).all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    let word = |at: usize| {
+        let mut word = [0; 8];
+        word.iter_mut().zip(mark.iter().skip(at)).for_each(|(to, from)| *to = *from);
+        u64::from_le_bytes(word)
+    };
+    Ok(Some(Epoch { number: word(8), claim: ClaimId(word(16)) }))
 }

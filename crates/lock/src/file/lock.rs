@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ferromq_env::{Disk, DiskFile, Entropy, OpenMode};
 use ferromq_model::{ClaimId, Epoch};
 
-use super::{Claim, Claims};
+use super::{Claim, Claims, Fence};
 use crate::{Acquired, Contention, Grant, LockError, LockProvider, Sighting, Timings};
 
 /// A heartbeat: the number that moves, and whether its writer let go; both little endian. As long as a block, so
@@ -22,6 +22,7 @@ pub struct FileLock {
     heartbeats: PathBuf,
     owner: String,
     timings: Timings,
+    fence: Fence,
     held: Option<Held>,
     /// The epoch that the last look found.
     seen: Option<Epoch>,
@@ -44,8 +45,12 @@ impl FileLock {
         owner: &str,
         timings: Timings,
     ) -> Self {
+        // A name that is looked for in vain may be remembered as absent by a network file system, also when this node
+        // wants to follow it.
+        let fence = if disk.is_coherent(shared) { Fence::MarkOrName } else { Fence::Mark };
         Self {
             claims: Claims::new(Arc::clone(&disk), shared),
+            fence,
             disk,
             entropy,
             heartbeats: shared.join("heartbeats"),
@@ -140,8 +145,19 @@ impl LockProvider for FileLock {
         }
         let number = at_least.number.max(highest.number) + 1;
         let epoch = Epoch { number, claim: ClaimId(self.entropy.next_u64()) };
-        let claim = match self.claims.claim(epoch, &self.owner, why == Contention::OverSilence) {
-            Ok(claim) => claim,
+        let path = self.heartbeat_path(number);
+        let io = |action, source| LockError::Io { action, path: path.display().to_string(), source };
+        let mut heartbeat = None;
+        // Before the claim is seen, so that nobody looks for it in vain, and remembers that.
+        let before = || {
+            self.disk.create_dir_all(&self.heartbeats).map_err(|error| io("make the folder of", error))?;
+            let made = self.disk.open(&path, OpenMode::CreateOrKeep).map_err(|error| io("create", error))?;
+            heartbeat = Some(made);
+            Ok(())
+        };
+        let over_silence = why == Contention::OverSilence;
+        let claim = match self.claims.claim_after(epoch, &self.owner, over_silence, before) {
+            Ok(claim) => claim.fenced_by(self.fence),
             Err(late @ (LockError::Held { .. } | LockError::Superseded { .. })) => {
                 return match self.sighting()? {
                     Some(sighting) => Ok(Acquired::Held(sighting)),
@@ -150,10 +166,9 @@ impl LockProvider for FileLock {
             }
             Err(error) => return Err(error),
         };
-        let path = self.heartbeat_path(number);
-        let io = |action, source| LockError::Io { action, path: path.display().to_string(), source };
-        self.disk.create_dir_all(&self.heartbeats).map_err(|error| io("make the folder of", error))?;
-        let heartbeat = self.disk.open(&path, OpenMode::CreateOrKeep).map_err(|error| io("create", error))?;
+        let Some(heartbeat) = heartbeat else {
+            return Err(LockError::Bug(String::from("no heartbeat was made")));
+        };
         let held = Held { claim, heartbeat, path, beat: 1 };
         self.write_beat(&held, false)?;
         self.held = Some(held);

@@ -76,7 +76,7 @@ impl Gate {
     }
 
     /// Before each operation.
-    fn pass(&self) -> io::Result<()> {
+    pub(super) fn pass(&self) -> io::Result<()> {
         let halt = {
             let mut rules = self.rules();
             if rules.failing {
@@ -143,20 +143,22 @@ impl Disk for GatedDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         self.gate.pass()?;
         let (mut mode, mut shares) = (mode, false);
-        if let Some(number) = claim_number(path) {
-            let mut rules = self.gate.rules();
-            if mode == OpenMode::Read {
-                if rules.bug == Some(NodeBug::FenceUnchecked) && rules.epoch > 0 && number > rules.epoch {
-                    return Err(io::ErrorKind::NotFound.into());
-                }
-                rules.claim_look = self.gate.ops.load(Ordering::SeqCst);
+        let claim = claim_number(path);
+        if let Some(number) = claim {
+            let rules = self.gate.rules();
+            if mode == OpenMode::Read
+                && rules.bug == Some(NodeBug::FenceUnchecked)
+                && rules.epoch > 0
+                && number > rules.epoch
+            {
+                return Err(io::ErrorKind::NotFound.into());
             }
             if mode == OpenMode::CreateNew && rules.bug == Some(NodeBug::SharedClaim) {
                 (mode, shares) = (OpenMode::CreateOrKeep, true);
             }
         }
         let file = self.disk.open(path, mode)?;
-        Ok(Arc::new(GatedFile { file, gate: Arc::clone(&self.gate), shares }))
+        Ok(Arc::new(GatedFile { file, gate: Arc::clone(&self.gate), claim, shares }))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -197,18 +199,38 @@ impl Disk for GatedDisk {
 struct GatedFile {
     file: Arc<dyn DiskFile>,
     gate: Arc<Gate>,
+    /// The number of the claim that it is.
+    claim: Option<u64>,
     /// The planted bug: a claim that others may make as well.
     shares: bool,
+}
+
+impl GatedFile {
+    /// Whether this is the look of a master whether its claim was marked; and the planted bug that sees no mark.
+    fn looks_at_fence(&self, offset: u64) -> bool {
+        let mut rules = self.gate.rules();
+        let own = offset > 0 && rules.epoch > 0 && self.claim == Some(rules.epoch);
+        if own {
+            rules.claim_look = self.gate.ops.load(Ordering::SeqCst);
+        }
+        own && rules.bug == Some(NodeBug::FenceUnchecked)
+    }
 }
 
 impl DiskFile for GatedFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.gate.pass()?;
+        if self.looks_at_fence(offset) {
+            return Ok(0);
+        }
         self.file.read_at(buffer, offset)
     }
 
     fn read_past_cache(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.gate.pass()?;
+        if self.looks_at_fence(offset) {
+            return Ok(0);
+        }
         self.file.read_past_cache(buffer, offset)
     }
 

@@ -606,7 +606,7 @@ impl World {
         let completes = upto > reign.completed;
         reign.completed = reign.completed.max(upto);
         let epoch = reign.epoch;
-        if completes && !self.conditions.stale_names {
+        if completes {
             self.check_fence(number, epoch, ops_before, looked);
         }
         self.serve(number, |front, now, saboteur| front.handle(Input::Persisted { upto }, now, saboteur));
