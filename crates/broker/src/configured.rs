@@ -64,6 +64,7 @@ impl Settings {
             network: network::connectors(config)?,
             clients: network::clients(config)?,
             most: network::most(config),
+            published: network::published(config),
             told: network::told(config),
             engine: engine_settings(config),
         })

@@ -25,7 +25,7 @@ impl Settings {
         BrokerIdentity {
             name: Text::from(self.name.as_str()),
             id: Text::from(id.as_str()),
-            url: Text::from(published(urls).first().map(String::as_str).unwrap_or_default()),
+            url: Text::from(self.published(urls).first().map(String::as_str).unwrap_or_default()),
         }
     }
 
@@ -62,21 +62,25 @@ impl Settings {
         session
     }
 
+    /// The addresses as others can use them: as the settings say, or as they are; where a broker listens on all addresses
+    /// of its machine, it is named by the machine's name, as in ActiveMQ.
+    pub(crate) fn published(&self, urls: &[String]) -> Vec<String> {
+        let host = host_name();
+        let publish = |(place, url): (usize, &String)| {
+            if let Some(Some(published)) = self.published.get(place) {
+                return published.clone();
+            }
+            let behind = |all: &str| url.strip_prefix("tcp://").and_then(|rest| rest.strip_prefix(all));
+            let port = behind("0.0.0.0").or(behind("[::]"));
+            port.map_or_else(|| url.clone(), |port| format!("tcp://{host}{port}"))
+        };
+        urls.iter().enumerate().map(publish).collect()
+    }
+
     /// Whether clients have to log in.
     pub(crate) const fn asks_for_login(&self) -> bool {
         self.door.users.is_some()
     }
-}
-
-/// The addresses as others can use them: where a broker listens on all addresses of its machine, it is named by the
-/// machine's name, as in ActiveMQ.
-pub(crate) fn published(urls: &[String]) -> Vec<String> {
-    let host = host_name();
-    let publish = |url: &String| {
-        let known = |all: &str| url.strip_prefix("tcp://").and_then(|rest| rest.strip_prefix(all));
-        known("0.0.0.0").or(known("[::]")).map_or_else(|| url.clone(), |port| format!("tcp://{host}{port}"))
-    };
-    urls.iter().map(publish).collect()
 }
 
 fn host_name() -> String {
@@ -117,9 +121,11 @@ mod tests {
         let urls =
             ["tcp://0.0.0.0:61616", "tcp://[::]:1", "tcp://10.0.0.1:2", "tcp://[::1]:3"].map(String::from);
         let host = host_name();
-        assert_eq!(
-            published(&urls),
-            [format!("tcp://{host}:61616"), format!("tcp://{host}:1"), urls[2].clone(), urls[3].clone()]
-        );
+        let own =
+            Settings { published: vec![None, Some("tcp://public:9".to_owned())], ..Settings::default() };
+        let all = format!("tcp://{host}:61616");
+        assert_eq!(own.published(&urls), [&*all, "tcp://public:9", "tcp://10.0.0.1:2", "tcp://[::1]:3"]);
+        let other = Settings::default().published(&urls);
+        assert_eq!(other.get(1), Some(&format!("tcp://{host}:1")));
     }
 }

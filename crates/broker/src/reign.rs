@@ -20,7 +20,6 @@ use crate::cluster::ClusterDesk;
 use crate::engine_thread::EngineThread;
 use crate::failure::{Failure, FailureWatch, Reported, failure};
 use crate::firsts::Firsts;
-use crate::identity::published;
 use crate::lease::LeaseView;
 use crate::neighbours::Neighbours;
 use crate::storage::{self, Storage};
@@ -92,7 +91,7 @@ impl Reign {
         let mut engine = Engine::new(engine_settings, Arc::new(OpenWireProperties), recovered.epoch);
         let mut outputs = Vec::new();
         engine.recover(recovered, &mut outputs);
-        let published = published(&urls);
+        let published = settings.published(&urls);
         let desk = ClusterDesk::new(mailbox.clone(), &settings.clients, &published);
         let clusters: Vec<_> = (0..settings.listen.len()).map(|listener| desk.cluster(listener)).collect();
         let mirrors = MirrorDesk::default();

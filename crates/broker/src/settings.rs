@@ -43,6 +43,8 @@ pub struct Settings {
     pub clients: Vec<ClientUpdates>,
     /// Producers and consumers that a connection may have, by the places of the listeners.
     pub most: Vec<Most>,
+    /// What others are told instead of the addresses that are listened on, by the places of the listeners.
+    pub published: Vec<Option<String>>,
     /// Listeners of which other brokers and clients are told, while this node is the master.
     pub told: Vec<Told>,
     /// Limits, policies and habits of destinations.
@@ -140,6 +142,7 @@ impl Default for Settings {
             network: Vec::new(),
             clients: Vec::new(),
             most: Vec::new(),
+            published: Vec::new(),
             told: Vec::new(),
             engine: ferromq_engine::Settings::default(),
         }

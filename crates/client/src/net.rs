@@ -15,6 +15,8 @@ mod producer;
 mod requester;
 mod session;
 mod stream;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "tls")]
 mod tls;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferromq_openwire::{Limits, WireFormatOptions, WireStr};
-use ferromq_uri::{ConnectUri, Endpoint, Host, Options, Protocol, Target, Uri};
+use ferromq_uri::{ConnectUri, Endpoint, Host, Options, Protocol, SocketOptions, Target, Uri};
 
 use crate::error::{Error, Result};
 use crate::failover::{Address, FailoverPolicy};
@@ -115,6 +115,9 @@ pub struct ConnectOptions {
     pub max_in_flight: usize,
     /// Whether the socket sends small packets at once.
     pub tcp_no_delay: bool,
+    /// What else is set on the socket (`keepAlive`, `soLinger`, `socketBufferSize`), and how long the broker may leave
+    /// unread what is sent (`soWriteTimeout`).
+    pub socket: SocketOptions,
     /// TLS, if the broker is named by `ssl://`.
     pub tls: Option<TlsSettings>,
     /// How long a commit waits, after another broker was found, for messages that were taken in it to come again
@@ -180,6 +183,7 @@ impl ConnectOptions {
             options.wire_format.max_inactivity_ms = 0;
         }
         options.tcp_no_delay = given.socket.tcp_no_delay.unwrap_or(true);
+        options.socket = given.socket;
         if uri.scheme.is_tls() {
             options.tls = Some(TlsSettings {
                 trust_store: given.tls.trust_store.map(PathBuf::from),
@@ -219,6 +223,7 @@ impl ConnectOptions {
             compress: false,
             max_in_flight: 4096,
             tcp_no_delay: true,
+            socket: SocketOptions::default(),
             tls: None,
             redelivery_wait: Duration::ZERO,
             failover: None,
@@ -234,6 +239,7 @@ impl ConnectOptions {
             limits: self.limits.clone(),
             connect_timeout: self.connect_timeout,
             tcp_no_delay: self.tcp_no_delay,
+            socket: self.socket.clone(),
             tls: self.tls.clone(),
         }
     }

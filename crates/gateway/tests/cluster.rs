@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use ferromq_engine::{Effect, Tag};
 use ferromq_gateway::{Cluster, PeerBroker, SessionSettings};
-use ferromq_openwire::{BrokerInfo, Command, ConnectionControl, ConnectionInfo, WireFormatOptions, WireStr};
+use ferromq_openwire::{
+    BrokerInfo, Command, ConnectionControl, ConnectionInfo, FlushCommand, WireFormatOptions, WireStr,
+};
 use world::{World, connection_info};
 
 mod world;
@@ -84,6 +86,27 @@ fn clients_that_are_to_spread_get_different_lists_one_after_the_other() {
     assert_eq!(controls(world), 0);
     world.pass(Duration::from_millis(1));
     assert_eq!(controls(world), 1);
+}
+
+#[test]
+fn a_client_that_waits_for_an_answer_is_moved_after_it_but_not_never() {
+    for answered in [true, false] {
+        let cluster = cluster(true);
+        let mut world = client(&cluster, |_| {}).0;
+        let id = world.request(FlushCommand::default());
+        link(&cluster);
+        world.session.brokers_changed(world.now, 0);
+        world.pass(Duration::from_secs(1));
+        assert!(world.answers().is_empty());
+        if answered {
+            world.session.reply(world.now, Tag(id.cast_unsigned()), Effect::Done);
+            world.pass(Duration::from_millis(20));
+            assert!(matches!(&world.answers()[..], [Command::Response(_), Command::ConnectionControl(_)]));
+        } else {
+            world.pass(Duration::from_secs(1));
+            assert_eq!(controls(&mut world), 1);
+        }
+    }
 }
 
 /// Signs of life come in between.

@@ -93,6 +93,8 @@ pub struct ConnectorOptions {
     pub maximum_producers_per_connection: Option<u32>,
     /// `maximumConsumersAllowedPerConnection`.
     pub maximum_consumers_per_connection: Option<u32>,
+    /// `published`: the address that others are told instead of the one that is listened on; FerroMQ's own.
+    pub published: Option<Uri>,
 }
 
 /// Where a client connects.
@@ -292,6 +294,7 @@ impl ConnectorOptions {
             update_cluster_filter: reader.text("updateClusterFilter").map(Into::into),
             maximum_producers_per_connection: reader.number("maximumProducersAllowedPerConnection", COUNT),
             maximum_consumers_per_connection: reader.number("maximumConsumersAllowedPerConnection", COUNT),
+            published: reader.number("published", "an address such as tcp://host:61616"),
         }
     }
 }

@@ -42,6 +42,11 @@ pub(super) fn most(config: &Config) -> Vec<Most> {
     config.listeners.iter().map(most).collect()
 }
 
+/// What others are told where it is not what is listened on.
+pub(super) fn published(config: &Config) -> Vec<Option<String>> {
+    config.listeners.iter().map(|listener| listener.published.as_ref().map(Uri::to_string)).collect()
+}
+
 /// The listeners of which others are told.
 pub(super) fn told(config: &Config) -> Vec<Told> {
     let told = |(listener, given): (usize, &Listener)| {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferromq_openwire::{Limits, WireFormatOptions};
-use ferromq_uri::{Endpoint, FailoverOptions, MAX_COMPONENTS, MulticastOptions, Options, Uri};
+use ferromq_uri::{Endpoint, FailoverOptions, MAX_COMPONENTS, MulticastOptions, Options, SocketOptions, Uri};
 
 use crate::error::{Error, Result};
 use crate::settings::{ConnectOptions, TlsSettings};
@@ -25,6 +25,8 @@ pub struct Address {
     pub connect_timeout: Duration,
     /// Whether the socket sends small packets at once.
     pub tcp_no_delay: bool,
+    /// What else is set on the socket.
+    pub socket: SocketOptions,
     /// TLS, if it is wanted.
     pub tls: Option<TlsSettings>,
 }

@@ -5,12 +5,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ferromq_env::{Entropy, SystemEntropy};
 use ferromq_openwire::Command;
 use ferromq_uri::{Host, Uri};
+use socket2::SockRef;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
@@ -20,6 +22,9 @@ use super::stream::Stream;
 use crate::error::{Error, Result};
 use crate::failover::{Address, Attempt};
 use crate::link::{Link, Vital};
+
+/// Beyond it the system would refuse; it has limits of its own below it.
+const MOST_BUFFER_BYTES: u32 = 1 << 30;
 
 /// Addresses that a name may stand for.
 const MAX_PLACES: usize = 16;
@@ -204,11 +209,29 @@ pub(super) async fn dial(address: &Address) -> Result<Stream> {
     Err(last.unwrap_or_else(nowhere))
 }
 
+async fn connect(address: &Address, place: SocketAddr) -> io::Result<TcpStream> {
+    let options = &address.socket;
+    let socket = if place.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(bytes) = options.socket_buffer_bytes.filter(|bytes| *bytes > 0) {
+        // Before it connects: afterwards it would be too late for the window of TCP.
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(MOST_BUFFER_BYTES);
+        socket.set_recv_buffer_size(bytes)?;
+        socket.set_send_buffer_size(bytes)?;
+    }
+    socket.set_keepalive(options.keep_alive == Some(true))?;
+    let stream = socket.connect(place).await?;
+    if let Some(seconds) = options.so_linger_s {
+        let linger = u64::try_from(seconds).ok().map(Duration::from_secs);
+        SockRef::from(&stream).set_linger(linger)?;
+    }
+    stream.set_nodelay(address.tcp_no_delay)?;
+    Ok(stream)
+}
+
 /// Opens a TCP connection, and wraps it in TLS if that is wanted.
 async fn open(address: &Address, place: SocketAddr) -> Result<Stream> {
     let failed = |source| connect_error(address, source);
-    let stream = TcpStream::connect(place).await.map_err(failed)?;
-    stream.set_nodelay(address.tcp_no_delay).map_err(failed)?;
+    let stream = connect(address, place).await.map_err(failed)?;
     match &address.tls {
         None => Ok(Stream::Tcp(stream)),
         #[cfg(feature = "tls")]
@@ -298,13 +321,31 @@ fn closed(address: &Address, reason: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
     use super::*;
     use crate::settings::ConnectOptions;
+
+    #[tokio::test]
+    async fn what_is_said_of_the_socket_is_set_on_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = listener.local_addr().unwrap();
+        for (options, keep_alive, linger) in [
+            ("", false, None),
+            ("?keepAlive=true&soLinger=3&socketBufferSize=20000", true, Some(Duration::from_secs(3))),
+            ("?socket.keepAlive=false&transport.soLinger=-1", false, None),
+        ] {
+            let address = ConnectOptions::parse(&format!("tcp://{place}{options}")).unwrap().address();
+            let Stream::Tcp(stream) = open(&address, place).await.unwrap() else { panic!("plain TCP") };
+            let socket = SockRef::from(&stream);
+            assert_eq!(socket.keepalive().unwrap(), keep_alive, "{options}");
+            assert_eq!(socket.linger().unwrap(), linger, "{options}");
+            // Linux doubles it for its own use.
+            let smaller = socket.send_buffer_size().unwrap() <= 40_000;
+            assert_eq!(smaller, options.contains("socketBufferSize"), "{options}");
+        }
+    }
 
     #[tokio::test]
     async fn of_several_addresses_of_a_name_one_that_greets_is_taken() {

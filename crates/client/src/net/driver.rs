@@ -7,6 +7,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use ferromq_model::Now;
+use ferromq_uri::SocketOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as TokioInstant, sleep_until};
@@ -63,7 +64,8 @@ impl Driver {
     /// Runs until the connection is over: with one transport, or with one after the other.
     pub async fn run(mut self, stream: Option<Stream>) {
         if let Some(stream) = stream {
-            return self.serve(stream).await;
+            let patience = write_timeout(&self.shared.options.socket);
+            return self.serve(stream, patience).await;
         }
         self.begin_search();
         while let Some(transport) = self.find_transport().await {
@@ -72,7 +74,7 @@ impl Driver {
             if let Some(failover) = &mut self.failover {
                 failover.current = Some(Arc::clone(&address.uri));
             }
-            self.serve(stream).await;
+            self.serve(stream, write_timeout(&address.socket)).await;
         }
     }
 
@@ -84,13 +86,16 @@ impl Driver {
         }
     }
 
-    /// Runs until the transport is of no use any more.
-    async fn serve(&mut self, mut stream: Stream) {
+    /// Runs until the transport is of no use any more, or the broker leaves unread what is sent for so long.
+    async fn serve(&mut self, mut stream: Stream, patience: Option<Duration>) {
+        let mut stuck: Option<TokioInstant> = None;
         let (mut reader, mut writer) = stream.split();
         let sleep = sleep_until(TokioInstant::now());
         tokio::pin!(sleep);
         while !self.core.is_closed() && !self.core.is_detached() {
+            let overdue = stuck.zip(patience).map(|(since, patience)| since + patience);
             let wake_at = self.wake_at();
+            let wake_at = overdue.map_or(wake_at, |at| at.min(wake_at));
             if sleep.deadline() != wake_at {
                 sleep.as_mut().reset(wake_at);
             }
@@ -114,8 +119,14 @@ impl Driver {
                 () = &mut sleep => Ready::Time,
             };
             self.apply(ready);
-            if let Err(error) = self.write(&writer) {
-                self.core.lost(&error.to_string());
+            match self.write(&writer) {
+                Ok(_) if self.core.output().is_empty() => stuck = None,
+                Ok(0) => stuck = stuck.or_else(|| Some(TokioInstant::now())),
+                Ok(_) => stuck = Some(TokioInstant::now()),
+                Err(error) => self.core.lost(&error.to_string()),
+            }
+            if overdue.is_some_and(|at| stuck.is_some() && at <= TokioInstant::now()) {
+                self.core.lost("the broker does not read what is sent (soWriteTimeout)");
             }
             self.plan();
             if self.settle() {
@@ -270,12 +281,12 @@ impl Driver {
         self.core.close(reply);
     }
 
-    /// Writes as much as the socket takes, without waiting.
-    fn write(&mut self, writer: &WriteHalf<'_>) -> io::Result<()> {
+    /// Writes as much as the socket takes, without waiting; how much that was.
+    fn write(&mut self, writer: &WriteHalf<'_>) -> io::Result<usize> {
         let mut taken = 0;
         let result = write(|bytes| writer.try_write(bytes), self.core.output(), &mut taken);
         self.core.written(taken);
-        result
+        result.map(|()| taken)
     }
 
     /// Hands out what the planner found; true if somebody was woken.
@@ -403,6 +414,11 @@ impl Driver {
             let _ = opened.send(Err(error));
         }
     }
+}
+
+/// `soWriteTimeout`, 0 for ever.
+fn write_timeout(options: &SocketOptions) -> Option<Duration> {
+    options.so_write_timeout_ms.filter(|ms| *ms > 0).map(Duration::from_millis)
 }
 
 /// Writes as much as the socket takes, without waiting; `taken` says how much that was.

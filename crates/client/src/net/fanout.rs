@@ -10,6 +10,7 @@ use ferromq_uri::{MulticastOptions, Options, Uri};
 use tokio::sync::watch;
 
 use super::connection::Connection;
+use super::producer::Producer;
 use crate::error::{Error, Result};
 use crate::message::Outgoing;
 use crate::settings::ConnectOptions;
@@ -25,6 +26,13 @@ pub struct Fanout {
     shared: Arc<Shared>,
 }
 
+/// The way to one broker.
+#[derive(Debug)]
+struct Branch {
+    connection: Connection,
+    producer: Arc<Producer>,
+}
+
 #[derive(Debug)]
 struct Shared {
     /// `minAckCount`: brokers that must have a message.
@@ -32,7 +40,7 @@ struct Shared {
     /// `fanOutQueues`: whether messages for queues go to all as well.
     queues: bool,
     /// Those that are wanted, with their connections as soon as they are there.
-    brokers: Mutex<BTreeMap<String, Option<Connection>>>,
+    brokers: Mutex<BTreeMap<String, Option<Branch>>>,
     /// How many are there.
     count: watch::Sender<usize>,
     /// How long is waited for as many as must have a message.
@@ -42,12 +50,12 @@ struct Shared {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<Connection>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<Branch>>> {
         self.brokers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn connections(&self) -> Vec<Connection> {
-        self.lock().values().flatten().cloned().collect()
+    fn producers(&self) -> Vec<Arc<Producer>> {
+        self.lock().values().flatten().map(|branch| Arc::clone(&branch.producer)).collect()
     }
 
     /// Waits until so many brokers are there.
@@ -109,7 +117,7 @@ impl Fanout {
         let least = if all { self.shared.least } else { 1 };
         self.shared.enough(least).await?;
         let mut sends = tokio::task::JoinSet::new();
-        let mut waiting = self.shared.connections().into_iter();
+        let mut waiting = self.shared.producers().into_iter();
         let first = if all { usize::MAX } else { 1 };
         for broker in waiting.by_ref().take(first) {
             sends.spawn(send_one(broker, destination.clone(), message.clone()));
@@ -145,7 +153,7 @@ impl Fanout {
         let brokers = std::mem::take(&mut *self.shared.lock());
         let mut closed = Ok(());
         for broker in brokers.into_values().flatten() {
-            closed = closed.and(broker.close().await);
+            closed = closed.and(broker.connection.close().await);
         }
         closed
     }
@@ -157,9 +165,14 @@ impl Drop for Fanout {
     }
 }
 
-async fn send_one(broker: Connection, destination: Destination, message: Outgoing) -> Result<()> {
-    let producer = broker.producer(destination).await?;
-    producer.send(message).await
+async fn send_one(producer: Arc<Producer>, destination: Destination, message: Outgoing) -> Result<()> {
+    producer.send_to(&destination, message).await
+}
+
+async fn open(options: ConnectOptions) -> Result<Branch> {
+    let connection = Connection::connect_with(options).await?;
+    let producer = Arc::new(connection.anonymous_producer().await?);
+    Ok(Branch { connection, producer })
 }
 
 impl Shared {
@@ -175,14 +188,14 @@ impl Shared {
         let mut stopped = self.stop.subscribe();
         loop {
             let reached = tokio::select! {
-                reached = Connection::connect_with(options.clone()) => reached,
+                reached = open(options.clone()) => reached,
                 _ = stopped.wait_for(|stop| *stop) => return,
             };
             match reached {
-                Ok(connection) => {
+                Ok(branch) => {
                     // It may have gone meanwhile.
                     if let Some(place) = self.lock().get_mut(&name) {
-                        *place = Some(connection);
+                        *place = Some(branch);
                     }
                     return self.recount();
                 }

@@ -1,6 +1,6 @@
 //! `listen = […]` and `[[listener]]`: where the broker listens.
 
-use ferromq_uri::{ListenerUri, MulticastOptions, Protocol, Uri};
+use ferromq_uri::{ConnectUri, ListenerUri, MulticastOptions, Protocol, Uri};
 
 use crate::{
     reader::{Reader, Section},
@@ -38,6 +38,8 @@ pub struct Listener {
     pub maximum_producers_per_connection: Option<u32>,
     /// `maximum_consumers_per_connection`: the same for consumers.
     pub maximum_consumers_per_connection: Option<u32>,
+    /// `published`: the address that clients and other brokers are told, if not the one that is listened on.
+    pub published: Option<Uri>,
     /// Where it was written.
     pub source: Source,
 }
@@ -101,6 +103,7 @@ struct Keys {
     filter: Option<String>,
     producers: Option<u32>,
     consumers: Option<u32>,
+    published: Option<Uri>,
 }
 
 impl Keys {
@@ -122,6 +125,7 @@ impl Keys {
             ),
             producers: most(section, "maximum_producers_per_connection"),
             consumers: most(section, "maximum_consumers_per_connection"),
+            published: published(section),
         }
     }
 }
@@ -142,6 +146,35 @@ fn discovery_uri(section: &mut Section<'_, '_>) -> Option<MulticastOptions> {
             None
         }
     }
+}
+
+fn published(section: &mut Section<'_, '_>) -> Option<Uri> {
+    let text = section.text_or_none("published", None, "an address", |_| true)?;
+    let place = section.place("published");
+    match Uri::parse(&text) {
+        Ok(uri) => Some(uri),
+        Err(mistake) => {
+            section.reader.error(&place, mistake.to_string(), "");
+            None
+        }
+    }
+}
+
+/// An address at which others can connect.
+fn connectable(reader: &mut Reader<'_>, uri: Uri, place: &Source) -> Option<Uri> {
+    match ConnectUri::from_uri(&uri) {
+        Ok(address) if address.scheme.protocol() == Some(Protocol::OpenWire) => return Some(uri),
+        Ok(address) => {
+            let problem = format!("others can't connect by {}:", address.scheme);
+            reader.error(place, problem, "write published = \"tcp://host:61616\"");
+        }
+        Err(mistakes) => {
+            for mistake in mistakes {
+                reader.error(place, mistake.to_string(), "");
+            }
+        }
+    }
+    None
 }
 
 fn announced(reader: &mut Reader<'_>, uri: &Uri, place: &Source) -> Option<MulticastOptions> {
@@ -183,6 +216,8 @@ fn listener(reader: &mut Reader<'_>, written: Written) -> Option<Listener> {
     }
     let beside = &uri.options.connector;
     let found = beside.discovery_uri.as_ref().and_then(|uri| announced(reader, uri, &source));
+    let published = beside.published.clone().or(keys.published);
+    let published = published.and_then(|uri| connectable(reader, uri, &source));
     let filter = beside.update_cluster_filter.clone().filter(|text| text.len() <= MAX_FILTER_BYTES);
     Some(Listener {
         name: name.unwrap_or_else(|| uri.endpoint.to_string()),
@@ -196,6 +231,7 @@ fn listener(reader: &mut Reader<'_>, written: Written) -> Option<Listener> {
         update_cluster_filter: filter.or(keys.filter),
         maximum_producers_per_connection: beside.maximum_producers_per_connection.or(keys.producers),
         maximum_consumers_per_connection: beside.maximum_consumers_per_connection.or(keys.consumers),
+        published,
         uri,
         source,
     })

@@ -21,6 +21,8 @@ use crate::{LoginQuestion, LoginRefused, PeerBroker, SessionError, SessionSettin
 const MOVE_EVERY: Duration = Duration::from_millis(20);
 /// The last of them waits no longer.
 const MOVED_WITHIN: Duration = Duration::from_secs(10);
+/// How long a client that is to move is let finish what it has asked for.
+const PATIENCE_TO_MOVE: Duration = Duration::from_secs(2);
 /// What a peer says to the broker's half of its duplex bridge before it may: its `BrokerInfo`, and what is pipelined.
 const MOST_ASIDE_BEFORE_LOGIN: usize = 64;
 
@@ -106,6 +108,8 @@ pub struct Session {
     pub(super) aside: VecDeque<Command>,
     /// When the peer is told of other brokers.
     brokers_due: Option<Instant>,
+    /// When it is told even though answers are still to come.
+    brokers_late: Instant,
     inputs: VecDeque<Input>,
     options: WireFormatOptions,
     format: WireFormat,
@@ -137,6 +141,7 @@ impl Session {
             has_mirror: false,
             aside: VecDeque::new(),
             brokers_due: None,
+            brokers_late: Instant(0),
             inputs: VecDeque::new(),
             framer: Framer::new(limits.greeting_bytes),
             buffered: 0,
@@ -359,6 +364,7 @@ impl Session {
             let wait =
                 if cluster.rebalances() { (MOVE_EVERY * place).min(MOVED_WITHIN) } else { Duration::ZERO };
             self.brokers_due = Some(now.mono + wait);
+            self.brokers_late = now.mono + wait + PATIENCE_TO_MOVE;
         }
     }
 
@@ -522,8 +528,14 @@ impl Session {
     /// Time has passed.
     pub fn tick(&mut self, now: Now) {
         if self.phase == Phase::Connected && self.brokers_due.is_some_and(|due| now.mono >= due) {
-            self.brokers_due = None;
-            self.tell_brokers(true);
+            let moves = self.settings.cluster.as_ref().is_some_and(|cluster| cluster.rebalances());
+            if moves && self.requests_in_flight > 0 && now.mono < self.brokers_late {
+                // A commit whose answer is lost by a move would be in doubt for its application.
+                self.brokers_due = Some(now.mono + MOVE_EVERY);
+            } else {
+                self.brokers_due = None;
+                self.tell_brokers(true);
+            }
         }
         match self.phase {
             Phase::Finished => {}
