@@ -10,6 +10,8 @@
 //! changed (a [`file::Mutation`], say) must show one: else the step would be for nothing, or the model blind for it.
 //! `cargo test -p ferromq-lock --test proof -- --nocapture` prints the states explored and the way to each violation.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are not under cfg(test)")]
+
 mod database;
 mod file;
 mod lease;
