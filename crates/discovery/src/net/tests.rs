@@ -1,3 +1,5 @@
+//! The agent on real sockets of loopback.
+
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
