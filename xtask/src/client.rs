@@ -1,5 +1,5 @@
 //! `cargo xtask client`: the Rust client's own tests against running brokers, which this verb starts: the live suite,
-//! and the death of a broker under `failover:`, with kill -9 and the count of what was lost.
+//! the death of a broker under `failover:`, with kill -9 and the count of what was lost, and the ways between several.
 //!
 //! Ends with `N passed, M failed, K skipped`. What cannot run on this machine is counted as skipped.
 
@@ -58,7 +58,7 @@ fn run_against(name: &str, broker: &Broker, recipe: &Command) -> Result<Tally> {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let mut tally = Tally::default();
-    for suite in ["live", "takeover"] {
+    for suite in ["live", "takeover", "several"] {
         println!("== {suite} against {name}");
         let output = cargo()
             .args(["test", "--package", "ferromq-client", "--features", "net", "--test", suite])

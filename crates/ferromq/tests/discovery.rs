@@ -81,6 +81,30 @@ fn brokers_that_tell_and_look_find_each_other_and_not_themselves() {
 }
 
 #[test]
+fn of_a_pair_the_master_is_found_and_after_a_takeover_the_next_one() {
+    let (group, folder) = (group(), tempfile::tempdir().unwrap());
+    let node = |name: &str| {
+        let listen = format!("tcp://127.0.0.1:0?discoveryUri={group}");
+        let start = Launch::new(PROGRAM).arg("--name").arg(name).listen(listen).data(folder.path());
+        start.arg("--takeover-after").arg("500ms").start().unwrap()
+    };
+    let master = node("m");
+    assert!(master.output().wait_for("role active", PATIENCE).is_some());
+    let standby = node("s");
+    assert!(standby.output().wait_for("role standby", PATIENCE).is_some());
+    let a = broker("a", None, Some(&group));
+    logged(&a, "has been established", 1);
+    assert!(
+        a.log().all().iter().all(|line| !line.contains(standby.url())),
+        "a standby tells nothing of itself"
+    );
+    master.kill();
+    logged(&a, "has been established", 2);
+    run(&["send", "--url", a.url(), "queue://pair", "x"]);
+    assert_eq!(run(&["receive", "--url", standby.url(), "--count", "1", "queue://pair"]), "x\n");
+}
+
+#[test]
 fn a_group_that_cannot_be_joined_leaves_the_broker_unaffected() {
     let group = "multicast://239.1.2.3:7000?networkInterface=nowhere0";
     let a = broker("a", Some(group), Some(group));
