@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::bail;
-use ferromq_testkit::Postgres;
+use ferromq_testkit::{Etcd, Postgres};
 
 use crate::peers;
 use crate::suite::{self, Tally};
@@ -41,7 +41,7 @@ const SUITES: &[(&[&str], &[&str])] = &[
 ];
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let no_database = database();
+    let missing = services();
     run_command(cargo().args(["test", "--workspace", "--quiet", "--no-fail-fast"]))?;
     if args.full {
         // Every sequence of three operations, cut at every change of the disk, and thousands of random longer ones.
@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     // What real clients talk to is what users run.
     run_command(cargo().args(["build", "--release", "--package", "ferromq"]))?;
     let mut all = Tally::default();
-    all.skipped.extend(no_database);
+    all.skipped.extend(missing);
     for (everyday, full) in SUITES {
         all.add(suite::run(if args.full { full } else { everyday })?);
     }
@@ -78,19 +78,24 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A PostgreSQL for the tests that want one, installed where that may be done; else the skip to be counted.
-fn database() -> Option<String> {
-    if let Err(missing) = Postgres::find() {
-        println!("{missing}");
-        if !peers::may_install() {
-            return Some(format!("postgres: {missing}"));
-        }
-        let install = "apt-get update && apt-get install -y --no-install-recommends postgresql";
-        println!("\n$ {install}");
-        // What comes of it is seen by looking again.
-        let _ = Command::new("sh").args(["-c", install]).status();
+/// The services that tests start, each installed where that may be done; else the skips to be counted.
+fn services() -> Vec<String> {
+    let postgres = service("postgres", "postgresql", || Postgres::find().err());
+    let etcd = service("etcd", "etcd-server", || Etcd::find().err());
+    postgres.into_iter().chain(etcd).collect()
+}
+
+fn service(name: &str, package: &str, missing: impl Fn() -> Option<String>) -> Option<String> {
+    let reason = missing()?;
+    println!("{reason}");
+    if !peers::may_install() {
+        return Some(format!("{name}: {reason}"));
     }
-    Postgres::find().err().map(|missing| format!("postgres: {missing}"))
+    let install = format!("apt-get update && apt-get install -y --no-install-recommends {package}");
+    println!("\n$ {install}");
+    // What comes of it is seen by looking again.
+    let _ = Command::new("sh").args(["-c", &install]).status();
+    missing().map(|reason| format!("{name}: {reason}"))
 }
 
 /// The skips that no line of `.ci/allowed-skips` names.

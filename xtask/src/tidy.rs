@@ -34,6 +34,8 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
     ("postgres", false, &[]),
     ("store-postgres", false, &["store", "model", "postgres"]),
     ("lock-postgres", false, &["lock", "model", "env", "postgres"]),
+    ("lock-sqlite", true, &["lock", "model", "env"]),
+    ("lock-etcd", false, &["lock", "model", "env"]),
     ("engine", true, &["model", "store", "selector"]),
     ("auth", true, &["model"]),
     ("gateway", true, &["model", "engine", "auth", "openwire"]),

@@ -157,7 +157,8 @@ pub(crate) fn lock(settings: &Settings) -> Result<(Box<dyn LockProvider>, Timing
         Box::new(lock.map_err(|error| understood_claim(error, settings))?.signed(owner))
     } else {
         let (disk, entropy) = (Arc::new(SystemDisk), Box::new(SystemEntropy));
-        Box::new(FileLock::new(disk, entropy, &settings.data, &owner, timings))
+        let lock = FileLock::new(disk, entropy, &settings.data, settings.node_name(), timings);
+        Box::new(lock.map_err(|error| understood_claim(error, settings))?.signed(owner))
     };
     Ok((provider, timings))
 }
@@ -190,6 +191,10 @@ pub(crate) fn look(
 pub(crate) fn understood_claim(error: LockError, settings: &Settings) -> StartError {
     let error = match error {
         LockError::Held { place, holder } => StoreError::InUse { store: place, holder },
+        LockError::NameTaken { place, name } => StoreError::InUse {
+            store: place,
+            holder: format!("another node that is called {name}, too; give each a name of its own"),
+        },
         LockError::Superseded { place, ours, theirs } => StoreError::Fenced { store: place, ours, theirs },
         LockError::Io { action, path, source } => StoreError::Io { action, path, source },
         other => StoreError::Bug(other.to_string()),

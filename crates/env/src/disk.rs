@@ -147,4 +147,12 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     /// What the system says.
     fn try_lock(&self) -> io::Result<bool>;
+
+    /// Takes the exclusive lock of one place in this file without waiting, whether or not there is a byte; it ends with
+    /// the handle, which must be open to write. `false` if another handle, in this process or another, has it. A file is
+    /// locked by places or as a whole, never both: network file systems make one of the other.
+    ///
+    /// # Errors
+    /// What the system says; some file systems have no such locks.
+    fn try_lock_at(&self, place: u64) -> io::Result<bool>;
 }

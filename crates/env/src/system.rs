@@ -7,6 +7,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc::{F_WRLCK, SEEK_SET, flock};
 use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate, statfs, statvfs};
 use rustix::io::Errno;
 
@@ -231,6 +233,18 @@ impl DiskFile for SystemFile {
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
+
+    fn try_lock_at(&self, place: u64) -> io::Result<bool> {
+        let start = i64::try_from(place).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let lock =
+            flock { l_type: F_WRLCK as _, l_whence: SEEK_SET as _, l_start: start, l_len: 1, l_pid: 0 };
+        // Of the open file, not of the process: who opens and closes it a second time loses nothing.
+        match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&lock)) {
+            Ok(_) => Ok(true),
+            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -304,6 +318,24 @@ mod tests {
         assert!(!second.try_lock().unwrap());
         drop(first);
         assert!(second.try_lock().unwrap());
+    }
+
+    #[test]
+    fn only_one_handle_has_the_lock_of_a_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let open = || SystemDisk.open(&path, OpenMode::CreateOrKeep).unwrap();
+        let (first, second) = (open(), open());
+        assert!(first.try_lock_at(7).unwrap() && first.try_lock_at(u64::MAX >> 2).unwrap());
+        assert!(first.try_lock_at(7).unwrap(), "it has it already");
+        assert!(!second.try_lock_at(7).unwrap());
+        assert!(second.try_lock_at(8).unwrap(), "its neighbour is another place");
+        drop(open());
+        assert!(!second.try_lock_at(7).unwrap(), "who opens and closes the file takes nothing away");
+        drop(first);
+        assert!(second.try_lock_at(7).unwrap());
+        assert!(second.is_empty().unwrap(), "locks are no bytes");
+        assert!(second.try_lock_at(u64::MAX).is_err());
     }
 
     #[test]

@@ -106,3 +106,20 @@ fn a_standby_turns_clients_away_and_the_order_of_starts_does_not_matter() {
     send(&nodes[0], "hello");
     assert_eq!(receive(&nodes[0]), "hello");
 }
+
+#[test]
+fn a_second_standby_of_one_name_is_refused() {
+    let shared = tempfile::tempdir().unwrap();
+    let a = node("a", shared.path()).start().unwrap();
+    becomes(&a, "active (epoch 1");
+    let b = node("b", shared.path()).start().unwrap();
+    becomes(&b, "standby (master: a");
+    let Err(refused) = node("b", shared.path()).start() else { panic!("two standbys of one name") };
+    assert_eq!(refused.code, Some(73));
+    assert!(refused.to_string().contains("give each a name of its own"), "{refused}");
+
+    // A name is free again as soon as its process is gone.
+    b.kill();
+    let b = node("b", shared.path()).start().unwrap();
+    becomes(&b, "standby (master: a");
+}

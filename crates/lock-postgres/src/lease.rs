@@ -1,11 +1,12 @@
 //! [`PostgresLock`].
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ferromq_env::{Entropy, SystemEntropy};
+use ferromq_env::{Clock, Entropy, SystemClock, SystemEntropy};
 use ferromq_lock::{Acquired, Contention, Grant, LockError, LockProvider, Sighting, Timings};
-use ferromq_model::{ClaimId, Epoch};
+use ferromq_model::{self as model, ClaimId, Epoch};
 use ferromq_postgres::tokio_postgres::error::SqlState;
 use ferromq_postgres::{Access, PgError, Session, Target};
 
@@ -26,11 +27,12 @@ pub struct PostgresLock {
     owner: String,
     timings: Timings,
     entropy: Box<dyn Entropy>,
+    clock: Arc<dyn Clock>,
     session: Option<Session>,
     /// Whom the last look showed: a claim supersedes nobody else.
     seen: Option<Lease>,
     /// Since when the holder's session has been missing.
-    absent_since: Option<(Epoch, Instant)>,
+    absent_since: Option<(Epoch, model::Instant)>,
     held: Option<Epoch>,
 }
 
@@ -39,8 +41,10 @@ impl PostgresLock {
     /// other may have. Nothing is connected yet.
     ///
     /// # Errors
-    /// The URL can't be used, or the schema's name is not lower case letters, digits and underscores.
+    /// The URL can't be used, the schema's name is not lower case letters, digits and underscores, or the times contradict
+    /// each other.
     pub fn new(url: &str, schema: &str, node: &str, timings: Timings) -> Result<Self, LockError> {
+        timings.check()?;
         let unusable = |reason: String| LockError::Io {
             action: "use",
             path: "the database of the lock".to_owned(),
@@ -62,6 +66,7 @@ impl PostgresLock {
             owner: node.to_owned(),
             timings,
             entropy: Box::new(SystemEntropy),
+            clock: Arc::new(SystemClock),
             session: None,
             seen: None,
             absent_since: None,
@@ -73,6 +78,13 @@ impl PostgresLock {
     #[must_use]
     pub fn signed(mut self, owner: String) -> Self {
         self.owner = owner;
+        self
+    }
+
+    /// Reads this clock, of which only the monotonic side matters.
+    #[must_use]
+    pub fn clocked(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
         self
     }
 
@@ -121,9 +133,7 @@ impl PostgresLock {
                 break;
             }
             if Instant::now() >= until {
-                let holder =
-                    format!("another node that is called {}, too; give each a name of its own", self.node);
-                return Err(LockError::Held { place: self.shown.clone(), holder });
+                return Err(LockError::NameTaken { place: self.shown.clone(), name: self.node.clone() });
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -169,10 +179,10 @@ impl PostgresLock {
     /// What a standby may conclude. A session that is missing is given the time in which a holder that was merely cut off
     /// comes back.
     fn sighting(&mut self, lease: &Lease) -> Sighting {
-        let ours = self.held == Some(lease.epoch);
+        let (ours, now) = (self.held == Some(lease.epoch), self.clock.now().mono);
         let since = match self.absent_since {
             Some((epoch, since)) if epoch == lease.epoch && lease.absent => Some(since),
-            _ if lease.absent && !ours => Some(Instant::now()),
+            _ if lease.absent && !ours => Some(now),
             _ => None,
         };
         self.absent_since = since.map(|since| (lease.epoch, since));
@@ -182,7 +192,7 @@ impl PostgresLock {
             owner: Some(lease.owner.clone()),
             beat: lease.beat,
             released: lease.released,
-            died: since.is_some_and(|since| since.elapsed() >= grace),
+            died: since.is_some_and(|since| now.since(since) >= grace),
         }
     }
 }
@@ -219,7 +229,7 @@ impl LockProvider for PostgresLock {
         let epoch = Epoch { number, claim: ClaimId(self.entropy.next_u64()) };
         let key = self.holder_key() ^ number.cast_signed();
         let (create, claim) = (row::text(row::CREATE, &self.schema), row::text(row::CLAIM, &self.schema));
-        let (owner, fresh) = (self.owner.clone(), current.is_none());
+        let (owner, fresh) = (self.owner.clone(), current.is_none_or(|current| !current.complete));
         if fresh {
             self.run("make the table of the lease in", MAKING, |session, within| {
                 session.run(within, async |client| make(client, &create).await)

@@ -52,6 +52,17 @@ pub enum LockError {
         /// What the system said.
         source: io::Error,
     },
+    /// Another node of the same name runs.
+    #[error(
+        "{place}: another node that is called {name}, too, is at work, or its end was not noticed yet; \
+         give each a name of its own"
+    )]
+    NameTaken {
+        /// Where claims are made.
+        place: String,
+        /// The name of both.
+        name: String,
+    },
     /// Times that contradict each other.
     #[error("{0}")]
     Timings(String),
@@ -67,7 +78,7 @@ impl LockError {
             Self::Held { .. } => ErrorKind::Held,
             Self::Superseded { .. } => ErrorKind::Superseded,
             Self::Io { .. } => ErrorKind::Storage,
-            Self::Timings(_) => ErrorKind::Caller,
+            Self::Timings(_) | Self::NameTaken { .. } => ErrorKind::Caller,
             Self::Bug(_) => ErrorKind::Bug,
         }
     }

@@ -9,6 +9,8 @@
 //! * [`Lease`]: how long a holder may still act. [`Watch`]: what a standby makes of what it sees. Both are without
 //!   threads, clocks and files.
 //! * [`Timings`]: everything that follows from the one setting, `takeover_after`.
+//! * [`NameLock`]: one node for each name, standbys included, without a byte.
+//! * `conformance`, behind the feature of that name: what every provider must pass.
 //!
 //! Invariants: an epoch is made once, by the exclusive creation of its file; a later holder's epoch is higher; a
 //! lease counts from before its renewal was asked for; looking changes nothing that is shared.
@@ -21,7 +23,7 @@
 //!
 //! let timings = Timings::from_takeover_after(Duration::from_secs(2))?;
 //! let entropy = Box::new(SeededEntropy::new(1));
-//! let mut lock = FileLock::new(Arc::new(SimDisk::new()), entropy, Path::new("/shared"), "node a", timings);
+//! let mut lock = FileLock::new(Arc::new(SimDisk::new()), entropy, Path::new("/shared"), "node-a", timings)?;
 //! let Acquired::Granted(grant) = lock.try_acquire(Epoch::default(), Contention::Vacant)? else {
 //!     return Ok(());
 //! };
@@ -31,13 +33,22 @@
 //! # Ok::<(), ferromq_lock::LockError>(())
 //! ```
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 pub mod file;
 mod lease;
+mod names;
 mod provider;
 mod timings;
 
 pub use error::{ErrorKind, LockError};
 pub use lease::{Lease, Verdict, Watch};
+pub use names::NameLock;
 pub use provider::{Acquired, Contention, Grant, LockProvider, Sighting};
 pub use timings::Timings;
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

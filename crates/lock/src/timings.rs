@@ -46,6 +46,36 @@ impl Timings {
     }
 }
 
+impl Timings {
+    /// Refuses times of which a claim could be made while its holder still acts, or could never be kept. Every provider
+    /// asks this when it is made.
+    ///
+    /// # Errors
+    /// [`LockError::Timings`], with what contradicts what.
+    pub fn check(&self) -> Result<(), LockError> {
+        let Self { lease, renew_every, silence, look_every } = *self;
+        let refuse = |what: &str, times: [Duration; 2], remedy: &str| {
+            Err(LockError::Timings(format!("{what}: {:?} and {:?}; {remedy}", times[0], times[1])))
+        };
+        if renew_every.is_zero() || look_every.is_zero() {
+            return refuse("renew_every and look_every can't be 0", [renew_every, look_every], "take more");
+        }
+        if renew_every * 2 > lease {
+            let remedy = "renew at least twice as often as it lasts";
+            return refuse("one missed renewal would end the lease", [renew_every, lease], remedy);
+        }
+        if silence < lease * 11 / 10 {
+            let remedy = "wait for 1.1 leases or more, for clocks drift apart";
+            return refuse("a standby would claim while the holder may act", [silence, lease], remedy);
+        }
+        if look_every * 2 > silence {
+            let remedy = "look at least twice within the silence";
+            return refuse("a standby would look too seldom to see silence", [look_every, silence], remedy);
+        }
+        Ok(())
+    }
+}
+
 impl Default for Timings {
     fn default() -> Self {
         let lease = Duration::from_millis(1_400);
@@ -76,6 +106,24 @@ mod tests {
             assert!(timings.renew_every * 2 < timings.lease);
             assert!(timings.lease < timings.silence);
             assert!(timings.silence + timings.look_every < whole);
+        }
+    }
+
+    #[test]
+    fn times_that_contradict_each_other_are_refused_with_the_remedy() {
+        for millis in [200, 500, 2_000, 600_000] {
+            Timings::from_takeover_after(Duration::from_millis(millis)).unwrap().check().unwrap();
+        }
+        let good = Timings::default();
+        for (bad, remedy) in [
+            (Timings { renew_every: good.lease, ..good }, "twice as often"),
+            (Timings { silence: good.lease, ..good }, "1.1 leases"),
+            (Timings { look_every: good.silence, ..good }, "look at least twice"),
+            (Timings { look_every: Duration::ZERO, ..good }, "take more"),
+        ] {
+            let refused = bad.check().unwrap_err();
+            assert!(refused.to_string().contains(remedy), "{refused}");
+            assert_eq!(refused.kind(), crate::ErrorKind::Caller);
         }
     }
 

@@ -8,6 +8,7 @@
 //! * [`Refused`]: a start that ended instead, with exit code and last words.
 //! * [`Lines`]: captured output that can be waited on.
 //! * [`Postgres`]: a database server in a temporary folder; stop it, kill it, pause it.
+//! * [`Etcd`]: the same for etcd.
 //!
 //! ```no_run
 //! use ferromq_testkit::Launch;
@@ -20,11 +21,14 @@
 
 #![allow(clippy::panic, reason = "for tests only: what can not be set up ends the test")]
 
+mod etcd;
 mod launch;
 mod lines;
 mod node;
 mod postgres;
+mod process;
 
+pub use etcd::{Etcd, INSTALL_ETCD};
 pub use launch::{Launch, Refused};
 pub use lines::Lines;
 pub use node::Node;

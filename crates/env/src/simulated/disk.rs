@@ -394,4 +394,11 @@ impl DiskFile for SimFile {
         let holder = &mut world.inode(self.inode)?.locked_by;
         Ok(*holder.get_or_insert(self.handle) == self.handle)
     }
+
+    fn try_lock_at(&self, place: u64) -> io::Result<bool> {
+        let mut world = lock(&self.disk.world);
+        self.disk.admit(&mut world, OpKind::Lock, &self.path)?;
+        let holder = world.inode(self.inode)?.places_locked_by.entry(place);
+        Ok(*holder.or_insert(self.handle) == self.handle)
+    }
 }

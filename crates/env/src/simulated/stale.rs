@@ -220,6 +220,10 @@ impl DiskFile for StaleFile {
     fn try_lock(&self) -> io::Result<bool> {
         self.file.try_lock()
     }
+
+    fn try_lock_at(&self, place: u64) -> io::Result<bool> {
+        self.file.try_lock_at(place)
+    }
 }
 
 #[cfg(test)]

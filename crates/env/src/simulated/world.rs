@@ -100,7 +100,15 @@ pub(super) struct Inode {
     safe: Sparse,
     pending: Vec<Pending<DataOp>>,
     pub(super) locked_by: Option<u64>,
+    pub(super) places_locked_by: BTreeMap<u64, u64>,
     handles: u32,
+}
+
+impl Inode {
+    fn unlock(&mut self) {
+        self.locked_by = None;
+        self.places_locked_by.clear();
+    }
 }
 
 /// What becomes of an operation.
@@ -279,6 +287,7 @@ impl World {
             if inode.locked_by == Some(handle) {
                 inode.locked_by = None;
             }
+            inode.places_locked_by.retain(|_, holder| *holder != handle);
         }
     }
 
@@ -312,13 +321,13 @@ impl World {
     }
 
     pub(super) fn forget_locks(&mut self) {
-        self.inodes.values_mut().for_each(|inode| inode.locked_by = None);
+        self.inodes.values_mut().for_each(Inode::unlock);
     }
 
     /// No process runs, no file is open, the power is on.
     pub(super) fn restart(&mut self) {
         for inode in self.inodes.values_mut() {
-            inode.locked_by = None;
+            inode.unlock();
             inode.handles = 0;
         }
         self.processes.clear();

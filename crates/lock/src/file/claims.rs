@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ferromq_env::{Disk, DiskFile, OpenMode};
 use ferromq_model::{ClaimId, Epoch};
 
-use crate::LockError;
+use crate::{Contention, LockError};
 
 /// Claims below the present one that are kept, so that a paused owner of one of them finds its successor.
 const KEPT: u64 = 64;
@@ -114,17 +114,26 @@ impl Claims {
     fn read(&self, number: u64) -> Result<(ClaimId, Option<String>), LockError> {
         let path = self.path(number);
         let file = self.disk.open(&path, OpenMode::Read).map_err(io("open", &path))?;
+        let text = self.text(&*file).map_err(io("read", &path))?;
+        let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        let claim = line("claim ").and_then(|hex| u64::from_str_radix(&hex, 16).ok()).unwrap_or(0);
+        Ok((ClaimId(claim), line("owner ")))
+    }
+
+    fn text(&self, file: &dyn DiskFile) -> std::io::Result<String> {
         let mut bytes = vec![0; 4096];
-        let got = if self.disk.is_coherent(&path) {
+        let got = if self.disk.is_coherent(&self.folder) {
             file.read_at(&mut bytes, 0)
         } else {
             file.read_past_cache(&mut bytes, 0)
         };
-        let got = got.map_err(io("read", &path))?;
-        let text = String::from_utf8_lossy(bytes.get(..got).unwrap_or_default()).into_owned();
-        let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
-        let claim = line("claim ").and_then(|hex| u64::from_str_radix(&hex, 16).ok()).unwrap_or(0);
-        Ok((ClaimId(claim), line("owner ")))
+        let text = String::from_utf8_lossy(bytes.get(..got?).unwrap_or_default()).into_owned();
+        Ok(text.trim_end_matches('\0').to_owned())
+    }
+
+    /// Its maker holds the lock by then.
+    fn is_whole(&self, file: &dyn DiskFile) -> std::io::Result<bool> {
+        Ok(self.text(file)?.ends_with('\n'))
     }
 
     /// The claim id of an epoch, if its claim can be read.
@@ -161,14 +170,18 @@ impl Claims {
     }
 
     /// Whether the lock on the claim of an epoch can be had, which its owner holds while it lives. Taken and given
-    /// back at once; no byte changes.
+    /// back at once; no byte changes. A claim without its text may be one whose owner is about to lock it, and is left
+    /// to the silence.
     ///
     /// # Errors
-    /// The claim can't be opened.
+    /// The claim can't be opened or read.
     pub fn has_died(&self, number: u64) -> Result<bool, LockError> {
         let path = self.path(number);
         match self.disk.open(&path, OpenMode::Write) {
-            Ok(file) => file.try_lock().map_err(io("lock", &path)),
+            Ok(file) => {
+                let whole = self.is_whole(&*file).map_err(io("read", &path))?;
+                Ok(whole && file.try_lock().map_err(io("lock", &path))?)
+            }
             // Removed by a successor, which is another way to be no longer there. A cache may only be mistaken.
             Err(gone) if gone.kind() == std::io::ErrorKind::NotFound && self.disk.is_coherent(&path) => {
                 Ok(true)
@@ -183,15 +196,27 @@ impl Claims {
     /// # Errors
     /// [`LockError::Held`], [`LockError::Superseded`], or a file can't be used.
     pub fn claim(&self, epoch: Epoch, owner: &str, over_silence: bool) -> Result<Claim, LockError> {
-        self.claim_after(epoch, owner, over_silence, || Ok(()))
+        self.win(epoch, owner, over_silence, true, || Ok(()))
     }
 
-    /// As [`Claims::claim`]; `before` is done when nothing stands in the way any more, and the claim is not yet seen.
-    pub(super) fn claim_after(
+    /// As [`Claims::claim`], for who judges by silence as well: a claim without its text is nobody's yet. `before` is done
+    /// when nothing stands in the way any more, and the claim is not yet seen.
+    pub(super) fn claim_leased(
+        &self,
+        epoch: Epoch,
+        owner: &str,
+        why: Contention,
+        before: impl FnOnce() -> Result<(), LockError>,
+    ) -> Result<Claim, LockError> {
+        self.win(epoch, owner, why == Contention::OverSilence, false, before)
+    }
+
+    fn win(
         &self,
         epoch: Epoch,
         owner: &str,
         over_silence: bool,
+        torn_is_vacant: bool,
         before: impl FnOnce() -> Result<(), LockError>,
     ) -> Result<Claim, LockError> {
         self.disk.create_dir_all(&self.folder).map_err(io("make", &self.folder))?;
@@ -201,6 +226,9 @@ impl Claims {
         if highest > 0 {
             let path = self.path(highest);
             let file = self.disk.open(&path, OpenMode::Write).map_err(io("open", &path))?;
+            if !over_silence && !torn_is_vacant && !self.is_whole(&*file).map_err(io("read", &path))? {
+                return Err(self.in_use(highest));
+            }
             let vacant = file.try_lock().map_err(io("lock", &path))?;
             if !vacant && !over_silence {
                 return Err(self.in_use(highest));
@@ -272,6 +300,7 @@ impl Claims {
         file.set_len(CLAIM_BYTES).map_err(io("lengthen", &path))?;
         let letters = owner.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
         let owner: String = letters.take(MAX_OWNER / 4).collect();
+        // Locked before it has its text, see `has_died`.
         let text = format!("ferromq claim 1\nepoch {number}\nclaim {:016x}\nowner {owner}\n", epoch.claim.0);
         file.write_at(text.as_bytes(), 0).map_err(io("write", &path))?;
         file.sync().map_err(io("sync", &path))?;

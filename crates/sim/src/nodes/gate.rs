@@ -267,4 +267,9 @@ impl DiskFile for GatedFile {
         self.gate.pass()?;
         Ok(self.file.try_lock()? || self.shares)
     }
+
+    fn try_lock_at(&self, place: u64) -> io::Result<bool> {
+        self.gate.pass()?;
+        Ok(self.file.try_lock_at(place)? || self.shares)
+    }
 }

@@ -212,7 +212,7 @@ impl StoreSide {
 pub(super) fn lease(mut making: Making, name: &str, timings: ferromq_lock::Timings) -> Worker {
     let (name, entropy) = (name.to_owned(), Box::new(making.dice.split()));
     spawn(making, move |disk, orders, answers| {
-        let mut lock = FileLock::new(disk, entropy, Path::new(FOLDER), &name, timings);
+        let Ok(mut lock) = FileLock::new(disk, entropy, Path::new(FOLDER), &name, timings) else { return };
         while let Ok(order) = orders.recv() {
             let answer = match order {
                 Order::Look => Answer::Looked(lock.look()),

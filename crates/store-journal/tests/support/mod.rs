@@ -278,4 +278,8 @@ impl DiskFile for PausedFile {
     fn try_lock(&self) -> io::Result<bool> {
         self.inner.try_lock()
     }
+
+    fn try_lock_at(&self, place: u64) -> io::Result<bool> {
+        self.inner.try_lock_at(place)
+    }
 }
