@@ -132,6 +132,9 @@ impl Broker {
         if let State::Active(reign) = &state {
             operator.measure(reign.metrics());
         }
+        if let Some(id) = storage::id(&settings, &memory) {
+            operator.tell(|view| view.store = format!("{}, id {id}", view.store));
+        }
         Ok(Self {
             settings,
             clock,
@@ -574,6 +577,14 @@ fn begin(
     if let Some(witness) = Witness::of(settings) {
         // Claims are ahead of what was written under them. What can't be seen is said by the first look.
         let claimed = provider.look().ok().flatten().map(|seen| seen.epoch).unwrap_or_default();
+        if claimed.number < follower.seen_epoch().number {
+            tracing::warn!(
+                claimed = claimed.number,
+                store = follower.seen_epoch().number,
+                "claims are missing in {}; whoever claims goes on above the epoch of the store",
+                settings.data.display()
+            );
+        }
         witness.check(claimed.max(follower.seen_epoch()))?;
     }
     let mut start = Start { provider, timings, clock: Arc::clone(clock), at_least: at_least.clone() };

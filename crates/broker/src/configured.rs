@@ -33,6 +33,7 @@ impl Settings {
                 config::StoreKind::Memory => StoreChoice::Memory,
                 _ => StoreChoice::Journal,
             },
+            store_id: store.id.clone(),
             database: store
                 .url
                 .as_ref()

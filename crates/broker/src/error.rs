@@ -95,6 +95,28 @@ pub enum StartError {
         /// Where this is remembered.
         witness: PathBuf,
     },
+    /// Another store is there than the one that was asked for.
+    #[error(
+        "{place} is the store {found}, and {wanted} is wanted (store.id): use the store of this node's own cluster, or change store.id"
+    )]
+    AnotherStore {
+        /// Folder or database.
+        place: String,
+        /// Its id.
+        found: String,
+        /// The id that was asked for.
+        wanted: String,
+    },
+    /// No store is there, and one was asked for.
+    #[error(
+        "{place}: there is no store yet, and {wanted} is wanted (store.id): is the share mounted, or the database restored? A new store is made where store.id is not set"
+    )]
+    NoSuchStore {
+        /// Folder or database.
+        place: String,
+        /// The id that was asked for.
+        wanted: String,
+    },
     /// Times that can't work.
     #[error("{0}")]
     Timings(String),
@@ -130,7 +152,9 @@ impl StartError {
             Self::Folder { .. }
             | Self::OtherStore { .. }
             | Self::SameName { .. }
-            | Self::OlderCopy { .. } => ErrorKind::Refused,
+            | Self::OlderCopy { .. }
+            | Self::AnotherStore { .. }
+            | Self::NoSuchStore { .. } => ErrorKind::Refused,
             Self::Store(error) => match error.kind() {
                 ferromq_store::ErrorKind::Refused => ErrorKind::Refused,
                 ferromq_store::ErrorKind::Bug => ErrorKind::Bug,

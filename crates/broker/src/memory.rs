@@ -30,6 +30,11 @@ impl DatabaseMemory {
         Some(self.folder.as_ref()?.join(format!("postgres-{store}"))).filter(|_| named)
     }
 
+    /// The id of the store that was seen.
+    pub(crate) fn store(&self) -> Option<String> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|mark| mark.store.clone())
+    }
+
     /// Whether there is something to save.
     pub(crate) fn is_behind(&self) -> bool {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

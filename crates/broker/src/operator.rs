@@ -19,6 +19,22 @@ use crate::{Settings, StoreChoice};
 /// Commands that may wait for the role machine.
 const WAITING: usize = 16;
 
+impl Settings {
+    /// What keeps the messages, in words and without a password.
+    pub(crate) fn store_shown(&self) -> String {
+        let folder = self.data.display();
+        match self.store {
+            StoreChoice::Memory => "memory".to_owned(),
+            StoreChoice::Sqlite => format!("SQLite in {folder}"),
+            StoreChoice::Journal => format!("journal in {folder}"),
+            StoreChoice::Postgres => {
+                let schema = self.database.as_ref().map_or("", |database| &database.schema);
+                format!("PostgreSQL, schema {schema}")
+            }
+        }
+    }
+}
+
 /// How long a takeover would last, as far as a standby can tell: it waits for a silent master, reads what it has not
 /// followed, and claims. A master that died is seen at the next look, so that the first part falls away.
 #[derive(Clone, Debug)]
@@ -70,16 +86,7 @@ impl OperatorSide {
     pub(crate) fn new(settings: &Settings, urls: &[String], census: &Arc<Census>) -> Self {
         let mut view = RoleView::new(settings.node_name());
         view.listeners = urls.to_vec();
-        let folder = settings.data.display();
-        view.store = match settings.store {
-            StoreChoice::Memory => "memory".to_owned(),
-            StoreChoice::Sqlite => format!("SQLite in {folder}"),
-            StoreChoice::Journal => format!("journal in {folder}"),
-            StoreChoice::Postgres => {
-                let schema = settings.database.as_ref().map_or("", |database| &database.schema);
-                format!("PostgreSQL, schema {schema}")
-            }
-        };
+        view.store = settings.store_shown();
         let (publish, views) = watch::channel(view);
         let (orders, commands) = mpsc::channel(WAITING);
         let dials = Arc::new(Dials { census: Arc::clone(census), ..Dials::default() });

@@ -25,6 +25,8 @@ pub struct Settings {
     pub listen: Vec<ListenAddress>,
     /// How messages are kept.
     pub store: StoreChoice,
+    /// Which store it must be; `None` for whichever is there.
+    pub store_id: Option<String>,
     /// Where they are kept if that is [`StoreChoice::Postgres`].
     pub database: Option<Database>,
     /// Sizes and safety of the journal; `max_bytes` counts for the database too. The owner is filled in at the start.
@@ -133,6 +135,7 @@ impl Default for Settings {
             data: PathBuf::from("ferromq-data"),
             listen: vec![ListenAddress::loopback(61_616)],
             store: StoreChoice::default(),
+            store_id: None,
             database: None,
             journal: ferromq_store_journal::Options::default(),
             takeover_after: Duration::from_secs(2),

@@ -87,7 +87,10 @@ impl Standby {
 
 /// Whether waiting makes it no better: whoever goes on so would only keep others from the master's role.
 pub(crate) const fn is_hopeless(error: &StoreError) -> bool {
-    matches!(error, StoreError::Forgetful { .. } | StoreError::NewerFormat { .. })
+    matches!(
+        error,
+        StoreError::Forgetful { .. } | StoreError::NewerFormat { .. } | StoreError::Incomplete { .. }
+    )
 }
 
 /// How fast what lies behind is read, by how the lag shrank the last time.

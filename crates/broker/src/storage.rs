@@ -28,7 +28,7 @@ use crate::{Broken, Database, Settings, StartError, StoreChoice};
 const WAITING_LOADS: usize = 4_096;
 
 /// The file of a SQLite store in the broker's folder.
-const DATABASE: &str = "ferromq.db";
+pub(crate) const DATABASE: &str = "ferromq.db";
 
 /// The way to the store's threads.
 pub(crate) struct Storage {
@@ -127,6 +127,7 @@ fn postgres(settings: &Settings, memory: &Arc<DatabaseMemory>) -> Result<Box<dyn
         max_bytes: settings.journal.max_bytes.unwrap_or(u64::MAX),
         patience: timings(settings)?.lease,
         alone: false,
+        ..PostgresOptions::default()
     };
     PostgresStore::new(url, options)
         .map(|store| -> Box<dyn Follower> { Box::new(store.remembering(Arc::clone(memory) as _)) })
@@ -184,7 +185,25 @@ pub(crate) fn look(
     settings: &Settings,
 ) -> Result<Box<dyn Follower>, StartError> {
     follower.follow(Budget { bytes: 1 }).map_err(|error| understood(error, settings))?;
-    Ok(follower)
+    let Some(wanted) = settings.store_id.clone() else { return Ok(follower) };
+    let place = settings.store_shown();
+    match follower.store_id() {
+        Some(found) if found.eq_ignore_ascii_case(&wanted) => Ok(follower),
+        Some(found) => Err(StartError::AnotherStore { place, found, wanted }),
+        None => Err(StartError::NoSuchStore { place, wanted }),
+    }
+}
+
+/// Which store it is, now that there is one.
+pub(crate) fn id(settings: &Settings, memory: &DatabaseMemory) -> Option<String> {
+    match settings.store {
+        StoreChoice::Journal => {
+            Some(ferromq_store_journal::mark(&SystemDisk, &settings.data).ok()??.id?.to_string())
+        }
+        StoreChoice::Sqlite => ferromq_store_sqlite::store_id(&settings.data.join(DATABASE)).ok()?,
+        StoreChoice::Postgres => memory.store(),
+        StoreChoice::Memory => None,
+    }
 }
 
 /// The claim on a folder could not be made or seen.

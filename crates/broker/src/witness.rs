@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use ferromq_env::SystemDisk;
 use ferromq_model::{ClaimId, Epoch};
 
+use crate::storage::DATABASE;
 use crate::{Settings, StartError, StoreChoice};
 
 /// More stores than a machine has; what was written longest ago is forgotten.
@@ -25,13 +26,15 @@ const MAX_NOTE_BYTES: u64 = 4 * 1024;
 pub(crate) struct Witness {
     folder: PathBuf,
     data: PathBuf,
+    store: StoreChoice,
 }
 
 impl Witness {
     /// `None` where there is nothing to remember, or no place for it.
     pub(crate) fn of(settings: &Settings) -> Option<Self> {
         let folder = folder_here()?;
-        (settings.store == StoreChoice::Journal).then(|| Self { folder, data: settings.data.clone() })
+        let remembers = matches!(settings.store, StoreChoice::Journal | StoreChoice::Sqlite);
+        remembers.then(|| Self { folder, data: settings.data.clone(), store: settings.store })
     }
 
     /// Refuses a store that knows less than this machine has seen of it; `found`: the highest epoch that it shows.
@@ -67,6 +70,10 @@ impl Witness {
 
     /// A store without an id has no history either.
     fn path(&self) -> Option<PathBuf> {
+        if self.store == StoreChoice::Sqlite {
+            let id = ferromq_store_sqlite::store_id(&self.data.join(DATABASE)).ok()??;
+            return Some(self.folder.join(format!("sqlite-{id}")));
+        }
         let mark = ferromq_store_journal::mark(&SystemDisk, &self.data).ok()??;
         Some(self.folder.join(mark.id?.to_string()))
     }

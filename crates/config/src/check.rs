@@ -114,6 +114,10 @@ fn addresses(config: &Config, reader: &mut Reader<'_>) {
 }
 
 fn store(config: &Config, reader: &mut Reader<'_>) {
+    if config.store.id.is_some() && config.store.kind == StoreKind::Memory {
+        let source = reader.source("store.id");
+        reader.error(&source, "a store in memory has no id", "remove store.id");
+    }
     let store = &config.store;
     let url = reader.source("store.url");
     match &store.url {

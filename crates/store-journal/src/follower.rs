@@ -12,7 +12,7 @@ use crate::checkpoint::Checkpoints;
 use crate::claim::Claims;
 use crate::failure;
 use crate::index::PageFileId;
-use crate::marker;
+use crate::marker::{self, Mark};
 use crate::options::Options;
 use crate::recovery::{self, Place, Prepared};
 use crate::warm::{Stop, Warm};
@@ -33,11 +33,11 @@ pub fn open(
     folder: &Path,
     options: Options,
 ) -> Result<Box<dyn Follower>, StoreError> {
-    marker::read(&*disk, folder, options.known_format)?;
+    let mark = marker::read(&*disk, folder, options.known_format)?;
     let (seen, _) = Claims::new(disk.clone(), folder).highest()?;
     let options = options.fitted(room(&*disk, folder));
     let place = Place { disk, clock, folder: folder.to_path_buf(), options };
-    Ok(Box::new(JournalFollower::new(place, seen)))
+    Ok(Box::new(JournalFollower::new(place, seen, mark)))
 }
 
 /// What the store may ever occupy on its disk. What can't be measured is no reason for small segments.
@@ -57,6 +57,7 @@ fn room(disk: &dyn Disk, folder: &Path) -> u64 {
 struct JournalFollower {
     place: Place,
     seen: Epoch,
+    mark: Option<Mark>,
     prepared: Prepared,
     /// Begun at a newer checkpoint, and not yet as far.
     next: Option<Warm>,
@@ -75,10 +76,11 @@ struct JournalFollower {
 }
 
 impl JournalFollower {
-    fn new(place: Place, seen: Epoch) -> Self {
+    fn new(place: Place, seen: Epoch, mark: Option<Mark>) -> Self {
         Self {
             place,
             seen,
+            mark,
             prepared: Prepared::default(),
             next: None,
             history: History::default(),
@@ -94,7 +96,7 @@ impl JournalFollower {
     /// Looks at names: a higher claim, new segments, a seal, a checkpoint.
     fn survey(&mut self) -> Result<(), StoreError> {
         let Place { disk, folder, options, .. } = &self.place;
-        marker::read(&**disk, folder, options.known_format)?;
+        self.mark = marker::read(&**disk, folder, options.known_format)?;
         let claims = Claims::new(disk.clone(), folder);
         let (seen, _) = claims.highest()?;
         self.seen = self.seen.max(seen);
@@ -110,6 +112,8 @@ impl JournalFollower {
             }
             found => found.map_err(failure::journal)?,
         };
+        // If the claims are lost, the segments still say which numbers were used.
+        self.seen = self.seen.max(self.history.epoch);
         for warm in [&mut self.prepared.warm, &mut self.next] {
             if warm.as_ref().is_some_and(|warm| !warm.is_of(&self.history)) {
                 *warm = None;
@@ -219,6 +223,10 @@ impl Follower for JournalFollower {
 
     fn seen_epoch(&self) -> Epoch {
         self.seen
+    }
+
+    fn store_id(&self) -> Option<String> {
+        Some(self.mark?.id?.to_string())
     }
 
     fn lag(&self) -> Option<u64> {

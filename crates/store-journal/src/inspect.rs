@@ -52,6 +52,8 @@ pub struct Inspection {
     owner: Option<String>,
     history: History,
     quarantined: Vec<Quarantined>,
+    /// Segments that must be there and are not.
+    lost: Vec<PathBuf>,
     shared: Arc<Shared>,
 }
 
@@ -86,10 +88,11 @@ impl Inspection {
             .map_err(failure::journal)?;
         history.settle(&*disk).map_err(failure::journal)?;
         let checkpoints = Checkpoints::new(disk.clone(), folder, claimed);
-        let Rebuilt { mut index, quarantined, .. } = recovery::restore(&disk, &history, &checkpoints)?;
+        let Rebuilt { mut index, quarantined, lost, .. } = recovery::restore(&disk, &history, &checkpoints)?;
         index.written = Position { segment: u32::MAX, offset: u32::MAX };
         let shared = Arc::new(Shared::new(disk.clone(), journal, index));
-        Ok(Self { disk, folder: folder.to_path_buf(), mark, claimed, owner, history, quarantined, shared })
+        let folder = folder.to_path_buf();
+        Ok(Self { disk, folder, mark, claimed, owner, history, quarantined, lost, shared })
     }
 
     /// The folder that was looked at.
@@ -151,6 +154,10 @@ impl Inspection {
         let mut reclaimed = BTreeSet::new();
         for reason in &self.history.damage {
             found.damaged.push(unnamed(reason.clone()));
+        }
+        for path in &self.lost {
+            let reason = format!("{} is missing, with messages that are not consumed", path.display());
+            found.unreadable.push(unnamed(reason));
         }
         for segment in &self.history.segments {
             found.segments += 1;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ferromq_env::{Clock, Disk, OpenMode};
-use ferromq_journal::{History, Item, Known, Position, Survey, Writer, WriterOptions, parse_segment_name};
+use ferromq_journal::{
+    History, Item, Known, Position, Survey, Writer, WriterOptions, parse_segment_name, segment_path,
+};
 use ferromq_model::Epoch;
 use ferromq_store::{Claimed, Quarantined, StoreError};
 
@@ -132,10 +134,18 @@ fn find(place: &Place, claims: &Claims, epoch: Epoch, prepared: &mut Prepared) -
         Some(warm) => warm.finish(disk, &history, &checkpoints)?,
         None => None,
     };
-    let Rebuilt { candidate, pages, index, quarantined } = match ready {
+    let Rebuilt { candidate, pages, index, quarantined, lost } = match ready {
         Some(ready) => ready,
         None => restore(disk, &history, &checkpoints)?,
     };
+    if !lost.is_empty() {
+        let files: Vec<String> = lost.iter().map(|path| path.display().to_string()).collect();
+        return Err(StoreError::Incomplete {
+            store: folder.display().to_string(),
+            reason: format!("{}, with messages that are not consumed", files.join(", ")),
+            expendable: "`meta` and `index`",
+        });
+    }
     Ok(Found { history, closing, candidate, pages, checkpoints, index, quarantined })
 }
 
@@ -251,6 +261,8 @@ pub(crate) struct Rebuilt {
     pub(crate) pages: BTreeSet<PageFileId>,
     pub(crate) index: Index,
     pub(crate) quarantined: Vec<Quarantined>,
+    /// Segments that the newest checkpoint knows, or that stood between others behind it, and that are missing.
+    pub(crate) lost: Vec<PathBuf>,
 }
 
 /// The index from the newest checkpoint that fits and the journal behind it; from the whole journal if none does.
@@ -260,22 +272,52 @@ pub(crate) fn restore(
     history: &History,
     checkpoints: &Checkpoints,
 ) -> Result<Rebuilt, StoreError> {
+    // Only the newest checkpoint says what is missing: what an older one needs may be gone by right.
+    let mut lost = None;
     for candidate in checkpoints.candidates(history)? {
-        let Some(restored) = checkpoints.restore(candidate)? else { continue };
-        let whole = restored.whole;
+        let Some(restored) = checkpoints.restore(candidate)? else {
+            lost.get_or_insert_with(Vec::new);
+            continue;
+        };
+        let (whole, from) = (restored.whole, restored.from);
         let pages = restored.pages.clone();
         match replay(disk, history, restored) {
-            Ok((index, quarantined)) if whole || refers_only_to(history, &index) => {
-                return Ok(Rebuilt { candidate, pages, index, quarantined });
+            Ok((index, quarantined)) => {
+                let missing = if whole { Vec::new() } else { missing(history, &index, from) };
+                // Where something is damaged, a removal may be, and what it removed may be gone by right.
+                let sound = quarantined.is_empty() && history.damage.is_empty();
+                let lost = lost.get_or_insert_with(|| if sound { missing.clone() } else { Vec::new() });
+                if whole || refers_only_to(history, &index) {
+                    let lost = std::mem::take(lost);
+                    return Ok(Rebuilt { candidate, pages, index, quarantined, lost });
+                }
+                tracing::warn!("a checkpoint names segments that are missing; trying the one before");
             }
-            Ok(_) => tracing::warn!("a checkpoint names segments that are missing; trying the one before"),
             Err(error @ StoreError::Damaged { .. }) if !whole => {
                 tracing::warn!(%error, "a checkpoint can't be read; trying the one before");
+                lost.get_or_insert_with(Vec::new);
             }
             Err(error) => return Err(error),
         }
     }
     Err(StoreError::Bug(String::from("the whole journal is always a candidate")))
+}
+
+/// Segments that must be there and are not: something lives in them, or they stood between others of one reign behind
+/// `from`, where nothing is unlinked before the next checkpoint.
+fn missing(history: &History, index: &Index, from: Position) -> Vec<PathBuf> {
+    let journal = history.segments.first().and_then(|segment| segment.path.parent()).unwrap_or(Path::new(""));
+    let exists = |id: u32| history.segments.iter().any(|segment| segment.id == id);
+    let dead = |(id, usage): &(u32, &SegmentUse)| usage.live > 0 && !exists(*id);
+    let named = index.usage.segments().filter(dead).map(|(id, usage)| (usage.epoch.number, id));
+    let between = history.segments.windows(2).filter_map(|pair| match pair {
+        [one, next] if one.epoch == next.epoch && one.id >= from.segment => {
+            Some((one.id + 1..next.id).map(|id| (one.epoch.number, id)))
+        }
+        _ => None,
+    });
+    let lost: BTreeSet<(u64, u32)> = named.chain(between.flatten()).collect();
+    lost.into_iter().map(|(epoch, id)| segment_path(journal, epoch, id)).collect()
 }
 
 /// Whether everything that lives does so in a segment that exists.

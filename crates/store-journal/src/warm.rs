@@ -270,6 +270,6 @@ impl Warm {
             return Ok(None);
         }
         index.source = checkpoints.source();
-        Ok(Some(Rebuilt { candidate: self.base, pages: self.pages, index, quarantined }))
+        Ok(Some(Rebuilt { candidate: self.base, pages: self.pages, index, quarantined, lost: Vec::new() }))
     }
 }

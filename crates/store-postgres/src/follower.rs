@@ -347,6 +347,10 @@ impl Follower for PostgresStore {
         self.seen
     }
 
+    fn store_id(&self) -> Option<String> {
+        self.known.as_ref().map(|known| known.store.clone())
+    }
+
     fn lag(&self) -> Option<u64> {
         Some(0)
     }

@@ -11,7 +11,7 @@ use rusqlite::{TransactionBehavior, params};
 use crate::backend::{Backend, next_sequence, stored_epoch};
 use crate::error::{database, int, io};
 use crate::reader::Reader;
-use crate::schema::{open_to_read, open_to_write};
+use crate::schema::{identify, identity, open_to_read, open_to_write};
 use crate::state::{State, execute};
 
 /// Settings of a store.
@@ -36,19 +36,30 @@ impl SqliteOptions {
     }
 }
 
+/// Which store the file at `path` is, the same in every copy of it; `None` if there is none, or none with an id.
+///
+/// # Errors
+/// The file is no store of ours, or of a newer format, or can't be read.
+pub fn store_id(path: &Path) -> Result<Option<String>, StoreError> {
+    let mut store = SqliteStore::new(path, SqliteOptions::default());
+    store.follow(Budget { bytes: 0 })?;
+    Ok(store.store_id())
+}
+
 /// A store in an SQLite file.
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
     path: PathBuf,
     options: SqliteOptions,
     seen: Epoch,
+    id: Option<u64>,
     leased: bool,
 }
 
 impl SqliteStore {
     /// The store at `path`; nothing is opened or made yet.
     pub fn new(path: &Path, options: SqliteOptions) -> Self {
-        Self { path: path.to_owned(), options, seen: Epoch::default(), leased: false }
+        Self { path: path.to_owned(), options, seen: Epoch::default(), id: None, leased: false }
     }
 
     /// For several brokers on one host, of which a lease says who claims: a claim does not ask whether the holder of
@@ -72,6 +83,7 @@ impl SqliteStore {
         }
         let values = params![int(epoch.number), epoch.claim.0.cast_signed()];
         execute(&transaction, "UPDATE reign SET number = ?1, claim = ?2", values).map_err(wrong)?;
+        identify(&transaction, epoch.claim.0).map_err(wrong)?;
         transaction.commit().map_err(wrong)?;
         // The names of the file and its log are safe before anything is acknowledged.
         let folder = self.path.parent().unwrap_or(Path::new(""));
@@ -137,6 +149,7 @@ impl Follower for SqliteStore {
         let (seen, next) =
             (stored_epoch(&connection).map_err(wrong)?, next_sequence(&connection).map_err(wrong)?);
         self.seen = self.seen.max(seen);
+        self.id = identity(&connection).map_err(wrong)?;
         Ok(Position(next))
     }
 
@@ -149,6 +162,10 @@ impl Follower for SqliteStore {
 
     fn seen_epoch(&self) -> Epoch {
         self.seen
+    }
+
+    fn store_id(&self) -> Option<String> {
+        self.id.map(|id| format!("{id:016x}"))
     }
 
     /// Everything is in the file, and a claim reads counts only.

@@ -33,4 +33,4 @@ mod state;
 mod tests;
 mod write;
 
-pub use follower::{SqliteOptions, SqliteStore};
+pub use follower::{SqliteOptions, SqliteStore, store_id};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ferromq_store::StoreError;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::error::database;
 
@@ -72,6 +72,27 @@ const MIGRATIONS: [&str; 1] = ["
     ) WITHOUT ROWID;
     CREATE INDEX producers_by_use ON producers (used);
 "];
+
+/// Beside every version; a program that does not know it does without: which store it is, the same in every copy.
+const IDENTITY: &str = "
+    CREATE TABLE IF NOT EXISTS identity (only INTEGER PRIMARY KEY CHECK (only = 1), id INTEGER NOT NULL)
+";
+
+/// Gives the store its id, unless it has one; `fresh` is random.
+pub(crate) fn identify(connection: &Connection, fresh: u64) -> rusqlite::Result<()> {
+    connection.execute_batch(IDENTITY)?;
+    connection.execute("INSERT OR IGNORE INTO identity VALUES (1, ?1)", [fresh.cast_signed()]).map(drop)
+}
+
+/// The id of the store; `None` if it was made before there were any, and not claimed since.
+pub(crate) fn identity(connection: &Connection) -> rusqlite::Result<Option<u64>> {
+    let there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'identity'";
+    if connection.query_row(there, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(None);
+    }
+    let id = connection.query_row("SELECT id FROM identity", [], |row| row.get::<_, i64>(0)).optional()?;
+    Ok(id.map(i64::cast_unsigned))
+}
 
 /// The version that this program writes.
 pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;

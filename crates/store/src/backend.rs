@@ -36,6 +36,11 @@ pub trait Follower: Send {
     /// The highest epoch that the store has seen, as far as it was followed.
     fn seen_epoch(&self) -> Epoch;
 
+    /// Which store it is, the same in every copy of it; `None` if there is none yet, or it has no id.
+    fn store_id(&self) -> Option<String> {
+        None
+    }
+
     /// Bytes that were written and not read yet, at most, as of the last look; `None` if that can't be told.
     fn lag(&self) -> Option<u64> {
         None

@@ -96,6 +96,18 @@ pub enum StoreError {
         /// What it said.
         reason: String,
     },
+    /// Files are gone that hold what is needed.
+    #[error(
+        "{store} has lost files: {reason}; put them back from where they went. If they are lost for good, restore a backup, or remove the folders {expendable} in it: then it goes on with what is left"
+    )]
+    Incomplete {
+        /// The folder.
+        store: String,
+        /// Which, and what was in them.
+        reason: String,
+        /// What says that there was more.
+        expendable: &'static str,
+    },
     /// A database shows less than was seen of it before.
     #[error(
         "{store}: {reason}; restore the database that has it, or, if that is lost for good and what came after may be lost with it, forget what is remembered in {remembered} on every machine that had seen more"
@@ -120,6 +132,7 @@ impl StoreError {
             Self::InUse { .. }
             | Self::NewerFormat { .. }
             | Self::NotAStore { .. }
+            | Self::Incomplete { .. }
             | Self::Forgetful { .. } => ErrorKind::Refused,
             Self::Full { .. } => ErrorKind::Resource,
             Self::Fenced { .. } | Self::Io { .. } | Self::Damaged { .. } | Self::Database { .. } => {

@@ -9,6 +9,8 @@ use crate::reader::Reader;
 pub struct Store {
     /// `kind`.
     pub kind: StoreKind,
+    /// `id`: which store it must be; `None` for whichever is there.
+    pub id: Option<String>,
     /// `url`: the database of `kind = "postgres"`, with its login.
     pub url: Option<Secret>,
     /// `schema`: where the store is in it.
@@ -76,6 +78,10 @@ impl Store {
         let mut section = reader.section("store");
         let store = Self {
             kind: section.choice("kind", StoreKind::Journal, &kinds),
+            id: section.text_or_none("id", None, "an id as `ferromq status` tells it", |text| {
+                (16..=36).contains(&text.len())
+                    && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+            }),
             url: section.secret_url("url").map(Secret::new),
             schema: section.text("schema", "ferromq", "a name of lower case letters, digits and '_'", schema),
             segment_bytes: section.bytes("segment_bytes", 32 * MIB, MIB..=1024 * MIB),
