@@ -11,6 +11,7 @@ use ferromq_model::{BodyKind, Destination, DestinationKind, Message, Sequence};
 use ferromq_openwire::{Body, Limits, Message as WireMessage, MessageKind};
 use ferromq_store::{Loaded, Quarantined, StoreError};
 use ferromq_store_journal::inspect::Inspection;
+use ferromq_store_postgres::PostgresOptions;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::link::io_failed;
@@ -29,7 +30,7 @@ pub(crate) enum Verb {
     /// Copy the store while brokers run on it; every message that was answered before is in the copy, which is verified
     Backup(Copy),
     /// Write the newest format from the next start of a master on; the version before can't follow this store any longer
-    Finalize(Folder),
+    Finalize(Which),
 }
 
 /// From where to where.
@@ -49,6 +50,22 @@ pub(crate) struct Folder {
     /// The folder of the broker
     #[arg(value_name = "DIR", default_value = "ferromq-data")]
     folder: PathBuf,
+}
+
+/// Which store.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Which {
+    /// The folder of the broker, or postgres://USER@HOST/DATABASE
+    #[arg(
+        value_name = "DIR|URL",
+        default_value = "ferromq-data",
+        env = "FERROMQ_STORE_URL",
+        hide_env_values = true
+    )]
+    store: String,
+    /// Where the store is in a database
+    #[arg(long, value_name = "NAME", default_value = "ferromq")]
+    schema: String,
 }
 
 /// What to show.
@@ -78,7 +95,7 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Verb::Verify(at) => verify(&open(&at.folder)?),
         Verb::Why(at) => why(&open(&at.folder)?),
         Verb::Backup(copy) => backup(&copy),
-        Verb::Finalize(at) => finalize(&at.folder),
+        Verb::Finalize(which) => finalize(which),
     }
 }
 
@@ -103,8 +120,15 @@ fn backup(copy: &Copy) -> Outcome {
     Ok(())
 }
 
-fn finalize(folder: &Path) -> Outcome {
-    let (before, after) = ferromq_store_journal::finalize(&SystemDisk, folder).map_err(failed)?;
+fn finalize(which: Which) -> Outcome {
+    let of_database = ["postgres://", "postgresql://"].iter().any(|scheme| which.store.starts_with(scheme));
+    let finalized = if of_database {
+        let options = PostgresOptions { schema: which.schema, ..PostgresOptions::default() };
+        ferromq_store_postgres::finalize(&which.store, options)
+    } else {
+        ferromq_store_journal::finalize(&SystemDisk, Path::new(&which.store))
+    };
+    let (before, after) = finalized.map_err(failed)?;
     if before == after {
         println!("format {after}, the newest that this version knows; nothing to do");
     } else {

@@ -47,3 +47,4 @@ mod writer;
 pub use follower::PostgresStore;
 pub use high_water::{HighWater, Memory};
 pub use options::PostgresOptions;
+pub use schema::finalize;

@@ -18,6 +18,9 @@ pub struct PostgresOptions {
     pub patience: Duration,
     /// No lock decides who may claim, so a lock of the database on the writer's session does.
     pub alone: bool,
+    /// The newest version of the tables that is known. Only for tests of two versions beside each other.
+    #[doc(hidden)]
+    pub known_format: u32,
 }
 
 impl Default for PostgresOptions {
@@ -29,6 +32,7 @@ impl Default for PostgresOptions {
             max_bytes: u64::MAX,
             patience: Duration::from_secs(30),
             alone: true,
+            known_format: crate::schema::VERSION,
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ferromq_postgres::Session;
+use ferromq_postgres::{Access, Session};
 use ferromq_store::StoreError;
 
-use crate::options::Place;
+use crate::options::{Place, PostgresOptions};
 
 /// Migration n leads from version n to version n + 1.
 ///
@@ -102,8 +102,11 @@ const REIGNS: &str = "
     )
 ";
 
-/// The version that this program writes.
-pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
+/// The version to which [`finalize`] allowed the next claimant to bring the tables.
+const ALLOWED: &str = "CREATE TABLE IF NOT EXISTS {s}.allowed (format int4 NOT NULL)";
+
+/// The newest version that this program knows.
+pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32 + if cfg!(feature = "next-format") { 1 } else { 0 };
 
 /// The version of the tables; 0 where there are none.
 pub(crate) fn version(session: &mut Session, place: &Place, within: Duration) -> Result<u32, StoreError> {
@@ -126,24 +129,66 @@ pub(crate) fn version(session: &mut Session, place: &Place, within: Duration) ->
         .run(within, async |client| client.query_one(&place.sql("SELECT format FROM {s}.meta"), &[]).await)
         .map_err(|error| place.wrong(&error))?;
     let found = u32::try_from(row.get::<_, i32>(0)).unwrap_or(u32::MAX);
-    if found > VERSION {
-        return Err(StoreError::NewerFormat { store: place.shown().to_owned(), found, known: VERSION });
+    let known = place.options.known_format;
+    if found > known {
+        return Err(StoreError::NewerFormat { store: place.shown().to_owned(), found, known });
     }
     Ok(found)
 }
 
+/// The version that a claimant writes: that of the tables as they are, unless somebody allowed a newer one.
+fn wanted(session: &mut Session, place: &Place, found: u32, within: Duration) -> Result<u32, StoreError> {
+    let known = place.options.known_format;
+    if found == 0 || !exists(session, place, "{s}.allowed", within)? {
+        return Ok(if found == 0 { known } else { found });
+    }
+    let text = place.sql("SELECT coalesce(max(format), 0) FROM {s}.allowed");
+    let row = session.run(within, async |client| client.query_one(&text, &[]).await);
+    let row = row.map_err(|error| place.wrong(&error))?;
+    let allowed = u32::try_from(row.get::<_, i32>(0)).unwrap_or(0);
+    Ok(found.max(allowed.min(known)))
+}
+
+/// From the next claim on the tables are brought to the newest version that this program knows; the version before can
+/// follow and claim the store no longer. Returns the versions before and after.
+///
+/// # Errors
+/// There is no store, or one of a newer version, or the database can't be used.
+pub fn finalize(url: &str, options: PostgresOptions) -> Result<(u32, u32), StoreError> {
+    let place = Place::new(url, options)?;
+    let within = place.options.claim_patience();
+    let mut session = place.open("finalize", Access::Write, within).map_err(|error| place.wrong(&error))?;
+    let (found, known) = (version(&mut session, &place, within)?, place.options.known_format);
+    if found == 0 {
+        let reason = "there is no store in the schema".to_owned();
+        return Err(StoreError::NotAStore { store: place.shown().to_owned(), reason });
+    }
+    if found < known {
+        let text =
+            place.sql(&format!("BEGIN; {ALLOWED}; INSERT INTO {{s}}.allowed VALUES ({known}); COMMIT"));
+        let done = session.run(within, async |client| client.batch_execute(&text).await);
+        done.map_err(|error| place.wrong(&error))?;
+    }
+    Ok((found, known))
+}
+
 /// Whether it is known how reigns began.
 pub(crate) fn has_reigns(session: &mut Session, place: &Place, within: Duration) -> Result<bool, StoreError> {
-    let name = place.sql("{s}.reigns");
+    exists(session, place, "{s}.reigns", within)
+}
+
+fn exists(session: &mut Session, place: &Place, table: &str, within: Duration) -> Result<bool, StoreError> {
+    let name = place.sql(table);
     let row = session
         .run(within, async |client| client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&name]).await)
         .map_err(|error| place.wrong(&error))?;
     Ok(row.get(0))
 }
 
-/// Makes the tables, or brings older ones up to date. Only for claimants.
+/// Makes the tables, or brings older ones up to what is allowed. Only for claimants.
 pub(crate) fn migrate(session: &mut Session, place: &Place, within: Duration) -> Result<(), StoreError> {
-    if version(session, place, within)? == VERSION && has_reigns(session, place, within)? {
+    let found = version(session, place, within)?;
+    if found > 0 && found == wanted(session, place, found, within)? && has_reigns(session, place, within)? {
         return Ok(());
     }
     let run = |session: &mut Session, text: String| {
@@ -153,7 +198,8 @@ pub(crate) fn migrate(session: &mut Session, place: &Place, within: Duration) ->
     // Two claimants at once: the second waits here and finds the work done.
     run(session, format!("BEGIN; SELECT pg_advisory_xact_lock({})", place.lock_key() ^ 1))?;
     let found = version(session, place, within)?;
-    let missing = MIGRATIONS.get(found as usize..).unwrap_or_default();
+    let wanted = wanted(session, place, found, within)?;
+    let missing = MIGRATIONS.iter().take(wanted as usize).skip(found as usize);
     if found == 0 {
         let exists = session
             .run(within, async |client| {
@@ -168,5 +214,5 @@ pub(crate) fn migrate(session: &mut Session, place: &Place, within: Duration) ->
         run(session, place.sql(step))?;
     }
     run(session, place.sql(REIGNS))?;
-    run(session, place.sql(&format!("UPDATE {{s}}.meta SET format = {VERSION}; COMMIT")))
+    run(session, place.sql(&format!("UPDATE {{s}}.meta SET format = {wanted}; COMMIT")))
 }

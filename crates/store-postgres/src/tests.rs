@@ -10,6 +10,7 @@ use ferromq_testkit::Postgres;
 use crate::{PostgresOptions, PostgresStore};
 
 mod outages;
+mod versions;
 
 /// A schema of its own on the shared server; without PostgreSQL, a store that needs none, so that the checks pass as
 /// skipped.

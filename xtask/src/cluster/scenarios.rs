@@ -105,7 +105,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             needs: Need::NextVersion,
             play: super::upgrade::upgrade,
             ..on(
-                FILE,
+                BOTH,
                 "upgrade",
                 "to the next version and back, node by node, under load; finalize, and the version before is refused",
             )

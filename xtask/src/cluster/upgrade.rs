@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::node::Role;
 use super::stage::{PATIENCE, Shared, Stage, home};
@@ -26,30 +26,36 @@ pub(crate) fn build() -> Result<()> {
 
 /// A rolling upgrade, the way back, and the step after which there is none, under load.
 pub(crate) fn upgrade(stage: &mut Stage) -> Result<()> {
-    let Shared::Folder(folder) = &stage.cluster.shared else { bail!("not on a folder") };
-    let folder = folder.clone();
     let (ours, next) = (FerroBroker::binary(), next_version());
+    let found = format(stage)?;
     roll_to(stage, &next, "the next version")?;
-    stage.state("the next version writes the format that it found", format(&folder)? == 2);
+    stage.state("the next version writes the format that it found", format(stage)? == found);
     roll_to(stage, &ours, "the version before again")?;
     roll_to(stage, &next, "the next version for good")?;
 
-    let finalized = verb(&next, "finalize", &folder)?;
+    let store = match &stage.cluster.shared {
+        Shared::Folder(folder) => folder.display().to_string(),
+        Shared::Database { server, .. } => server.url(),
+    };
+    let finalized = Command::new(&next).args(["store", "finalize", &store]).output();
+    let finalized = finalized.context("can't run ferromq store finalize")?;
     stage.mark("finalize");
-    stage.state("finalize raises the format", finalized.status.success() && format(&folder)? == 3);
-    stage.state("the version before can't look into it", refuses(&verb(&ours, "ls", &folder)?));
-    // From the next start of a master on it is written in the new format.
+    stage.state("finalize allows the new format", finalized.status.success());
+    // From the next start of a master on it is written.
     let master = stage.master()?;
     let at = stage.stop(master)?;
     stage.cluster.wait_for_master(Some(master), PATIENCE)?;
     stage.recovers("a takeover after finalize", at)?;
-    let started = Command::new(&ours)
-        .args(["run", "--name", "before", "--listen", "tcp://127.0.0.1:0", "--data"])
-        .arg(&folder)
-        .output()
-        .context("can't start the version before")?;
-    print!("{}", String::from_utf8_lossy(&started.stderr));
-    stage.state("the version before is refused with exit code 73 and the remedy", refuses(&started));
+    stage.state("the store has the new format", format(stage)? == found + 1);
+    let mut before = Command::new(&ours);
+    before.args(["run", "--name", "before", "--listen", "tcp://127.0.0.1:0"]);
+    match &stage.cluster.shared {
+        Shared::Folder(folder) => before.arg("--data").arg(folder),
+        Shared::Database { server, .. } => before.args(["--store", &server.url()]),
+    };
+    let refused = before.output().context("can't start the version before")?;
+    print!("{}", String::from_utf8_lossy(&refused.stderr));
+    stage.state("the version before is refused with exit code 73 and the remedy", refuses(&refused, found));
     stage.start(master)?;
     let back = stage.cluster.wait_for_role(master, Role::Standby, PATIENCE);
     stage.state("the next version follows", back.is_ok());
@@ -75,20 +81,17 @@ fn roll_to(stage: &mut Stage, version: &Path, what: &str) -> Result<()> {
     Ok(())
 }
 
-fn verb(program: &Path, verb: &str, folder: &Path) -> Result<Output> {
-    let output = Command::new(program).args(["store", verb]).arg(folder).output();
-    output.with_context(|| format!("can't run {} store {verb}", program.display()))
+fn refuses(output: &Output, known: u32) -> bool {
+    let told = format!("format {}, this program knows up to {known}; run the newer version", known + 1);
+    output.status.code() == Some(73) && String::from_utf8_lossy(&output.stderr).contains(&told)
 }
 
-fn refuses(output: &Output) -> bool {
-    let said = String::from_utf8_lossy(&output.stderr);
-    output.status.code() == Some(73)
-        && said.contains("format 3, this program knows up to 2; run the newer version")
-}
-
-/// What the folder says of itself.
-fn format(folder: &Path) -> Result<u32> {
-    let text = std::fs::read_to_string(folder.join("format")).context("no format")?;
-    let number = text.lines().next().and_then(|line| line.strip_prefix("ferromq-store "));
-    number.and_then(|number| number.parse().ok()).with_context(|| format!("the file `format` says {text:?}"))
+/// What the store says of itself.
+fn format(stage: &Stage) -> Result<u32> {
+    let text = match &stage.cluster.shared {
+        Shared::Folder(folder) => std::fs::read_to_string(folder.join("format")).context("no format")?,
+        Shared::Database { server, .. } => server.sql("SELECT format FROM ferromq.meta"),
+    };
+    let number = text.lines().next().map(|line| line.trim_start_matches("ferromq-store "));
+    number.and_then(|number| number.parse().ok()).with_context(|| format!("its format is {text:?}"))
 }
