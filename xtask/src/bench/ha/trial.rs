@@ -60,6 +60,8 @@ pub(super) struct Takeovers {
     pub(super) sums: Sums,
     /// That reached an application.
     pub(super) exceptions: usize,
+    /// What ended the row before its time.
+    pub(super) failed: Option<String>,
 }
 
 pub(super) fn run(tools: &Tools, row: &Row, plan: &Plan) -> Result<Takeovers> {
@@ -81,10 +83,17 @@ pub(super) fn run(tools: &Tools, row: &Row, plan: &Plan) -> Result<Takeovers> {
             println!("   the time of the row is over after {} kills", number - 1);
             break;
         }
-        let moments =
-            kill(&mut duo, row.kind, &probe, &mut random).with_context(|| format!("kill {number}"))?;
-        println!("   kill {number}: {}", moments.brief());
-        takeovers.moments.push(moments);
+        match kill(&mut duo, row.kind, &probe, &mut random).with_context(|| format!("kill {number}")) {
+            Ok(moments) => {
+                println!("   kill {number}: {}", moments.brief());
+                takeovers.moments.push(moments);
+            }
+            Err(error) => {
+                println!("   FAILED: {error:#}");
+                takeovers.failed = Some(format!("{error:#}"));
+                break;
+            }
+        }
     }
     takeovers.exceptions = probe.exceptions();
     for (_, sums) in probe.finish()? {
@@ -130,7 +139,7 @@ fn kill(duo: &mut Duo, kind: Kind, probe: &Probe, random: &mut Random) -> Result
     let after = |moment: Micros| (moment as f64 - at as f64) / 1e3;
     let serving = after(active.at);
     // The real one answers before it says that it serves.
-    let since = if kind.is_ours() { active.at - 20_000 } else { at + 100_000 };
+    let since = if kind.is_ours() { active.at - 10_000 } else { at + 100_000 };
     let gap = |client| probe.gap_over(client, at, since, ANSWER_LIMIT);
     let quick = gap(QUICK).context("the quick client got no answer")?;
     let usual = gap(USUAL).context("the client as it comes got no answer")?;

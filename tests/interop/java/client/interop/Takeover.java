@@ -27,13 +27,13 @@ import org.apache.activemq.transport.TransportListener;
  * does not grow.
  *
  * Prints "broke NAME US" and "back NAME US" when the sending connection was lost and had again, "gap NAME LAST_US
- * FIRST_US" for a pause of more than 25 ms between two answers, and "exception NAME …". Understands "stop" on standard
+ * FIRST_US" for a pause of more than 5 ms between two answers, and "exception NAME …". Understands "stop" on standard
  * input: it drains, and prints "sums NAME ANSWERED CAME LOST REPEATED UNFLAGGED" for each and "done".
  *
  * Options: --NAME=URL for each client
  */
 public final class Takeover {
-    private static final long GAP_US = 25_000;
+    private static final long GAP_US = 5_000;
     private static final int BODY = 1024;
     /** A sender waits when its consumer is that far behind. */
     private static final long MOST_OPEN = 500;
