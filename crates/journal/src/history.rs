@@ -287,7 +287,7 @@ impl History {
         let from = if self.proven.segment == last.id { self.proven.offset } else { 0 };
         let file = last.open(disk)?;
         let scan = Scan::new(file, &last.path, last.epoch, last.id, from, Extent::Growing)?;
-        let mut scan = scan.past_cache(self.past_cache);
+        let mut scan = scan.reaching(last.file_bytes).past_cache(self.past_cache);
         while scan.position().offset < last.end() {
             if let Item::End { .. } = scan.next()? {
                 return Ok(false);
@@ -389,7 +389,8 @@ impl SegmentEntry {
     /// The medium failed.
     pub fn scan(&self, disk: &dyn Disk, offset: u32) -> Result<Scan, JournalError> {
         let file = self.open(disk)?;
-        Scan::new(file, &self.path, self.epoch, self.id, offset, self.extent)
+        let scan = Scan::new(file, &self.path, self.epoch, self.id, offset, self.extent)?;
+        Ok(scan.reaching(self.file_bytes))
     }
 
     /// Opens its file for reading.
@@ -420,7 +421,14 @@ fn look(
     if let HeaderRead::Newer(found) = header {
         return Err(JournalError::NewerFormat { path: path.display().to_string(), found, known: format });
     }
-    let file_bytes = file.len().map_err(JournalError::io("measure", &path))?;
+    let mut file_bytes = file.len().map_err(JournalError::io("measure", &path))?;
+    if past_cache && let HeaderRead::Whole(SegmentHeader { capacity, .. }) = header {
+        // A cache may remember the length from when the file was made: the storage says whether its last byte is there.
+        let last = u64::from(capacity).saturating_sub(1);
+        if file_bytes <= last && file.read_past_cache(&mut [0], last).is_ok_and(|got| got == 1) {
+            file_bytes = u64::from(capacity);
+        }
+    }
     Ok(Some(Found { path, header, file_bytes }))
 }
 

@@ -118,6 +118,16 @@ impl Scan {
         })
     }
 
+    /// The same of a file that is known to be so long, whatever a cache says of its length.
+    #[must_use]
+    pub fn reaching(self, bytes: u64) -> Self {
+        let limit = match self.extent {
+            Extent::Known(end) => end,
+            Extent::Tail | Extent::Growing => self.limit.max(u32::try_from(bytes).unwrap_or(u32::MAX)),
+        };
+        Self { limit, ..self }
+    }
+
     /// The same, read past the caches of this machine.
     #[must_use]
     pub fn past_cache(self, past_cache: bool) -> Self {

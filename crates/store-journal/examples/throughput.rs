@@ -13,7 +13,7 @@ use ferromq_env::{SystemClock, SystemDisk};
 use ferromq_model::{
     ClaimId, Destination, DestinationId, Epoch, Message, MessageId, ProducerId, Sequence, Ticket,
 };
-use ferromq_store::{Budget, Claimed, MessageRef, PageRequest, StoreOp, Sync, WriteBatch};
+use ferromq_store::{Budget, Claimed, Histogram, MessageRef, PageRequest, StoreOp, Sync, WriteBatch};
 use ferromq_store_journal::{FsyncPolicy, Options, open};
 
 const QUEUE: DestinationId = DestinationId(1);
@@ -23,6 +23,18 @@ fn start(folder: &std::path::Path, fsync: FsyncPolicy) -> Claimed {
     let follower = open(Arc::new(SystemDisk), Arc::new(SystemClock), folder, options).unwrap();
     let number = follower.seen_epoch().number + 1;
     follower.claim(Epoch { number, claim: ClaimId(number) }).map_err(|(_, error)| error).unwrap()
+}
+
+/// The mean, and between which powers of two half of them lies.
+fn tell(what: &str, times: &Histogram) {
+    let mut seen = 0;
+    let half = times.buckets().find(|(_, count)| {
+        seen += count;
+        seen * 2 >= times.count()
+    });
+    let below = half.map_or(0, |(below, _)| below);
+    let mean = times.sum_ns() / times.count().max(1);
+    println!("{what}: {} times, p50 {} to {below} ns, mean {mean} ns", times.count(), below / 2);
 }
 
 fn main() {
@@ -86,6 +98,10 @@ fn main() {
         took.as_secs_f64() * 1e6 / (messages / group) as f64,
         committing.as_secs_f64() * 1e6 / messages as f64,
     );
+    if let Some(metrics) = store.backend.metrics() {
+        tell("sync", &metrics.sync);
+        tell("fence check", &metrics.fence);
+    }
     let begun = Instant::now();
     let page = PageRequest::Queue { destination: QUEUE, after: Sequence(first - 1), limit: 10_000 };
     let wanted: Vec<_> = store.reader.page(page).unwrap();

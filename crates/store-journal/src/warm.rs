@@ -188,7 +188,8 @@ impl Warm {
                     self.at.offset,
                     Extent::Growing,
                 );
-                none.insert(scan.map_err(failure::journal)?.past_cache(past_cache))
+                let scan = scan.map_err(failure::journal)?.reaching(segment.file_bytes);
+                none.insert(scan.past_cache(past_cache))
             }
         };
         if let Extent::Known(end) = segment.extent {
