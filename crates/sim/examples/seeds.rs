@@ -1,12 +1,13 @@
 //! Runs many seeds, tells of each that fails, and ends with `N passed, M failed`.
 //!
 //! `cargo run --release -p ferromq-sim --example seeds -- --from 0 --seeds 10000`; several nodes with `--nodes`, on a storage
-//! behind old caches with `--stale`, or `--stale-names` too.
+//! behind old caches with `--stale`, or `--stale-names` too, on a database with `--database`, with `--mishaps power`,
+//! `switchovers`, `late-answers` or `forgetfulness`.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ferromq_sim::nodes::{self, Conditions};
+use ferromq_sim::nodes::{self, Conditions, Mishaps};
 use ferromq_sim::run;
 
 fn main() -> ExitCode {
@@ -23,7 +24,16 @@ fn main() -> ExitCode {
         let is_asked = |name: &str| words.iter().any(|word| word == name);
         let stale_names = is_asked("--stale-names");
         let stale = (stale_names || is_asked("--stale")).then_some(Duration::from_secs(3));
-        let conditions = Conditions { stale, stale_names, ..Conditions::default() };
+        let mishaps = match words.iter().position(|word| word == "--mishaps").and_then(|at| words.get(at + 1))
+        {
+            Some(word) if word == "power" => Mishaps::PowerLoss,
+            Some(word) if word == "switchovers" => Mishaps::Switchovers,
+            Some(word) if word == "late-answers" => Mishaps::LateAnswers,
+            Some(word) if word == "forgetfulness" => Mishaps::Forgetfulness,
+            _ => Mishaps::Ordinary,
+        };
+        let database = is_asked("--database");
+        let conditions = Conditions { bug: None, stale, stale_names, database, mishaps };
         return several(from, seeds, number("--pauses", 0), conditions);
     }
     println!("seeds {from} to {}", from.saturating_add(seeds).saturating_sub(1));
@@ -57,6 +67,9 @@ fn several(from: u64, seeds: u64, pauses: u64, conditions: Conditions) -> ExitCo
         kills += report.kills;
         reigns += report.reigns;
         gap = gap.max(report.longest_gap);
+        if seeds == 1 {
+            report.violations.iter().for_each(|violation| println!("{violation}"));
+        }
         if let Some(first) = report.violations.first() {
             failed += 1;
             println!("seed {seed}: {first} ({} in all)", report.violations.len());

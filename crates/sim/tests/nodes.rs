@@ -1,8 +1,9 @@
 //! Two and three nodes on one folder: no violation over many seeds, every planted bug found, and runs that repeat.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use ferromq_sim::nodes::{Conditions, NodeBug, run};
+use ferromq_sim::nodes::{Conditions, Mishaps, NodeBug, NodesReport, run};
 
 #[test]
 fn one_master_at_a_time_and_nothing_lost_over_many_seeds() {
@@ -16,23 +17,64 @@ fn one_master_at_a_time_and_nothing_lost_over_many_seeds() {
     assert!(pauses > 30 && reigns > 60, "{pauses} pauses and {reigns} reigns show little");
 }
 
+/// Runs seeds, none of which may break a promise, and adds up what `count` says of them.
+fn hold(seeds: u64, conditions: Conditions, count: impl Fn(&NodesReport) -> u64) -> u64 {
+    let mut sum = 0;
+    for seed in 0..seeds {
+        let report = run(seed, conditions);
+        assert_eq!(report.violations, [], "seed {seed}: {report:?}");
+        sum += count(&report);
+    }
+    sum
+}
+
 #[test]
 fn bytes_and_lengths_from_old_caches_mislead_nobody() {
     let conditions = Conditions { stale: Some(Duration::from_secs(3)), ..Conditions::default() };
-    for seed in 0..20 {
-        let report = run(seed, conditions);
-        assert_eq!(report.violations, [], "seed {seed}: {report:?}");
-    }
+    hold(20, conditions, |_| 0);
 }
 
 #[test]
 fn names_from_old_caches_mislead_nobody() {
     let conditions =
         Conditions { stale: Some(Duration::from_secs(3)), stale_names: true, ..Conditions::default() };
-    for seed in 0..20 {
-        let report = run(seed, conditions);
-        assert_eq!(report.violations, [], "seed {seed}: {report:?}");
+    hold(20, conditions, |_| 0);
+}
+
+#[test]
+fn nodes_on_one_database_lose_nothing_whatever_befalls_it_and_them() {
+    let conditions = Conditions { database: true, ..Conditions::default() };
+    let reigns = hold(30, conditions, |report| report.reigns);
+    assert!(reigns > 45, "{reigns} reigns show little");
+}
+
+#[test]
+fn power_that_goes_for_all_nodes_takes_nothing_that_was_answered() {
+    let conditions = Conditions { mishaps: Mishaps::PowerLoss, ..Conditions::default() };
+    let losses = hold(20, conditions, |report| report.power_losses);
+    assert!(losses > 20, "{losses} power failures show little");
+}
+
+#[test]
+fn a_master_that_hands_over_in_order_loses_nothing() {
+    for database in [false, true] {
+        let conditions = Conditions { mishaps: Mishaps::Switchovers, database, ..Conditions::default() };
+        let handed_over = hold(12, conditions, |report| report.switchovers);
+        assert!(handed_over > 12, "{handed_over} switchovers show little");
     }
+}
+
+#[test]
+fn an_answer_to_a_renewal_that_comes_late_makes_no_two_masters() {
+    let conditions = Conditions { mishaps: Mishaps::LateAnswers, ..Conditions::default() };
+    hold(15, conditions, |_| 0);
+}
+
+#[test]
+fn a_database_that_forgets_is_noticed_by_every_node_that_runs() {
+    let conditions = Conditions { database: true, mishaps: Mishaps::Forgetfulness, ..Conditions::default() };
+    let noticed = hold(10, conditions, |report| report.noticed);
+    assert!(noticed > 10, "{noticed} nodes of ten runs noticed");
 }
 
 #[test]
@@ -42,23 +84,34 @@ fn the_same_seed_gives_the_same_run() {
     }
 }
 
-/// Of the bugs in [`NodeBug`] those that a bounded run finds; seeds that were enough.
-const FOUND: [(NodeBug, u64); 8] = [
-    (NodeBug::FenceUnchecked, 20),
-    (NodeBug::RefusalIgnored, 20),
-    (NodeBug::WallClock, 20),
-    (NodeBug::Impatient, 20),
-    (NodeBug::Timid, 20),
-    (NodeBug::NeverStepsDown, 20),
-    (NodeBug::LeaseUnchecked, 120),
-    (NodeBug::SharedClaim, 100),
-];
+/// Every bug in [`NodeBug`], where it shows, and seeds that are enough.
+fn planted() -> [(NodeBug, Conditions, Range<u64>); 11] {
+    let folder = Conditions::default();
+    let late = Conditions { mishaps: Mishaps::LateAnswers, ..folder };
+    let database = Conditions { database: true, ..folder };
+    [
+        (NodeBug::FenceUnchecked, folder, 0..20),
+        (NodeBug::RefusalIgnored, folder, 0..20),
+        (NodeBug::WallClock, folder, 0..20),
+        (NodeBug::Impatient, folder, 0..20),
+        (NodeBug::Timid, folder, 0..20),
+        (NodeBug::NeverStepsDown, folder, 0..20),
+        (NodeBug::LeaseUnchecked, folder, 80..140),
+        (NodeBug::SharedClaim, folder, 80..140),
+        (NodeBug::LeaseFromAnswer, late, 0..20),
+        (NodeBug::EpochReadPlainly, database, 0..20),
+        (NodeBug::CommitAssumed, database, 0..20),
+    ]
+}
 
 #[test]
 fn planted_bugs_are_found() {
-    for (bug, seeds) in FOUND {
-        let planted = Conditions { bug: Some(bug), ..Conditions::default() };
-        let found = (0..seeds).find(|seed| !run(*seed, planted).violations.is_empty());
-        assert!(found.is_some(), "{bug:?} was not found in {seeds} seeds");
+    let planted = planted();
+    assert!(NodeBug::ALL.iter().all(|bug| planted.iter().any(|(planted, ..)| planted == bug)));
+    for (bug, conditions, seeds) in planted {
+        let conditions = Conditions { bug: Some(bug), ..conditions };
+        let found = seeds.clone().find(|seed| !run(*seed, conditions).violations.is_empty());
+        println!("{bug:?}: seed {found:?}");
+        assert!(found.is_some(), "{bug:?} was not found in the seeds {seeds:?}");
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ferromq_env::simulated::SeededEntropy;
 
+use super::{Conditions, Mishaps};
+
 /// What befalls a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blow {
@@ -13,6 +15,12 @@ pub(super) enum Blow {
     Kill { back_after: Duration },
     /// Its disk does not answer for a time.
     Stall { store: bool, lease: bool, lasts: Duration },
+    /// The next renewal is answered so late, and then its disk stalls.
+    LateAnswer { late: Duration },
+    /// The database is started anew.
+    Restart,
+    /// The answer to the next commit of the database is lost.
+    LoseAnswer,
 }
 
 /// A planned fault.
@@ -28,6 +36,12 @@ pub(super) enum Fault {
     LocksForgotten,
     /// A client's connection breaks.
     Cut,
+    /// All nodes lose power.
+    PowerLoss,
+    /// The master hands over in order.
+    Switchover,
+    /// The database goes back by so many commits.
+    FallBack { commits: usize },
 }
 
 fn millis(dice: &mut SeededEntropy, from: u64, below: u64) -> Duration {
@@ -35,9 +49,51 @@ fn millis(dice: &mut SeededEntropy, from: u64, below: u64) -> Duration {
 }
 
 /// The faults of a run, with their times from its beginning.
-pub(super) fn draw(dice: &mut SeededEntropy, until: Duration) -> Vec<(Duration, Fault)> {
-    let mut faults = Vec::new();
+pub(super) fn draw(
+    dice: &mut SeededEntropy,
+    until: Duration,
+    conditions: Conditions,
+) -> Vec<(Duration, Fault)> {
     let end = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+    let mut faults = match conditions.mishaps {
+        Mishaps::LateAnswers | Mishaps::Forgetfulness => Vec::new(),
+        _ => ordinary(dice, end),
+    };
+    let on_master = |blow, at_op| Fault::Node { blow, at_op, master: true };
+    match conditions.mishaps {
+        Mishaps::Ordinary => {}
+        Mishaps::PowerLoss => {
+            for _ in 0..1 + dice.below(2) {
+                faults.push((millis(dice, 300, end), Fault::PowerLoss));
+            }
+        }
+        Mishaps::Switchovers => {
+            for _ in 0..2 + dice.below(3) {
+                faults.push((millis(dice, 300, end), Fault::Switchover));
+            }
+        }
+        Mishaps::LateAnswers => {
+            for at in [300, 2_600] {
+                let late = millis(dice, 150, 240);
+                faults.push((millis(dice, at, at + 400), on_master(Blow::LateAnswer { late }, None)));
+            }
+        }
+        Mishaps::Forgetfulness => {
+            let commits = 20 + usize::try_from(dice.below(40)).unwrap_or(0);
+            faults.push((millis(dice, 1_000, end), Fault::FallBack { commits }));
+        }
+    }
+    if conditions.database && conditions.mishaps != Mishaps::Forgetfulness {
+        for _ in 0..2 + dice.below(4) {
+            let blow = if dice.chance(1, 2) { Blow::Restart } else { Blow::LoseAnswer };
+            faults.push((millis(dice, 150, end), on_master(blow, Some((true, dice.below(40))))));
+        }
+    }
+    faults
+}
+
+fn ordinary(dice: &mut SeededEntropy, end: u64) -> Vec<(Duration, Fault)> {
+    let mut faults = Vec::new();
     for _ in 0..3 + dice.below(5) {
         let fault = match dice.below(16) {
             0..=7 => {

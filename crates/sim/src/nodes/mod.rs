@@ -1,5 +1,5 @@
 //! Several nodes on one simulated shared folder: the real claims, leases, journals and engines, and clients that fail
-//! over.
+//! over. Or on one simulated database, with the same engines, and the protocol of its store and its lease.
 //!
 //! A node has two threads that may stand before any operation of the disk while everybody else goes on: one for its
 //! lease, one for its store. So a node is paused, killed, cut off or slowed down in the middle of a commit, a claim, a
@@ -12,11 +12,13 @@
 //!
 //! Invariant: only one thread runs at a time, so the same seed gives the same run.
 
+mod database;
 mod faults;
 mod gate;
 mod keeper;
 mod member;
 mod traffic;
+mod trouble;
 mod worker;
 mod world;
 
@@ -47,11 +49,15 @@ pub enum NodeBug {
     Timid,
     /// A lost lease ends nothing: the master goes on for ever without its disk.
     NeverStepsDown,
+    /// In a database: a transaction reads the epoch's row and does not lock it.
+    EpochReadPlainly,
+    /// In a database: a commit whose answer was lost counts as done.
+    CommitAssumed,
 }
 
 impl NodeBug {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::FenceUnchecked,
         Self::RefusalIgnored,
         Self::SharedClaim,
@@ -61,7 +67,25 @@ impl NodeBug {
         Self::Impatient,
         Self::Timid,
         Self::NeverStepsDown,
+        Self::EpochReadPlainly,
+        Self::CommitAssumed,
     ];
+}
+
+/// What goes wrong beside what is ordinary: pauses, kills, stalls, refusals, lost locks, calendars, cut links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mishaps {
+    /// Nothing.
+    #[default]
+    Ordinary,
+    /// All nodes lose power at once, and the disk what was not synced.
+    PowerLoss,
+    /// The master hands over in order.
+    Switchovers,
+    /// Instead of the ordinary: a renewal is answered late, and then the disk stalls while clients reconnect.
+    LateAnswers,
+    /// Instead of the ordinary: a copy of the database takes over that has not seen the last commits.
+    Forgetfulness,
 }
 
 /// How the shared storage is, beside the faults that the seed plans.
@@ -73,6 +97,10 @@ pub struct Conditions {
     pub stale: Option<Duration>,
     /// The same for names that were looked up, absent ones included.
     pub stale_names: bool,
+    /// The nodes share a database instead of a folder.
+    pub database: bool,
+    /// What goes wrong beside what is ordinary.
+    pub mishaps: Mishaps,
 }
 
 /// What came of a run.
@@ -92,6 +120,12 @@ pub struct NodesReport {
     pub pauses_in_store: u64,
     /// Nodes that were killed.
     pub kills: u64,
+    /// Times at which all nodes lost power.
+    pub power_losses: u64,
+    /// Masters that handed over in order.
+    pub switchovers: u64,
+    /// Nodes that noticed that their database forgets.
+    pub noticed: u64,
     /// Other faults.
     pub others: u64,
     /// The longest time without a master while somebody could have been it.

@@ -20,6 +20,9 @@ use ferromq_store::{
 use ferromq_store_journal::open;
 
 use super::NodeBug;
+use super::database::lease::RowLock;
+use super::database::rows::{Known, Rows};
+use super::database::{Access, Database};
 use super::gate::{Gate, GatedDisk, GoOn, Halt};
 use crate::node::{FOLDER, FOLLOW, MAINTENANCE, options};
 
@@ -36,6 +39,8 @@ pub(super) enum Order {
         load: LoadId,
         request: LoadRequest,
     },
+    /// Ends a reign in order.
+    Close,
     /// Lets go of the store as it is.
     Abandon,
     Look,
@@ -54,6 +59,7 @@ pub(super) enum Answer {
     Committed(Result<Option<Ticket>, StoreError>),
     Maintained(Result<Space, StoreError>),
     Loaded { load: LoadId, content: Result<LoadContent, StoreError> },
+    Closed,
     Abandoned,
     Looked(Result<Option<Sighting>, LockError>),
     Acquired(Result<Acquired, LockError>),
@@ -111,31 +117,47 @@ impl Drop for Worker {
 
 /// What a thread of a node is made of.
 pub(super) struct Making {
-    pub(super) disk: Arc<dyn Disk>,
+    pub(super) place: Place,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ops: Arc<AtomicU64>,
     pub(super) bug: Option<NodeBug>,
     pub(super) dice: SeededEntropy,
 }
 
+/// What the nodes share.
+pub(super) enum Place {
+    Folder(Arc<dyn Disk>),
+    Database(Database, usize),
+}
+
+/// The same, behind a gate.
+enum Gated {
+    Folder(Arc<dyn Disk>),
+    Database(Access),
+}
+
 fn spawn(
     mut making: Making,
-    run: impl FnOnce(Arc<dyn Disk>, Receiver<Order>, Sender<Stand>) + Send + 'static,
+    run: impl FnOnce(Gated, Receiver<Order>, Sender<Stand>) + Send + 'static,
 ) -> Worker {
     let (orders, waiting) = channel();
     let (stood, stands) = channel();
     let (go_on, going) = channel();
     let gate = Arc::new(Gate::new(making.ops, stood.clone(), going, making.bug, making.dice.split()));
-    let disk = Arc::new(GatedDisk { disk: making.disk, gate: Arc::clone(&gate) });
-    let thread = thread::Builder::new().spawn(move || run(disk, waiting, stood)).ok();
+    let own = Arc::clone(&gate);
+    let place = match making.place {
+        Place::Folder(disk) => Gated::Folder(Arc::new(GatedDisk { disk, gate: own })),
+        Place::Database(database, member) => Gated::Database(Access::new(database, own, member)),
+    };
+    let thread = thread::Builder::new().spawn(move || run(place, waiting, stood)).ok();
     Worker { orders: Some(orders), stands, go_on: Some(go_on), gate, thread }
 }
 
 /// The thread that follows, claims, writes and reads the store. (In the broker reading has a thread of its own.)
 pub(super) fn store(making: Making) -> Worker {
     let clock = Arc::clone(&making.clock);
-    spawn(making, move |disk, orders, answers| {
-        let mut side = StoreSide { disk, clock, follower: None, master: None };
+    spawn(making, move |place, orders, answers| {
+        let mut side = StoreSide { place, clock, follower: None, known: Known::default(), master: None };
         while let Ok(order) = orders.recv() {
             if answers.send(Stand::Done(side.obey(order))).is_err() {
                 return;
@@ -145,9 +167,11 @@ pub(super) fn store(making: Making) -> Worker {
 }
 
 struct StoreSide {
-    disk: Arc<dyn Disk>,
+    place: Gated,
     clock: Arc<dyn Clock>,
     follower: Option<Box<dyn Follower>>,
+    /// The highest count of commits that this process saw in a database.
+    known: Known,
     master: Option<(Box<dyn StoreBackend>, Box<dyn StoreReader>)>,
 }
 
@@ -163,6 +187,11 @@ impl StoreSide {
                 self.backend().and_then(|backend| Ok(backend.maintain(MAINTENANCE)?.space)),
             ),
             Order::Load { load, request } => Answer::Loaded { load, content: self.load(&request) },
+            Order::Close => {
+                // What can't be closed is left as after a crash.
+                let _ = self.master.take().map(|(backend, _)| backend.close());
+                Answer::Closed
+            }
             _ => {
                 (self.follower, self.master) = (None, None);
                 Answer::Abandoned
@@ -176,9 +205,12 @@ impl StoreSide {
     }
 
     fn follower(&mut self) -> Result<Box<dyn Follower>, StoreError> {
-        match self.follower.take() {
-            Some(follower) => Ok(follower),
-            None => open(Arc::clone(&self.disk), Arc::clone(&self.clock), Path::new(FOLDER), options()),
+        match (self.follower.take(), &self.place) {
+            (Some(follower), _) => Ok(follower),
+            (None, Gated::Folder(disk)) => {
+                open(Arc::clone(disk), Arc::clone(&self.clock), Path::new(FOLDER), options())
+            }
+            (None, Gated::Database(access)) => Ok(Box::new(Rows::new(access.another(), self.known.clone()))),
         }
     }
 
@@ -211,8 +243,16 @@ impl StoreSide {
 /// The thread that asks the real lock provider.
 pub(super) fn lease(mut making: Making, name: &str, timings: ferromq_lock::Timings) -> Worker {
     let (name, entropy) = (name.to_owned(), Box::new(making.dice.split()));
-    spawn(making, move |disk, orders, answers| {
-        let Ok(mut lock) = FileLock::new(disk, entropy, Path::new(FOLDER), &name, timings) else { return };
+    let clock = Arc::clone(&making.clock);
+    spawn(making, move |place, orders, answers| {
+        let mut lock: Box<dyn LockProvider> = match place {
+            Gated::Folder(disk) => {
+                let lock = FileLock::new(disk, entropy, Path::new(FOLDER), &name, timings);
+                let Ok(lock) = lock else { return };
+                Box::new(lock)
+            }
+            Gated::Database(access) => Box::new(RowLock::new(access, entropy, clock, &name, timings)),
+        };
         while let Ok(order) = orders.recv() {
             let answer = match order {
                 Order::Look => Answer::Looked(lock.look()),

@@ -12,13 +12,14 @@ use ferromq_lock::{Acquired, Grant, Timings};
 use ferromq_model::{Epoch, Instant, Now, Ticket};
 use ferromq_store::{Recovered, StoreError, Sync};
 
+use super::database::Database;
 use super::faults::{self, Blow, Fault};
 use super::gate::Halt;
 use super::keeper::{Keeper, News};
 use super::member::{Lane, Member, MemberClock, Process, Reign, Role, Running, Side};
 use super::traffic::Link;
-use super::worker::{self, Answer, Making, Order, Stand};
-use super::{Conditions, NodeBug, NodesReport};
+use super::worker::{self, Answer, Making, Order, Place, Stand};
+use super::{Conditions, Mishaps, NodeBug, NodesReport};
 use crate::client::Client;
 use crate::front::Front;
 use crate::node::LAZY_SYNC;
@@ -30,7 +31,7 @@ use crate::saboteur::Saboteur;
 const TAKEOVER_AFTER: Duration = Duration::from_millis(500);
 
 /// After a reign that failed others have the first try for so long.
-const REST: Duration = Duration::from_secs(1);
+pub(super) const REST: Duration = Duration::from_secs(1);
 
 /// Faults begin within this time.
 const FAULTS_WITHIN: Duration = Duration::from_millis(3_500);
@@ -110,7 +111,7 @@ pub(super) struct World {
     pub(super) dice: SeededEntropy,
     pub(super) saboteur: Saboteur,
     pub(super) oracle: Oracle,
-    conditions: Conditions,
+    pub(super) conditions: Conditions,
     timings: Timings,
     world_ns: Arc<AtomicU64>,
     /// Operations of the shared disk by all nodes.
@@ -121,15 +122,18 @@ pub(super) struct World {
     pub(super) next_link: u64,
     pub(super) next_member: Vec<usize>,
     pub(super) subscribed: BTreeSet<u32>,
-    faults_left: usize,
+    pub(super) faults_left: usize,
     pub(super) faults_over: bool,
     /// Since when nobody serves.
     unserved_since: Option<Instant>,
     /// Who won which epoch, and after how many operations of all disks.
     grants: BTreeMap<u64, (usize, u64)>,
     /// Locks were forgotten: two may serve for the time of a lease, and only what they store must stay single.
-    locks_lied: bool,
-    report: NodesReport,
+    pub(super) locks_lied: bool,
+    pub(super) database: Option<Database>,
+    /// When the database went back.
+    pub(super) forgot_at: Option<Instant>,
+    pub(super) report: NodesReport,
 }
 
 impl World {
@@ -176,6 +180,8 @@ impl World {
             unserved_since: None,
             grants: BTreeMap::new(),
             locks_lied: false,
+            database: conditions.database.then(Database::default),
+            forgot_at: None,
             report: NodesReport::default(),
             dice,
         };
@@ -187,7 +193,7 @@ impl World {
             world.after(Duration::from_millis(1), Event::Connect { client });
         }
         world.after(PULSE, Event::Pulse);
-        let faults = faults::draw(&mut world.dice, FAULTS_WITHIN);
+        let faults = faults::draw(&mut world.dice, FAULTS_WITHIN, conditions);
         world.faults_left = faults.len();
         for (at, fault) in faults {
             world.after(at, Event::Fault(fault));
@@ -198,7 +204,11 @@ impl World {
     /// What came of it.
     pub(super) fn report(self, seed: u64) -> NodesReport {
         let (sent, delivered) = self.oracle.counts();
-        NodesReport { seed, sent, delivered, violations: self.oracle.verdict(), ..self.report }
+        let forgets = self.conditions.mishaps == Mishaps::Forgetfulness;
+        let mut violations = self.oracle.verdict();
+        // What the database lost is lost; the nodes have to say so, and to stop.
+        violations.retain(|violation| !forgets || violation.invariant == "honesty");
+        NodesReport { seed, sent, delivered, violations, ..self.report }
     }
 
     pub(super) fn within(&mut self, span: Duration) -> Duration {
@@ -223,6 +233,9 @@ impl World {
             self.now = at;
             self.world_ns.store(at.0, Ordering::SeqCst);
             self.step(event);
+            if self.watch_database() {
+                return;
+            }
             if self.now >= end_of_faults && self.faults_left == 0 && !self.faults_over {
                 self.disarm();
             }
@@ -296,6 +309,8 @@ impl World {
             return self.at(until, event);
         }
         match event {
+            // Whoever lost power while it was down comes back once.
+            Event::Start { member } if self.members[member].process.is_some() => {}
             Event::Start { member } => self.start(member),
             Event::Keep { member, life } if self.lives(member, life) => {
                 self.keep(member);
@@ -346,7 +361,7 @@ impl World {
     }
 
     /// The time by which leases are judged.
-    fn lease_time(&self, member: usize) -> Instant {
+    pub(super) fn lease_time(&self, member: usize) -> Instant {
         let now = self.local(member);
         if self.conditions.bug == Some(NodeBug::WallClock) {
             return Instant(now.wall.0.unsigned_abs() * 1_000_000);
@@ -365,7 +380,10 @@ impl World {
             disk = Arc::new(StaleDisk::new(disk, Arc::clone(&clock), staleness));
         }
         let mut making = || Making {
-            disk: Arc::clone(&disk),
+            place: match &self.database {
+                Some(database) => Place::Database(database.clone(), number),
+                None => Place::Folder(Arc::clone(&disk)),
+            },
             clock: Arc::clone(&clock),
             ops: Arc::clone(&self.ops),
             bug,
@@ -383,18 +401,6 @@ impl World {
         });
         let life = member.life;
         self.after(Duration::ZERO, Event::Keep { member: number, life });
-    }
-
-    /// `kill -9`.
-    fn kill(&mut self, number: usize, back_after: Duration) {
-        let member = &mut self.members[number];
-        let Some(process) = member.process.take() else { return };
-        member.disk = member.disk.kill();
-        (member.blow, member.paused_until, member.troubled_until) = (None, Instant(0), Instant(0));
-        drop(process);
-        self.report.kills += 1;
-        self.close_links(number);
-        self.after(back_after, Event::Start { member: number });
     }
 
     /// The rhythm of a node: its lease, and what its store waits for.
@@ -437,7 +443,7 @@ impl World {
     }
 
     /// Hands the next order to a thread that has nothing to do.
-    fn go_on(&mut self, number: usize, side: Side) {
+    pub(super) fn go_on(&mut self, number: usize, side: Side) {
         let ops_before = self.ops.load(Ordering::SeqCst);
         let Some(process) = self.process(number) else { return };
         let reign = process.reign;
@@ -469,8 +475,9 @@ impl World {
                 {
                     running.answer = Some(answer);
                 }
+                let late = self.lateness(member, side);
                 let delay = Duration::from_micros(10 + self.dice.below(400));
-                self.after(delay, Event::Ready { member, life, side });
+                self.after(late.unwrap_or(delay), Event::Ready { member, life, side });
             }
             Some(Stand::Halted(Halt::Slow(delay))) => self.after(delay, Event::Resume { member, life, side }),
             Some(Stand::Halted(Halt::Stalled)) => {
@@ -506,6 +513,7 @@ impl World {
                 process.keeper.raise(seen);
             }
             Answer::Followed(Err(_)) | Answer::Abandoned | Answer::Released => {}
+            Answer::Closed => self.let_go(number),
             Answer::Claimed(outcome) if current => self.claimed(number, outcome),
             Answer::Committed(outcome) if current => self.committed(number, outcome, ops_before),
             Answer::Maintained(Ok(space)) if current => {
@@ -569,6 +577,10 @@ impl World {
         match outcome {
             Ok(recovered) => {
                 self.report.reigns += 1;
+                if self.forgot_at.is_some() {
+                    let text = format!("{} serves from a database that forgot", self.members[number].name);
+                    self.oracle.accuse("honesty", text);
+                }
                 let front = Front::new(epoch, recovered, now, &mut self.saboteur);
                 let reign = Reign {
                     front,
@@ -606,7 +618,8 @@ impl World {
         let completes = upto > reign.completed;
         reign.completed = reign.completed.max(upto);
         let epoch = reign.epoch;
-        if completes {
+        // A database lets a claim wait for the transaction.
+        if completes && self.database.is_none() {
             self.check_fence(number, epoch, ops_before, looked);
         }
         self.serve(number, |front, now, saboteur| front.handle(Input::Persisted { upto }, now, saboteur));
@@ -627,7 +640,7 @@ impl World {
     }
 
     /// From master, or claimant, to standby.
-    fn step_down(&mut self, number: usize, rest: Duration) {
+    pub(super) fn step_down(&mut self, number: usize, rest: Duration) {
         let now = self.lease_time(number);
         let Some(process) = self.process(number) else { return };
         let served = process.active().is_some();
@@ -697,92 +710,6 @@ impl World {
             let text =
                 format!("{name} serves under epoch {} while {other} does under {higher}", epoch.number);
             self.oracle.accuse("single-writer", text);
-        }
-    }
-
-    fn fault(&mut self, fault: Fault) {
-        let master = self.members.iter().position(|member| {
-            member.process.as_ref().is_some_and(|process| !matches!(process.role, Role::Standby))
-        });
-        let any = usize::try_from(self.dice.below(self.members.len() as u64)).unwrap_or(0);
-        match fault {
-            Fault::Node { blow, at_op, master: wanted } => {
-                let target = master.filter(|_| wanted).unwrap_or(any);
-                // One at a time for each node.
-                if !self.members[target].is_able(self.now) || self.members[target].blow.is_some() {
-                    return;
-                }
-                match at_op {
-                    None => self.strike(target, blow),
-                    Some((in_store, at)) => {
-                        self.members[target].blow = Some(blow);
-                        let side = if in_store { Side::Store } else { Side::Lease };
-                        if let Some(process) = self.process(target) {
-                            process.lane(side).worker.gate.rules().stop_at = Some(at);
-                        }
-                    }
-                }
-            }
-            Fault::Refusal { lasts } => {
-                let target = master.unwrap_or(any);
-                if self.members[target].is_able(self.now) {
-                    self.trouble(target, lasts, [true, true], true);
-                }
-            }
-            Fault::WallStep { by_ms } => {
-                self.report.others += 1;
-                self.members[any].clock.wall_step_ms.fetch_add(by_ms, Ordering::SeqCst);
-            }
-            Fault::LocksForgotten => {
-                self.report.others += 1;
-                self.locks_lied = true;
-                self.members[any].disk.forget_locks();
-            }
-            Fault::Cut => self.cut(),
-        }
-    }
-
-    fn strike(&mut self, number: usize, blow: Blow) {
-        match blow {
-            Blow::Pause(lasts) => {
-                let masters =
-                    self.process(number).is_some_and(|process| !matches!(process.role, Role::Standby));
-                self.report.pauses += u64::from(masters);
-                self.members[number].paused_until = self.now + lasts;
-            }
-            Blow::Kill { back_after } => self.kill(number, back_after),
-            Blow::Stall { store, lease, lasts } => self.trouble(number, lasts, [store, lease], false),
-        }
-    }
-
-    /// The disk of a node stalls, or refuses everything, for some or all of its threads.
-    fn trouble(&mut self, number: usize, lasts: Duration, sides: [bool; 2], refuses: bool) {
-        self.report.others += 1;
-        let (until, life) = (self.now + lasts, self.members[number].life);
-        self.members[number].troubled_until = until;
-        let Some(process) = self.process(number) else { return };
-        for (side, affected) in [Side::Store, Side::Lease].into_iter().zip(sides) {
-            let mut rules = process.lane(side).worker.gate.rules();
-            rules.stalled = affected && !refuses;
-            rules.failing = affected && refuses;
-        }
-        self.at(until, Event::Heal { member: number, life });
-    }
-
-    fn heal(&mut self, member: usize) {
-        let life = self.members[member].life;
-        let Some(process) = self.process(member) else { return };
-        let mut waiting = Vec::new();
-        for side in [Side::Store, Side::Lease] {
-            let lane = process.lane(side);
-            let mut rules = lane.worker.gate.rules();
-            (rules.stalled, rules.failing) = (false, false);
-            if lane.stalled {
-                waiting.push(side);
-            }
-        }
-        for side in waiting {
-            self.after(Duration::ZERO, Event::Resume { member, life, side });
         }
     }
 
