@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use ferromq_model::{
-    Advisory, ConsumerId, Destination, DestinationKind, Encoding, Epoch, Message, MessageId, ProducerId,
-    Text, Value,
+    Advisory, ConsumerFacts, ConsumerId, Destination, DestinationKind, DestinationPattern, Encoding, Epoch,
+    Message, MessageId, ProducerId, Text, Value,
 };
 
 use crate::consumer::ConsumerKey;
@@ -128,7 +128,50 @@ impl Engine {
             let count = Value::Int(self.consumer_count(&member));
             let topic = format!("ActiveMQ.Advisory.Consumer.{}", suffix(&member));
             self.tell(&topic, Some(advisory.clone()), &[("consumerCount", count)], target);
+            if self.settings.tell_fed_consumers {
+                self.tell_fed_consumer(&member, advisory, target);
+            }
         }
+    }
+
+    /// Tells that a consumer of what a destination feeds came or went, as a consumer of that destination: bridges of
+    /// other brokers forward by that.
+    fn tell_fed_consumer(
+        &mut self,
+        destination: &Destination,
+        advisory: &Advisory,
+        target: Option<&ConsumerId>,
+    ) {
+        for source in self.feeding(destination) {
+            let advisory = match advisory {
+                Advisory::ConsumerStarted(facts) => Advisory::ConsumerStarted(Arc::new(ConsumerFacts {
+                    destination: source.clone(),
+                    // What it selects from its own queue is not all that the queue is owed.
+                    selector: None,
+                    ..(**facts).clone()
+                })),
+                stopped => stopped.clone(),
+            };
+            let topic = format!("ActiveMQ.Advisory.VirtualDestination.Consumer.{}", suffix(&source));
+            self.tell(&topic, Some(advisory), &[], target);
+        }
+    }
+
+    /// The virtual topics and composite destinations that feed a destination.
+    fn feeding(&self, destination: &Destination) -> Vec<Destination> {
+        let topics = self.settings.virtual_topics.iter().filter_map(|rule| {
+            let depth = rule.prefix.split('.').filter(|element| !element.is_empty()).count();
+            let topic = destination.name.splitn(depth + 1, '.').nth(depth)?;
+            let fed = destination.kind == DestinationKind::Queue
+                && DestinationPattern::new(&format!("{}>", rule.prefix)).matches(&destination.name)
+                && DestinationPattern::new(&rule.topics).matches(topic);
+            fed.then(|| Destination::topic(topic))
+        });
+        let composites = self.settings.composites.iter().filter_map(|composite| {
+            let fed = !composite.from.is_pattern() && composite.to.contains(destination);
+            fed.then(|| composite.from.clone())
+        });
+        topics.chain(composites).collect()
     }
 
     /// Tells that a producer came or went.
@@ -212,7 +255,10 @@ impl Engine {
                 self.tell_producer(destination.as_ref(), &Advisory::ProducerStarted(facts), Some(&target));
             }
         }
-        if members.iter().any(|member| may_cover(&member.name, "Consumer")) {
+        let consumers = |member: &Destination| {
+            may_cover(&member.name, "Consumer") || may_cover(&member.name, "VirtualDestination")
+        };
+        if members.iter().any(consumers) {
             let mut present: Vec<_> =
                 self.consumers.iter().map(|(_, consumer)| Arc::clone(&consumer.facts)).collect();
             present.sort_unstable_by(|a, b| a.id.cmp(&b.id));

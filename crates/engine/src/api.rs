@@ -7,7 +7,7 @@ use ferromq_model::{
     ConnectionFacts, ConsumerFacts, Delivery, Destination, Message, MessageId, ProducerFacts, ProducerId,
     SubscriptionName, Text, Ticket, TransactionId,
 };
-use ferromq_store::{IndexEntry, Loaded, MessageRef, PageRequest, Space, WriteBatch};
+use ferromq_store::{IndexEntry, Loaded, MessageRef, PageRequest, Space, SubscriptionRecord, WriteBatch};
 
 /// A connection, as the shell numbers it; never reused while the engine lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -163,6 +163,8 @@ pub enum Intent {
     },
     /// A durable subscription is given up.
     Unsubscribe(SubscriptionName),
+    /// Which durable subscriptions are there?
+    ListDurables,
     /// Answered when everything before it has been answered.
     Flush,
 }
@@ -307,6 +309,8 @@ pub enum Effect {
     Done,
     /// It is done, and this is the number it came to (prepare).
     Count(i32),
+    /// Durable subscriptions.
+    Durables(Vec<SubscriptionRecord>),
     /// Prepared transactions.
     Transactions(Vec<ferromq_model::Xid>),
     /// It can't be done.

@@ -13,7 +13,7 @@ use crate::engine::{Engine, Timer, fault};
 use crate::filter::Filter;
 use crate::outbox::Outbox;
 use crate::place::{Body, PlaceKey};
-use crate::queue::Attachment;
+use crate::queue::{Attachment, Period};
 use crate::{ConnId, Fault, FaultKind, LocalId, Notice};
 
 impl Engine {
@@ -41,6 +41,12 @@ impl Engine {
             .filter(|client| !client.is_empty())
             .or_else(|| connection.facts.as_ref().map(|facts| facts.client_id.clone()))
             .unwrap_or_default();
+        // Whoever hears of a durable subscriber can tell it from others by its client id.
+        let facts = if facts.subscription.is_some() && facts.client_id.is_none() {
+            Arc::new(ConsumerFacts { client_id: Some(client.clone()), ..(*facts).clone() })
+        } else {
+            facts
+        };
         let filter = Filter::of(&facts)?;
         let members = facts.destination.members();
         if members.is_empty() || members.iter().any(|member| member.name.trim().is_empty()) {
@@ -212,6 +218,7 @@ impl Engine {
                     selective: consumer.filter.is_some(),
                     network: consumer.facts.network,
                     scan: 0,
+                    period: Period::default(),
                 });
                 if first && policy.consumers_before_dispatch > 0 && !policy.time_before_dispatch.is_zero() {
                     let opens = now + policy.time_before_dispatch;

@@ -6,13 +6,14 @@ use ferromq_model::{Delivery, Ticket};
 use ferromq_store::{MessageRef, StoreOp};
 
 use crate::consumer::{Consumer, ConsumerKey, Dispatched, Origin, Role, Stage};
-use crate::engine::Engine;
+use crate::engine::{Engine, Timer};
+use crate::filter::Loneliness;
 use crate::flow::Flow;
 use crate::groups::Claim;
 use crate::load::Purpose;
 use crate::outbox::Held;
 use crate::place::{Body, PlaceKey};
-use crate::queue::Queue;
+use crate::queue::{Attachment, Queue};
 use crate::window::{Place, State, Window};
 use crate::{LoadRequest, Output, Settings};
 
@@ -44,15 +45,23 @@ impl Engine {
         }
         let mut open = std::mem::take(&mut self.open);
         open.clear();
-        let has_room = |consumer| self.consumers.get(consumer).is_some_and(Consumer::has_room);
+        let rule = site.policy.network;
+        let rate = |attachment: &Attachment| rule.rate.filter(|_| attachment.network);
+        let has_room = |attachment: &Attachment| {
+            rate(attachment).is_none_or(|rate| !attachment.period.is_spent(rate, mono))
+                && self.consumers.get(attachment.consumer).is_some_and(Consumer::has_room)
+        };
         let more = queue.open_attachments(has_room, &mut open);
         if open.is_empty() {
             queue.stalled = true;
             self.open = open;
             return;
         }
-        let hops = if queue.serves_bridges_alone() { self.settings.orphan_hops } else { 0 };
-        let lonely = crate::filter::Loneliness { hops };
+        let alone = queue.serves_bridges_alone();
+        let may_go_back = alone || (rule.selector_aware && queue.serves_bridges());
+        let back_after = i64::try_from(rule.back_after.as_millis()).unwrap_or(i64::MAX);
+        // The first moment at which a message that has to stay for now may go back.
+        let mut back_at: Option<i64> = None;
         let from = lowest(queue, &open);
         if queue.window.rewind(from) {
             queue.look_again(from);
@@ -89,14 +98,29 @@ impl Engine {
                 bodies_missing = true;
                 break;
             };
+            let filter_of =
+                |consumer| self.consumers.get(consumer).and_then(|consumer| consumer.filter.as_ref());
+            let mut lonely = Loneliness::default();
+            if may_go_back && message.extra.as_ref().is_some_and(|extra| !extra.broker_path.is_empty()) {
+                let due = message.broker_in_time.saturating_add(back_after);
+                let local = |attachment: &&Attachment| !attachment.network;
+                let wanted = !alone
+                    && queue.attached.iter().filter(local).any(|attachment| {
+                        filter_of(attachment.consumer)
+                            .is_none_or(|filter| filter.matches(message, counter, &*self.codec))
+                    });
+                if due > wall {
+                    back_at = Some(back_at.map_or(due, |at| at.min(due)));
+                } else if !wanted {
+                    lonely.hops = self.settings.orphan_hops;
+                }
+            }
             let chosen = choose(
                 queue,
                 &open,
                 place,
                 |consumer| {
-                    self.consumers
-                        .get(consumer)
-                        .and_then(|consumer| consumer.filter.as_ref())
+                    filter_of(consumer)
                         .is_none_or(|filter| filter.matches_lonely(message, counter, &*self.codec, lonely))
                 },
                 message,
@@ -115,6 +139,10 @@ impl Engine {
             let (first, freed) = queue.groups.assign(&message, attachment.consumer);
             freed_group |= freed;
             attachment.scan = place + 1;
+            let next_period = rate(attachment).and_then(|rate| attachment.period.count(rate, mono));
+            if let Some(at) = next_period {
+                self.timers.insert((at, Timer::Open(key)));
+            }
             queue.turn = open.get(slot).map_or(0, |index| index + 1);
             queue.window.set_state(at, State::InFlight);
             consumer.dispatched.push_back(Dispatched {
@@ -138,12 +166,16 @@ impl Engine {
             });
             drop_body(&mut queue.window, at, &mut self.flow, &self.settings);
             at += 1;
-            if !consumer.has_room() {
+            if !consumer.has_room() || next_period.is_some() {
                 open.remove(slot);
                 if open.is_empty() {
                     break;
                 }
             }
+        }
+        if let Some(at) = back_at {
+            let wait = std::time::Duration::from_millis(u64::try_from(at - wall).unwrap_or(0));
+            self.timers.insert((mono + wait, Timer::Back(key)));
         }
         let hungry = !open.is_empty() && stop.is_none_or(|place| queue.window.is_beyond_seen(place));
         let stop = stop.unwrap_or_else(|| queue.window.end());

@@ -28,8 +28,10 @@ pub type Outputs = Vec<Output>;
 pub(crate) enum Timer {
     /// A consumer's pull has waited long enough.
     Pull(ConsumerKey),
-    /// A queue may begin to dispatch.
+    /// A queue may begin to dispatch, or a bridge may take more of it.
     Open(PlaceKey),
+    /// A message of a queue may go back to the broker that it came from.
+    Back(PlaceKey),
     /// Search a destination for expired messages.
     Sweep(PlaceKey),
     /// Sends have waited long enough for room.
@@ -160,6 +162,12 @@ impl Engine {
             match timer {
                 Timer::Pull(consumer) => self.end_pulls(consumer),
                 Timer::Open(place) => self.wake_place(place),
+                Timer::Back(place) => {
+                    if let Some(queue) = self.places.get_mut(place).and_then(|site| site.queue_mut()) {
+                        queue.look_again(0);
+                    }
+                    self.wake_place(place);
+                }
                 Timer::Sweep(place) => self.sweep(place),
                 Timer::Parked(place) => self.parked_too_long(place),
                 Timer::Naming(place) => self.name_again(place),
@@ -223,6 +231,10 @@ impl Engine {
                 self.remove_destination(conn, &destination, force)
             }
             Intent::Unsubscribe(name) => self.unsubscribe(&name),
+            Intent::ListDurables => {
+                let durables = self.durables.iter().map(|(_, durable)| durable.record.clone()).collect();
+                return self.outbox.reply_again(conn, tag, crate::Effect::Durables(durables));
+            }
             Intent::Flush => return self.flush(conn, tag),
         };
         match done {

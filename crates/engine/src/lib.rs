@@ -79,9 +79,10 @@ mod window;
 
 pub use api::*;
 pub use engine::{Engine, Outputs};
+pub use ferromq_store::SubscriptionRecord;
 pub use policy::{
-    AbortSlow, DeadLetterPolicy, DeadLetterTarget, PendingLimit, Policies, Policy, PolicyAdvisories,
-    PrefetchPolicy, Recovery,
+    AbortSlow, DeadLetterPolicy, DeadLetterTarget, NetworkRule, PendingLimit, Policies, Policy,
+    PolicyAdvisories, PrefetchPolicy, Recovery,
 };
 pub use settings::{Composite, DedupSettings, Limits, NoSpace, Settings, VirtualTopic};
 pub use view::{BrokerView, ConnectionView, ConsumerView, Counters, DestinationView, DurableView, View};

@@ -51,6 +51,20 @@ pub struct Policy {
     pub slow_consumers: Option<AbortSlow>,
     /// An empty destination that nobody used for so long is removed, if the broker looks for such.
     pub inactive_timeout: Option<Duration>,
+    /// What may leave over bridges, of a queue.
+    pub network: NetworkRule,
+}
+
+/// When a message may go back to a broker that it came from, and how many may leave
+/// (`conditionalNetworkBridgeFilterFactory`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetworkRule {
+    /// It stays at least so long before it goes back (`replayDelay`).
+    pub back_after: Duration,
+    /// Only a consumer here that would take it keeps it here (`selectorAware`).
+    pub selector_aware: bool,
+    /// So many messages for each consumer of a bridge in so much time (`rateLimit`, `rateDuration`).
+    pub rate: Option<(u32, Duration)>,
 }
 
 impl Default for Policy {
@@ -76,6 +90,7 @@ impl Default for Policy {
             always_retroactive: false,
             slow_consumers: None,
             inactive_timeout: None,
+            network: NetworkRule::default(),
         }
     }
 }

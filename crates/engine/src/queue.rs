@@ -1,5 +1,7 @@
 //! [`Queue`]: a window of messages and the consumers that compete for them.
 
+use std::time::Duration;
+
 use ferromq_model::Instant;
 
 use crate::consumer::ConsumerKey;
@@ -18,6 +20,34 @@ pub(crate) struct Attachment {
     pub(crate) network: bool,
     /// Nothing ready before this place is for this consumer.
     pub(crate) scan: Place,
+    /// What a bridge with a rate limit got lately.
+    pub(crate) period: Period,
+}
+
+/// Messages of one period, for a rate limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Period {
+    begun: Instant,
+    count: u32,
+}
+
+/// So many messages in so much time.
+pub(crate) type Rate = (u32, Duration);
+
+impl Period {
+    /// Whether no more may follow before the period ends.
+    pub(crate) fn is_spent(&self, rate: Rate, now: Instant) -> bool {
+        self.count >= rate.0 && now < self.begun + rate.1
+    }
+
+    /// One more. When the next period begins, if this was the last of this one.
+    pub(crate) fn count(&mut self, rate: Rate, now: Instant) -> Option<Instant> {
+        if self.count == 0 || now >= self.begun + rate.1 {
+            *self = Self { begun: now, count: 0 };
+        }
+        self.count += 1;
+        (self.count >= rate.0).then(|| self.begun + rate.1)
+    }
 }
 
 #[derive(Debug)]
@@ -80,7 +110,7 @@ impl Queue {
         self.browsers.retain(|other| *other != consumer);
         self.compare();
         // What came over a bridge may have to go back now.
-        if self.groups.disown(consumer) || self.serves_bridges_alone() {
+        if self.groups.disown(consumer) || self.serves_bridges() {
             self.look_again(0);
         }
         if self.exclusive == Some(consumer) {
@@ -96,6 +126,11 @@ impl Queue {
         !self.attached.is_empty() && self.attached.iter().all(|attachment| attachment.network)
     }
 
+    /// Whether a bridge consumes here.
+    pub(crate) fn serves_bridges(&self) -> bool {
+        self.attached.iter().any(|attachment| attachment.network)
+    }
+
     fn compare(&mut self) {
         let priority = self.attached.first().map(|first| first.priority);
         self.alike = self.attached.iter().all(|other| !other.selective && Some(other.priority) == priority);
@@ -105,7 +140,7 @@ impl Queue {
     /// looked at than there are messages, beginning with the one whose turn it is.
     pub(crate) fn open_attachments(
         &self,
-        has_room: impl Fn(ConsumerKey) -> bool,
+        has_room: impl Fn(&Attachment) -> bool,
         open: &mut Vec<usize>,
     ) -> bool {
         let count = self.attached.len();
@@ -118,7 +153,7 @@ impl Queue {
                 return true;
             }
             let Some(attachment) = self.attached.get(index) else { continue };
-            if self.exclusive.is_none_or(|one| one == attachment.consumer) && has_room(attachment.consumer) {
+            if self.exclusive.is_none_or(|one| one == attachment.consumer) && has_room(attachment) {
                 open.push(index);
             }
         }

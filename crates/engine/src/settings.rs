@@ -32,6 +32,9 @@ pub struct Settings {
     pub allow_link_stealing: bool,
     /// Which topics also feed queues.
     pub virtual_topics: Vec<VirtualTopic>,
+    /// Whether a consumer of what a virtual topic or a composite destination feeds is told of as a consumer of that one
+    /// as well (`useVirtualDestSubs`), on `ActiveMQ.Advisory.VirtualDestination.Consumer.`.
+    pub tell_fed_consumers: bool,
     /// Which destinations hand on what is sent to them.
     pub composites: Vec<Composite>,
     /// What stands before a queue's name in the name of the topic that gets a copy of all that is sent to it; `None`
@@ -66,6 +69,7 @@ impl Default for Settings {
             advisories: true,
             allow_link_stealing: false,
             virtual_topics: vec![VirtualTopic::default()],
+            tell_fed_consumers: false,
             composites: Vec::new(),
             mirror_prefix: None,
             gc_period: Duration::ZERO,

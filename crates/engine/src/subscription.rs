@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferromq_model::{ConsumerFacts, DestinationPattern, SubscriptionId, SubscriptionName};
+use ferromq_model::{Advisory, ConsumerFacts, DestinationPattern, SubscriptionId, SubscriptionName};
 use ferromq_store::{StoreOp, SubscriptionRecord};
 
 use crate::attach::set_prefetch;
@@ -208,7 +208,12 @@ impl Engine {
         if self.durables.get(key).is_some_and(|durable| durable.consumer.is_some()) {
             return Err(fault(FaultKind::General, format!("Durable consumer is in use: {name}")));
         }
+        let topic = self.durables.get(key).map(|durable| durable.record.topic.clone());
         self.drop_durable(key);
+        if let Some(topic) = topic {
+            // Bridges keep messages for a durable subscriber until they hear this.
+            self.tell_consumer(&topic, &Advisory::SubscriptionRemoved(name.clone()), None);
+        }
         Ok(())
     }
 }

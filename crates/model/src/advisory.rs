@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{ConsumerId, Destination, Message, ProducerId, Text};
+use crate::{ConsumerId, Destination, Message, ProducerId, SubscriptionName, Text};
 
 /// The payload of an advisory message; a gateway renders it in its protocol.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub enum Advisory {
     ConsumerStarted(Arc<ConsumerFacts>),
     /// A consumer has gone; the last sequence it was handed, −2 if unknown.
     ConsumerStopped(ConsumerId, i64),
+    /// A durable subscription was given up.
+    SubscriptionRemoved(SubscriptionName),
     /// A producer has come.
     ProducerStarted(Arc<ProducerFacts>),
     /// A producer has gone.

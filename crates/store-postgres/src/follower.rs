@@ -166,7 +166,7 @@ impl PostgresStore {
         let started = Instant::now();
         while orphans::clear_some(&mut session, &place, epoch, 10_000, within).map_err(wrong)? {}
         // Only now, in a transaction that began after the claim was committed.
-        let (state, recovered) = recover::load(&mut session, &place, epoch, within)?;
+        let (state, mut recovered) = recover::load(&mut session, &place, epoch, within)?;
         tracing::info!(
             store = place.shown(),
             %epoch,
@@ -174,6 +174,7 @@ impl PostgresStore {
             load_ms = started.elapsed().as_millis() as u64,
             "claimed the database"
         );
+        recovered.store = Some(mark.store.clone());
         let backend = Backend {
             writer: Some(Writer::new(session, &place, within).map_err(wrong)?),
             state,

@@ -81,6 +81,7 @@ pub(crate) fn load(
         subscriptions,
         producers: state.producers.iter().cloned().collect(),
         quarantined: Vec::new(),
+        store: None,
     };
     Ok((state, recovered))
 }

@@ -80,6 +80,7 @@ impl State {
             subscriptions: self.subscriptions.values().cloned().collect(),
             producers: self.producers.iter().cloned().collect(),
             quarantined: Vec::new(),
+            store: None,
         }
     }
 

@@ -24,6 +24,8 @@ pub struct Recovered {
     pub producers: Vec<ProducerWindow>,
     /// What was damaged and is not served.
     pub quarantined: Vec<Quarantined>,
+    /// What a store is called that is not in the folder of its broker: the same for all nodes that share it.
+    pub store: Option<String>,
 }
 
 /// A destination and what it holds.

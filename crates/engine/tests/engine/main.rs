@@ -20,6 +20,7 @@ mod flow;
 mod groups;
 mod inactive;
 mod memory;
+mod network;
 mod policy;
 mod pull;
 mod queue;

@@ -167,6 +167,7 @@ impl Memory {
                 })
                 .collect(),
             quarantined: Vec::new(),
+            store: None,
         }
     }
 

@@ -8,7 +8,7 @@ use ferromq_openwire as wire;
 use ferromq_openwire::{Command, ObjectId, WireStr};
 
 use super::inbound::{self, fault};
-use super::names::{text, wire_str};
+use super::names::text;
 use super::outbound;
 use super::session::{Awaited, Phase, Session};
 use crate::{Credentials, LoginQuestion, LoginRefused, PeerBroker, SessionError};
@@ -32,6 +32,7 @@ fn is_for_mirror(command: &Command) -> bool {
         | Command::DataResponse(_)
         | Command::DataArrayResponse(_)
         | Command::IntegerResponse(_)
+        | Command::BrokerSubscriptionInfo(_)
         | Command::MessageDispatch(_) => true,
         Command::Message(message) => {
             message.data_structure.is_some()
@@ -76,6 +77,12 @@ impl Session {
                     let (name, url) = (name.map(text).unwrap_or_default(), url.map(text).unwrap_or_default());
                     self.peer.broker = Some(PeerBroker { name, url });
                 }
+                let properties = info.network_properties.as_ref().map(wire::WireStr::to_str);
+                let compares = properties
+                    .is_some_and(|text| text.lines().any(|line| line.trim_end() == "syncDurableSubs=true"));
+                if info.network_connection && compares {
+                    self.wants_durables();
+                }
                 if info.network_connection && info.duplex_connection && !self.has_mirror {
                     self.has_mirror = true;
                     self.put_aside(Command::BrokerInfo(info));
@@ -83,13 +90,7 @@ impl Session {
             }
             Command::BrokerSubscriptionInfo(info) => {
                 self.answer(request(info.command_id, info.response_required));
-                // A bridge waits for the same from us before it goes on; this broker has none to tell.
-                let own = wire::BrokerSubscriptionInfo {
-                    broker_id: Some(wire::BrokerId { value: Some(wire_str(&self.settings.broker.id)) }),
-                    broker_name: Some(wire_str(&self.settings.broker.name)),
-                    ..Default::default()
-                };
-                self.say(&own.into());
+                self.wants_durables();
             }
             Command::ConnectionControl(control) => {
                 self.peer.fault_tolerant |= control.fault_tolerant;

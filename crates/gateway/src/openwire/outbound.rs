@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferromq_engine::{Effect, Fault, FaultKind};
+use ferromq_engine::{Effect, Fault, FaultKind, SubscriptionRecord};
 use ferromq_model::{Advisory, BodyKind, ConsumerFacts, Delivery, Extra, Message, Now};
 use ferromq_openwire as wire;
 use ferromq_openwire::{Command, MessageKind, ObjectId, Throwable, WireFormat, WireStr};
@@ -15,7 +15,7 @@ const FAULT_TEXT_CHARS: usize = 4_096;
 /// An answer to the command `correlation_id`.
 pub(super) fn response(correlation_id: i32, effect: Effect) -> Command {
     match effect {
-        Effect::Done => wire::Response { correlation_id, ..Default::default() }.into(),
+        Effect::Done | Effect::Durables(_) => wire::Response { correlation_id, ..Default::default() }.into(),
         Effect::Count(result) => {
             wire::IntegerResponse { correlation_id, result, ..Default::default() }.into()
         }
@@ -183,6 +183,12 @@ fn advisory_command(names: &mut Names, advisory: &Advisory) -> Command {
         Advisory::ConsumerStopped(consumer, last_delivered) => {
             removal(ObjectId::Consumer(names.wire_consumer(consumer)), *last_delivered)
         }
+        Advisory::SubscriptionRemoved(name) => wire::RemoveSubscriptionInfo {
+            client_id: Some(wire_str(&name.client)),
+            subscription_name: Some(wire_str(&name.name)),
+            ..Default::default()
+        }
+        .into(),
         Advisory::ProducerStarted(facts) => wire::ProducerInfo {
             producer_id: Some(names.wire_producer(&facts.id)),
             destination: facts.destination.as_ref().map(|name| names.wire_destination(name)),
@@ -248,6 +254,40 @@ fn consumer_info(names: &mut Names, facts: &ConsumerFacts) -> wire::ConsumerInfo
             .then(|| facts.network_path.iter().map(|id| names.wire_consumer(id)).collect()),
         ..Default::default()
     }
+}
+
+/// More than any list that a peer can be told in one frame; half a list would be a lie.
+const MOST_DURABLES: usize = 32_000;
+
+/// What a bridge is told of the durable subscriptions here, to compare them with its own (OpenWire 12).
+pub(super) fn subscription_info(
+    names: &mut Names,
+    broker: &crate::BrokerIdentity,
+    durables: &[SubscriptionRecord],
+) -> Option<Command> {
+    if durables.len() > MOST_DURABLES {
+        return None;
+    }
+    let session = wire::SessionId::new(format!("{}-durables", broker.id).as_str(), 1);
+    let infos = durables.iter().map(|durable| wire::ConsumerInfo {
+        consumer_id: Some(wire::ConsumerId::new(&session, i64::try_from(durable.id.0).unwrap_or(0))),
+        destination: Some(names.wire_destination(&durable.topic)),
+        prefetch_size: 100,
+        dispatch_async: true,
+        selector: durable.selector.as_ref().map(wire_str),
+        client_id: Some(wire_str(&durable.name.client)),
+        subscription_name: Some(wire_str(&durable.name.name)),
+        no_local: durable.no_local,
+        ..Default::default()
+    });
+    let infos = infos.collect();
+    let info = wire::BrokerSubscriptionInfo {
+        broker_id: Some(wire::BrokerId { value: Some(wire_str(&broker.id)) }),
+        broker_name: Some(wire_str(&broker.name)),
+        subscription_infos: Some(infos),
+        ..Default::default()
+    };
+    Some(info.into())
 }
 
 /// The broker introduces itself.

@@ -53,6 +53,21 @@ pub(super) enum Awaited {
     Connect { answer: bool },
     Consumer(LocalId),
     Producer(LocalId),
+    Durables,
+}
+
+/// What no peer numbers a request with: the question for durable subscriptions is our own.
+const DURABLES: Tag = Tag(u32::MAX);
+
+/// Whether a bridge is told of the durable subscriptions here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Durables {
+    #[default]
+    Unasked,
+    /// It wants to know, and has not logged in.
+    Wanted,
+    /// It is told, once.
+    Told,
 }
 
 /// Who the peer says it is.
@@ -110,6 +125,7 @@ pub struct Session {
     brokers_due: Option<Instant>,
     /// When it is told even though answers are still to come.
     brokers_late: Instant,
+    durables: Durables,
     inputs: VecDeque<Input>,
     options: WireFormatOptions,
     format: WireFormat,
@@ -142,6 +158,7 @@ impl Session {
             aside: VecDeque::new(),
             brokers_due: None,
             brokers_late: Instant(0),
+            durables: Durables::default(),
             inputs: VecDeque::new(),
             framer: Framer::new(limits.greeting_bytes),
             buffered: 0,
@@ -249,6 +266,19 @@ impl Session {
         self.aside.push_back(command);
     }
 
+    /// A bridge compares durable subscriptions with ours; it is told of them once, when it has logged in.
+    pub(super) fn wants_durables(&mut self) {
+        if self.durables == Durables::Told || self.version() < 12 {
+            return;
+        }
+        self.durables = Durables::Wanted;
+        if self.phase == Phase::Connected {
+            self.durables = Durables::Told;
+            self.awaited.push((DURABLES, Awaited::Durables));
+            self.want(Some(DURABLES), Intent::ListDurables);
+        }
+    }
+
     /// Encodes what the broker's half of a duplex bridge has to say.
     pub fn say_aside(&mut self, command: &Command) {
         if !self.is_silent() && self.phase != Phase::Greeting {
@@ -318,6 +348,7 @@ impl Session {
             Some(Awaited::Connect { answer }) => {
                 return self.connected(answer.then_some(correlation_id), effect, now);
             }
+            Some(Awaited::Durables) => return self.tell_durables(&effect),
             Some(Awaited::Consumer(id)) if matches!(effect, Effect::Failed(_)) => {
                 self.registry.remove_consumer(id)
             }
@@ -327,6 +358,14 @@ impl Session {
             _ => {}
         }
         self.say(&outbound::response(correlation_id, effect));
+    }
+
+    fn tell_durables(&mut self, effect: &Effect) {
+        let Effect::Durables(durables) = effect else { return };
+        let told = outbound::subscription_info(&mut self.names, &self.settings.broker, durables);
+        if let Some(told) = told {
+            self.say(&told);
+        }
     }
 
     /// The engine has taken the connection, or not.
@@ -344,6 +383,9 @@ impl Session {
         if self.peer.manageable {
             // Who comes back has just moved.
             self.tell_brokers(!self.peer.reconnected);
+        }
+        if self.durables == Durables::Wanted {
+            self.wants_durables();
         }
     }
 

@@ -315,6 +315,7 @@ impl Index {
             subscriptions: subscriptions.collect(),
             producers: self.producers.iter().cloned().collect(),
             quarantined: Vec::new(),
+            store: None,
         }
     }
 

@@ -298,6 +298,7 @@ impl Contents {
                 .collect(),
             producers: self.producers.iter().cloned().collect(),
             quarantined: Vec::new(),
+            store: None,
         }
     }
 

@@ -1,0 +1,177 @@
+//! What goes over bridges, and back (`conditionalNetworkBridgeFilterFactory`), and what bridges are told.
+
+use std::time::Duration;
+
+use ferromq_engine::*;
+use ferromq_model::*;
+
+use crate::bench::*;
+
+/// The consumer of a bridge to the broker `peer`.
+fn bridge_to(b: &mut Bench, peer: &'static str) -> (Client, LocalId) {
+    let client = b.connect(&format!("bridge to {peer}"));
+    let local = b.consume_as(&client, "A", |facts| {
+        facts.network = true;
+        facts.priority = -5;
+        facts.broker_path = vec![peer.into()];
+        facts.network_filter = Some(NetworkFilter { broker: peer.into(), message_ttl: 1, consumer_ttl: 1 });
+    });
+    (client, local)
+}
+
+/// A message that came from the broker `peer`.
+fn send_from(b: &mut Bench, client: &Client, peer: &'static str, text: &str) {
+    let arrival = b.now.wall.0;
+    b.send_as(client, "A", text, |message| {
+        message.broker_in_time = arrival;
+        message.extra_mut().broker_path = vec![peer.into()];
+    });
+}
+
+fn ruled(network: NetworkRule) -> Bench {
+    Bench::policy(Policy { network, ..Policy::default() })
+}
+
+#[test]
+fn a_message_goes_back_to_its_broker_when_nobody_here_wants_it() {
+    let mut b = Bench::new();
+    let (producer, c) = (b.connect("p"), b.connect("c"));
+    let local = b.consume_as(&c, "A", |facts| facts.prefetch = 1);
+    let (peer, back) = bridge_to(&mut b, "peer");
+    for text in ["1", "2"] {
+        send_from(&mut b, &producer, "peer", text);
+    }
+    assert_eq!(b.texts_of(&c, local), ["1"]);
+    assert!(b.texts_of(&peer, back).is_empty(), "somebody here consumes");
+    b.close(&c, local, -1);
+    assert_eq!(b.texts_of(&peer, back), ["1", "2"]);
+}
+
+#[test]
+fn it_goes_back_only_after_the_delay_that_the_policy_asks_for() {
+    let mut b = ruled(NetworkRule { back_after: Duration::from_millis(500), ..NetworkRule::default() });
+    let producer = b.connect("p");
+    let (peer, back) = bridge_to(&mut b, "peer");
+    send_from(&mut b, &producer, "peer", "early");
+    b.wait(Duration::from_millis(300));
+    send_from(&mut b, &producer, "peer", "late");
+    assert!(b.texts_of(&peer, back).is_empty());
+    b.wait(Duration::from_millis(200));
+    assert_eq!(b.texts_of(&peer, back), ["early"]);
+    let at = b.engine.next_deadline().unwrap();
+    assert_eq!(at, b.now.mono + Duration::from_millis(300));
+    b.wait(Duration::from_millis(300));
+    assert_eq!(b.texts_of(&peer, back), ["late"]);
+}
+
+#[test]
+fn a_consumer_that_selects_something_else_keeps_it_here_unless_selectors_count() {
+    for (selector_aware, goes_back) in [(false, 0), (true, 1)] {
+        let mut b = ruled(NetworkRule { selector_aware, ..NetworkRule::default() });
+        let (producer, c) = (b.connect("p"), b.connect("c"));
+        b.consume_as(&c, "A", |facts| facts.selector = Some("JMSType = 'red'".into()));
+        let (peer, back) = bridge_to(&mut b, "peer");
+        send_from(&mut b, &producer, "peer", "blue");
+        assert_eq!(b.texts_of(&peer, back).len(), goes_back, "selector_aware = {selector_aware}");
+        b.send_as(&producer, "A", "red", |message| {
+            message.message_type = Some("red".into());
+            message.extra_mut().broker_path = vec!["peer".into()];
+        });
+        assert!(b.texts_of(&peer, back).is_empty(), "this one is wanted here");
+    }
+}
+
+#[test]
+fn a_bridge_with_a_rate_limit_gets_so_many_in_a_period_and_local_consumers_as_many_as_they_like() {
+    let mut b = ruled(NetworkRule { rate: Some((2, Duration::from_secs(1))), ..NetworkRule::default() });
+    let producer = b.connect("p");
+    let (peer, out) = bridge_to(&mut b, "peer");
+    for text in ["1", "2", "3", "4", "5"] {
+        b.send(&producer, "A", text);
+    }
+    assert_eq!(b.texts_of(&peer, out), ["1", "2"]);
+    b.wait(Duration::from_millis(999));
+    assert!(b.texts_of(&peer, out).is_empty());
+    b.wait(Duration::from_millis(1));
+    assert_eq!(b.texts_of(&peer, out), ["3", "4"]);
+    let c = b.connect("c");
+    let local = b.consume(&c, "A");
+    b.send(&producer, "A", "6");
+    assert_eq!(b.texts_of(&c, local), ["5", "6"]);
+}
+
+fn advised(b: &mut Bench) -> Vec<(String, Advisory)> {
+    let messages = b.take().into_iter().filter_map(|got| got.delivery.message);
+    messages
+        .filter_map(|message| {
+            Some((message.destination.name.to_string(), message.extra.as_ref()?.advisory.clone()?))
+        })
+        .collect()
+}
+
+#[test]
+fn bridges_hear_who_is_a_durable_subscriber_and_when_it_gives_up() {
+    let mut b = Bench::new();
+    let (watcher, c) = (b.connect("watcher"), b.connect("ann"));
+    b.consume(&watcher, "topic://ActiveMQ.Advisory.Consumer.>");
+    let consumer = b.consume_as(&c, "topic://T", |facts| facts.subscription = Some("s".into()));
+    let told = advised(&mut b);
+    assert!(
+        matches!(&told[..], [(_, Advisory::ConsumerStarted(facts))] if facts.client_id == Some("ann".into()))
+    );
+    b.close(&c, consumer, -1);
+    advised(&mut b);
+    let name = SubscriptionName { client: "ann".into(), name: "s".into() };
+    b.do_it(&c, Intent::Unsubscribe(name.clone()));
+    let told = advised(&mut b);
+    assert!(
+        matches!(&told[..], [(topic, Advisory::SubscriptionRemoved(gone))]
+            if topic == "ActiveMQ.Advisory.Consumer.Topic.T" && *gone == name),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_bridge_is_told_of_all_durable_subscriptions_whether_anybody_uses_them_or_not() {
+    let mut b = Bench::new();
+    let c = b.connect("ann");
+    for (topic, name) in [("topic://T", "s"), ("topic://U", "t")] {
+        let consumer = b.consume_as(&c, topic, |facts| facts.subscription = Some(name.into()));
+        b.close(&c, consumer, -1);
+    }
+    let Effect::Durables(durables) = b.ask(&c, Intent::ListDurables) else { panic!("no list") };
+    let mut names: Vec<String> = durables.iter().map(|durable| durable.name.name.to_string()).collect();
+    names.sort();
+    assert_eq!(names, ["s", "t"]);
+}
+
+#[test]
+fn consumers_of_what_is_fed_are_told_of_as_consumers_of_what_feeds_it_if_that_is_asked_for() {
+    for asked in [false, true] {
+        let composite = Composite {
+            from: Destination::topic("all"),
+            to: vec![Destination::queue("one")],
+            forward_only: true,
+        };
+        let mut b = Bench::with(Settings {
+            tell_fed_consumers: asked,
+            composites: vec![composite],
+            ..Settings::default()
+        });
+        let (watcher, c) = (b.connect("watcher"), b.connect("c"));
+        let fed = b.consume(&c, "Consumer.a.VirtualTopic.orders");
+        let prefix = "ActiveMQ.Advisory.VirtualDestination.Consumer";
+        b.consume(&watcher, &format!("topic://{prefix}.>"));
+        let mut told: Vec<String> = advised(&mut b).into_iter().map(|(topic, _)| topic).collect();
+        b.consume(&c, "one");
+        b.close(&c, fed, -1);
+        told.extend(advised(&mut b).into_iter().map(|(topic, _)| topic));
+        let expected = if asked {
+            let (topic, all) = (format!("{prefix}.Topic.VirtualTopic.orders"), format!("{prefix}.Topic.all"));
+            vec![topic.clone(), all, topic]
+        } else {
+            Vec::new()
+        };
+        assert_eq!(told, expected, "present already, come, gone");
+    }
+}
