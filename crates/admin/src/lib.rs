@@ -40,6 +40,7 @@
 mod command;
 mod entrance;
 mod health;
+mod link;
 mod meters;
 mod metrics;
 mod opening;
@@ -48,6 +49,7 @@ mod service;
 mod view;
 
 pub use command::{Command, DestinationCount, ErrorKind, Refusal, Reply, Switched};
+pub use link::LinkView;
 pub use meters::{Distribution, Gauges, Meters};
 pub use metrics::{MAX_DESTINATIONS, render};
 pub use server::{Door, serve, serve_local};

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use crate::LinkView;
+
 /// How long things took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Distribution {
@@ -27,6 +29,11 @@ pub trait Gauges: Debug + Send + Sync {
 
     /// Batches that were refused since a higher epoch existed.
     fn fence_failures(&self) -> u64;
+
+    /// Links to other brokers that are wanted; none on a node that is not the master.
+    fn links(&self) -> Vec<LinkView> {
+        Vec::new()
+    }
 }
 
 /// What is counted over the life of the process, whatever its role.

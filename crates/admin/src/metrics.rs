@@ -4,6 +4,7 @@ use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::LinkView;
 use crate::command::DestinationCount;
 use crate::meters::{Distribution, Meters};
 use crate::view::{Role, RoleView};
@@ -50,6 +51,7 @@ pub fn render(view: &RoleView, meters: &Meters, destinations: Option<&[Destinati
         page.histogram("ferromq_sync_seconds", "Syncs of the store.", &gauges.sync());
         let help = "Questions for a higher epoch, after the sync.";
         page.histogram("ferromq_fence_seconds", help, &gauges.fence());
+        page.links(&gauges.links());
     }
     if let Some(destinations) = destinations {
         page.destinations(destinations);
@@ -121,6 +123,57 @@ impl Page {
         self.line(&format!("{name}_count"), &[], all);
     }
 
+    fn links(&mut self, links: &[LinkView]) {
+        let down = links.iter().filter(|link| !link.up).count();
+        let help = "Links to other brokers that are wanted and not up.";
+        self.single("ferromq_links_down", "gauge", help, down);
+        type Part = fn(&LinkView) -> f64;
+        // Counts are exact below 2^53.
+        let parts: [(&str, &str, &str, Part); 10] = [
+            ("ferromq_link_up", "gauge", "1 for a link over which messages flow.", |link| {
+                f64::from(u8::from(link.up))
+            }),
+            ("ferromq_link_in_state_seconds", "gauge", "How long it has been up, or not.", |link| {
+                link.in_state.as_secs_f64()
+            }),
+            ("ferromq_link_failures", "gauge", "Attempts that failed since it was up last.", |link| {
+                f64::from(link.failures)
+            }),
+            ("ferromq_link_forwarded_total", "counter", "Messages that the other broker has.", |link| {
+                link.forwarded as f64
+            }),
+            (
+                "ferromq_link_refused_total",
+                "counter",
+                "Messages that it refused; dead letters here.",
+                |link| link.refused as f64,
+            ),
+            ("ferromq_link_received_total", "counter", "Messages that came over a duplex link.", |link| {
+                link.received as f64
+            }),
+            ("ferromq_link_in_flight", "gauge", "Messages that wait for an answer.", |link| {
+                link.in_flight as f64
+            }),
+            ("ferromq_link_longest_wait_seconds", "gauge", "The longest of these waits.", |link| {
+                link.longest_wait.as_secs_f64()
+            }),
+            ("ferromq_link_consumers", "gauge", "Consumers over there that are known.", |link| {
+                link.consumers as f64
+            }),
+            ("ferromq_link_subscriptions", "gauge", "Subscriptions here that stand for them.", |link| {
+                link.subscriptions as f64
+            }),
+        ];
+        for (name, kind, help, part) in parts {
+            self.head(name, kind, help);
+            for link in links {
+                let mirror = if link.mirror { "true" } else { "false" };
+                let labels = [("connector", &*link.connector), ("remote", &*link.remote), ("mirror", mirror)];
+                self.line(name, &labels, part(link));
+            }
+        }
+    }
+
     fn destinations(&mut self, destinations: &[DestinationCount]) {
         let shown = destinations.get(..MAX_DESTINATIONS).unwrap_or(destinations);
         type Part = fn(&DestinationCount) -> u64;
@@ -172,6 +225,18 @@ mod tests {
         fn fence_failures(&self) -> u64 {
             1
         }
+
+        fn links(&self) -> Vec<LinkView> {
+            let link = |connector: &str, up| LinkView {
+                connector: connector.into(),
+                remote: "tcp://b:61616".into(),
+                up,
+                forwarded: 12,
+                longest_wait: Duration::from_millis(1_500),
+                ..LinkView::default()
+            };
+            vec![link("east", true), link("west", false)]
+        }
     }
 
     #[test]
@@ -190,6 +255,11 @@ mod tests {
             "ferromq_epoch 7",
             "ferromq_connections 2",
             "ferromq_fence_failures_total 1",
+            "ferromq_links_down 1",
+            "ferromq_link_up{connector=\"east\",remote=\"tcp://b:61616\",mirror=\"false\"} 1",
+            "ferromq_link_up{connector=\"west\",remote=\"tcp://b:61616\",mirror=\"false\"} 0",
+            "ferromq_link_forwarded_total{connector=\"east\",remote=\"tcp://b:61616\",mirror=\"false\"} 12",
+            "ferromq_link_longest_wait_seconds{connector=\"east\",remote=\"tcp://b:61616\",mirror=\"false\"} 1.5",
             "ferromq_sync_seconds_bucket{le=\"0.001\"} 3",
             "ferromq_sync_seconds_bucket{le=\"0.002\"} 4",
             "ferromq_sync_seconds_bucket{le=\"+Inf\"} 4",

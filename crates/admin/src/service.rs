@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 use ferromq_model::Epoch;
 use ferromq_proto::admin::admin_server::Admin;
 use ferromq_proto::admin::{
-    self as proto, ForceClaimReply, ForceClaimRequest, GetStatusRequest, SwitchoverReply, SwitchoverRequest,
-    WatchStatusRequest,
+    self as proto, ForceClaimReply, ForceClaimRequest, GetStatusRequest, ListLinksRequest, SwitchoverReply,
+    SwitchoverRequest, WatchStatusRequest,
 };
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
+use crate::LinkView;
 use crate::command::{Command, Refusal};
 use crate::entrance::may_command;
 use crate::meters::Meters;
@@ -92,6 +93,18 @@ impl Admin for AdminService {
     async fn get_status(&self, _: Request<GetStatusRequest>) -> Result<Response<proto::Status>, Status> {
         let status = status(&self.door.views.borrow(), &self.door.meters);
         Ok(Response::new(status))
+    }
+
+    async fn list_links(
+        &self,
+        _: Request<ListLinksRequest>,
+    ) -> Result<Response<proto::ListLinksReply>, Status> {
+        let links = self.door.meters.gauges().map(|gauges| gauges.links()).unwrap_or_default();
+        let links = links.iter().map(|link| proto::Link {
+            destinations: link.destinations.iter().map(link_destination).collect(),
+            ..self::link(link)
+        });
+        Ok(Response::new(proto::ListLinksReply { links: links.collect() }))
     }
 
     type WatchStatusStream = Pin<Box<dyn Stream<Item = Result<proto::Status, Status>> + Send>>;
@@ -202,7 +215,39 @@ fn status(view: &RoleView, meters: &Meters) -> proto::Status {
         in_role_ms: millis(view.since.elapsed()),
         store: view.store.clone(),
         wall_ms: wall_ms(),
+        links: meters.gauges().map(|gauges| gauges.links().iter().map(link).collect()).unwrap_or_default(),
     }
+}
+
+/// A link without its destinations.
+fn link(link: &LinkView) -> proto::Link {
+    proto::Link {
+        connector: link.connector.clone(),
+        remote: link.remote.clone(),
+        remote_broker: link.remote_broker.clone(),
+        mirror: link.mirror,
+        state: link.state.clone(),
+        up: link.up,
+        reason: link.reason.clone(),
+        in_state_ms: millis(link.in_state),
+        ends_in_ms: link.ends_in.map(millis),
+        failures: link.failures,
+        forwarded: link.forwarded,
+        refused: link.refused,
+        received: link.received,
+        in_flight: link.in_flight,
+        longest_wait_ms: millis(link.longest_wait),
+        forward_rate: link.forward_rate,
+        receive_rate: link.receive_rate,
+        consumers: link.consumers,
+        subscriptions: link.subscriptions,
+        suppressed: link.suppressed,
+        destinations: Vec::new(),
+    }
+}
+
+fn link_destination((name, forwarded, received): &(String, u64, u64)) -> proto::LinkDestination {
+    proto::LinkDestination { name: name.clone(), forwarded: *forwarded, received: *received }
 }
 
 fn takeover(takeover: &Takeover) -> proto::Takeover {

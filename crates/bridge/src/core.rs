@@ -1,10 +1,13 @@
 //! [`Bridge`]: the state machine between two brokers.
 
 mod advisory;
+mod durables;
+mod report;
 mod traffic;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ferromq_model::Instant;
 use ferromq_openwire::{
@@ -15,7 +18,12 @@ use ferromq_openwire::{
 
 use crate::demand::Demand;
 use crate::forward::grown;
+use crate::ledger::{DestinationCounts, Ledger};
+use crate::rivals::Rivals;
 use crate::{Settings, properties};
+
+/// How long a subscription may wait for answers before it is ended (as in ActiveMQ).
+const MOST_CLOSING: Duration = Duration::from_secs(30);
 
 /// Which connection a command came from or goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +89,8 @@ pub struct Counts {
     pub consumers: u64,
     /// Local subscriptions that stand for them.
     pub subscriptions: u64,
+    /// Subscriptions that are left to another way to the same consumers.
+    pub suppressed: u64,
 }
 
 /// The broker at one end.
@@ -99,6 +109,8 @@ struct Flight {
     id: MessageId,
     destination: Destination,
     message: Arc<Message>,
+    /// When it was handed to the bridge.
+    since: Instant,
 }
 
 /// A bridge between two brokers; see the [crate].
@@ -117,13 +129,27 @@ pub struct Bridge {
     local_session: SessionId,
     producer: ProducerId,
     advisories: ConsumerId,
-    advisories_unacknowledged: u32,
+    /// Advisories that were not acknowledged yet, of the remote broker and of the local one.
+    unacknowledged: [u32; 2],
+    /// The subscription by which the local broker tells of other bridges.
+    local_advisories: Option<i64>,
+    /// The client id at the local broker.
+    local_client: String,
+    /// What stands in advisories as the other end's address.
+    remote_address: String,
     next_command: i32,
     demand: Demand,
+    rivals: Rivals,
+    durables: durables::Lists,
+    ledger: Ledger,
+    reported: i64,
+    /// Remote consumers that came when the limit was reached.
+    beyond: u64,
     flights: BTreeMap<i32, Flight>,
     /// Subscriptions that nobody needs any longer: ended when the last message of theirs that is under way was
     /// answered for, for the broker would hand out again what it was not told of; but no later than this.
-    closing: BTreeMap<i64, Instant>,
+    /// With the durable name that is given up then.
+    closing: BTreeMap<i64, (Instant, Option<String>)>,
     /// Messages that a broker had no room for, and when to try again.
     waiting: VecDeque<(Instant, Flight)>,
     counts: Counts,
@@ -147,9 +173,17 @@ impl Bridge {
             local_session: SessionId::default(),
             producer: ProducerId::default(),
             advisories: ConsumerId::default(),
-            advisories_unacknowledged: 0,
+            unacknowledged: [0; 2],
+            local_advisories: None,
+            local_client: String::new(),
+            remote_address: String::new(),
             next_command: 0,
             demand: Demand::default(),
+            rivals: Rivals::default(),
+            durables: durables::Lists::default(),
+            ledger: Ledger::default(),
+            reported: 0,
+            beyond: 0,
             flights: BTreeMap::new(),
             closing: BTreeMap::new(),
             waiting: VecDeque::new(),
@@ -165,6 +199,13 @@ impl Bridge {
         Self { mirror: true, ..Self::new(properties::read(&text), seed) }
     }
 
+    /// Names the address of the other end, for the advisories about the bridge.
+    #[must_use]
+    pub fn to(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.remote_address);
+        self
+    }
+
     /// What it was told.
     pub const fn settings(&self) -> &Settings {
         &self.settings
@@ -173,6 +214,11 @@ impl Bridge {
     /// The name of the remote broker, once it has introduced itself.
     pub fn remote_name(&self) -> Option<&str> {
         self.remote.as_ref().map(|broker| broker.name.as_str())
+    }
+
+    /// The id of the remote broker, once it has introduced itself.
+    pub fn remote_id(&self) -> Option<String> {
+        self.remote.as_ref().map(|broker| broker.id.to_string())
     }
 
     /// Whether both brokers have let it in.
@@ -187,8 +233,21 @@ impl Bridge {
             in_flight: count(self.flights.len() + self.waiting.len()),
             consumers: count(self.demand.consumers()),
             subscriptions: count(self.demand.subscriptions()),
+            suppressed: count(self.rivals.yielded()),
             ..self.counts
         }
+    }
+
+    /// How long the message that has waited longest for its answer has waited by `now`.
+    pub fn longest_wait(&self, now: Instant) -> Duration {
+        let flights = self.flights.values().next().into_iter();
+        let oldest = flights.chain(self.waiting.front().map(|(_, flight)| flight)).map(|flight| flight.since);
+        oldest.min().map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// What went over it for each destination.
+    pub fn destinations(&self) -> Vec<DestinationCounts> {
+        self.ledger.counts()
     }
 
     /// The next thing to do.
@@ -198,18 +257,20 @@ impl Bridge {
 
     /// When to call [`Bridge::tick`] at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let closing = self.closing.values().min().copied();
-        self.waiting.front().map(|(at, _)| *at).into_iter().chain(closing).min()
+        let closing = self.closing.values().map(|(at, _)| *at).min();
+        let forgetting = self.ledger.next_deadline(&self.settings);
+        self.waiting.front().map(|(at, _)| *at).into_iter().chain(closing).chain(forgetting).min()
     }
 
     /// Time has passed: what had to wait is tried again.
     pub fn tick(&mut self, now: Instant) {
         self.now = now;
+        self.ledger.forget(&self.settings, now);
         while let Some((_, flight)) = self.waiting.pop_front_if(|(at, _)| *at <= now) {
             self.launch(flight);
         }
         let late: Vec<i64> =
-            self.closing.iter().filter(|(_, at)| **at <= now).map(|(number, _)| *number).collect();
+            self.closing.iter().filter(|(_, (at, _))| *at <= now).map(|(number, _)| *number).collect();
         for number in late {
             let open = self.flights.values().filter(|flight| flight.subscription == number).count();
             let text = format!(
@@ -243,7 +304,8 @@ impl Bridge {
             (Side::Local, Command::ExceptionResponse(response)) => {
                 self.local_answered(response.correlation_id, response.exception.as_deref());
             }
-            (Side::Local, Command::MessageDispatch(dispatch)) => self.forward(dispatch),
+            (Side::Local, Command::MessageDispatch(dispatch)) => self.dispatched(dispatch),
+            (Side::Local, Command::BrokerSubscriptionInfo(info)) => self.list_local(info),
             (Side::Local, _) => {}
             (Side::Remote, Command::BrokerInfo(info)) => {
                 self.remote = broker(&info);
@@ -256,6 +318,7 @@ impl Bridge {
                 self.remote_answered(response.correlation_id, response.exception.as_deref());
             }
             (Side::Remote, Command::MessageDispatch(dispatch)) => self.advised(&dispatch),
+            (Side::Remote, Command::BrokerSubscriptionInfo(info)) => self.list_remote(info),
             (Side::Remote, command) => self.take_remote(command),
         }
     }
@@ -281,6 +344,9 @@ impl Bridge {
 
     fn end(&mut self, ending: Ending) {
         if !std::mem::replace(&mut self.over, true) {
+            if self.is_up() {
+                self.tell_bridge(false);
+            }
             self.orders.push_back(Order::End(ending));
         }
     }
@@ -317,11 +383,15 @@ impl Bridge {
         let client = [&*self.settings.name, &remote.name, "inbound", &local.name].join(token);
         let command_id = self.command_id();
         let login = self.settings.local_login.clone();
+        self.local_client.clone_from(&client);
+        // Asks for the durable subscriptions, as a bridge asks at the other end.
+        let asked = WireStr::from("syncDurableSubs=true\ndynamicallyIncludedDestinations=[topic\\://>]\n");
         // The local broker tells its clients where the remote one is.
         let info = BrokerInfo {
             broker_name: Some(WireStr::from(remote.name.as_str())),
             broker_url: remote.url.clone(),
             network_connection: true,
+            network_properties: Some(asked).filter(|_| !self.settings.static_bridge),
             ..Default::default()
         };
         self.say(Side::Local, info);
@@ -343,11 +413,14 @@ impl Bridge {
             Side::Local,
             SessionInfo { session_id: Some(self.local_session.clone()), ..Default::default() },
         );
-        let included = self.settings.statically_included.clone();
-        for destination in included.iter().map(crate::Rule::destination) {
+        self.listen_locally();
+        for rule in self.settings.statically_included.clone() {
+            let destination = rule.destination();
             if self.settings.permits(&destination) {
-                let number = self.demand.fix(destination.clone());
-                self.subscribe(number, destination, &ConsumerInfo::default(), None);
+                let number = self.demand.fix(destination.clone(), rule.selector());
+                let wanted =
+                    ConsumerInfo { selector: rule.selector().map(WireStr::from), ..Default::default() };
+                self.subscribe(number, destination, &wanted, None);
             }
         }
     }
@@ -420,6 +493,7 @@ impl Bridge {
     fn came_up(&mut self) {
         if self.is_up() {
             self.orders.push_back(Order::Up);
+            self.tell_bridge(true);
         }
     }
 
@@ -436,7 +510,10 @@ impl Bridge {
                 self.end(Ending::Refused(text));
             }
             Some(reason) => {
-                let text = format!("the local broker refused a subscription: {}", text_of(Some(reason)));
+                let text = format!(
+                    "the local broker refused a subscription, or the end of one: {}",
+                    text_of(Some(reason))
+                );
                 self.orders.push_back(Order::Warn(text));
             }
         }
@@ -451,11 +528,15 @@ impl Bridge {
         durable: Option<String>,
     ) {
         let Some(target) = self.remote.as_ref().map(|broker| broker.id.clone()) else { return };
+        if !self.may_subscribe(number, &destination, remote, durable.as_ref()) {
+            return;
+        }
         let path = grown(remote.broker_path.as_deref(), &target);
         let topic = matches!(
             destination.kind,
             ferromq_openwire::DestinationKind::Topic | ferromq_openwire::DestinationKind::TempTopic
         );
+        let fixed = self.demand.subscription(number).is_some_and(|found| found.fixed);
         let command_id = self.command_id();
         let known = remote.network_consumer_path.as_deref().unwrap_or_default().iter();
         let network_path = known.chain(&remote.consumer_id).cloned().collect();
@@ -464,7 +545,8 @@ impl Bridge {
             response_required: true,
             consumer_id: Some(ConsumerId::new(&self.local_session, number)),
             priority: self.priority(remote.priority, path.len()),
-            selector: remote.selector.clone().filter(|_| !topic || !self.settings.conduit),
+            // One copy goes over the link whoever wants it, and the remote broker selects.
+            selector: remote.selector.clone().filter(|_| !topic || fixed || !self.settings.conduit),
             subscription_name: durable.map(WireStr::from),
             destination: Some(destination),
             prefetch_size: i32::try_from(self.settings.prefetch.max(1)).unwrap_or(i32::MAX),
@@ -502,6 +584,7 @@ impl Bridge {
             id: message.message_id.clone()?,
             destination: dispatch.destination.clone().or_else(|| message.destination.clone())?,
             message,
+            since: self.now,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferromq_openwire::{BrokerId, ExceptionClass, Message, ProducerId, Throwable};
+use ferromq_openwire::{BrokerId, ExceptionClass, Limits, Message, ProducerId, Throwable};
 
 /// Makes the message that goes to the remote broker: of the bridge's producer, with its id kept and the local broker
 /// in its path.
@@ -15,6 +15,19 @@ pub(crate) fn outward(message: &Arc<Message>, producer: &ProducerId, local: &Bro
     message.broker_path = Some(grown(message.broker_path.as_deref(), local));
     message.target_consumer_id = None;
     message
+}
+
+/// Compresses the body, if there is one and it is not (`useCompression`). One that can't be read travels as it is.
+pub(crate) fn compress(message: &mut Message) {
+    if message.compressed || message.content.as_ref().is_none_or(|content| content.is_empty()) {
+        return;
+    }
+    let mut smaller = message.clone();
+    let done = message.body(&Limits::default()).and_then(|body| smaller.set_body(&body, true));
+    let size = |message: &Message| message.content.as_ref().map_or(0, |content| content.len());
+    if done.is_ok() && size(&smaller) < size(message) {
+        *message = smaller;
+    }
 }
 
 /// A path with one more broker.

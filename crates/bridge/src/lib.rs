@@ -37,12 +37,20 @@
 mod core;
 mod demand;
 mod forward;
+mod ledger;
 #[cfg(feature = "net")]
 mod net;
 mod properties;
+mod rivals;
 mod settings;
 
 pub use self::core::{Bridge, Counts, Ending, Order, Side};
+pub use ledger::DestinationCounts;
 #[cfg(feature = "net")]
-pub use net::{Ends, Link, LinkState, LinkStatus, LocalDoor, Mirror, Retry};
+pub use net::{Ends, Link, LinkState, LinkStatus, LocalDoor, Mirror, Rates, Retry};
 pub use settings::{Login, Rule, Settings};
+
+/// The examples of the README compile.
+#[cfg(all(doctest, feature = "net"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

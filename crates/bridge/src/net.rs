@@ -12,4 +12,4 @@ mod status;
 pub use drive::LocalDoor;
 pub use link::{Link, Retry};
 pub use mirror::{Ends, Mirror};
-pub use status::{LinkState, LinkStatus};
+pub use status::{LinkState, LinkStatus, Rates};

@@ -1,5 +1,7 @@
 //! The properties of a duplex connector as they travel in `BrokerInfo`: the text of a Java properties file.
 
+use std::time::Duration;
+
 use crate::{Login, Rule, Settings};
 
 /// More than any list that a peer has reason to send.
@@ -21,7 +23,18 @@ pub(crate) fn write(settings: &Settings) -> String {
     };
     put("name", settings.name.clone());
     put("duplex", settings.duplex.to_string());
+    put("dynamicOnly", settings.dynamic_only.to_string());
     put("staticBridge", settings.static_bridge.to_string());
+    put("suppressDuplicateQueueSubscriptions", settings.suppress_queues.to_string());
+    put("suppressDuplicateTopicSubscriptions", settings.suppress_topics.to_string());
+    put("syncDurableSubs", settings.sync_durables.to_string());
+    put("useVirtualDestSubs", settings.virtual_consumers.to_string());
+    put("useCompression", settings.compress.to_string());
+    put("advisoryForFailedForward", settings.tell_failed.to_string());
+    put("gcDestinationViews", settings.forget_counters_after.is_some().to_string());
+    if let Some(after) = settings.forget_counters_after {
+        put("gcSweepTime", after.as_millis().to_string());
+    }
     put("consumerTTL", settings.consumer_ttl.to_string());
     put("messageTTL", settings.message_ttl.to_string());
     put("conduitSubscriptions", settings.conduit.to_string());
@@ -42,7 +55,8 @@ pub(crate) fn write(settings: &Settings) -> String {
         ("staticallyIncludedDestinations", &settings.statically_included),
     ] {
         if !rules.is_empty() {
-            put(key, rules.iter().map(Rule::text).collect::<Vec<_>>().join(","));
+            // As Java prints a list.
+            put(key, format!("[{}]", rules.iter().map(Rule::text).collect::<Vec<_>>().join(", ")));
         }
     }
     text
@@ -59,7 +73,19 @@ pub(crate) fn read(text: &str) -> Settings {
         let count = number.and_then(|number| u32::try_from(number).ok());
         match key.trim() {
             "name" => settings.name = value,
+            "dynamicOnly" => settings.dynamic_only = truth,
             "staticBridge" => settings.static_bridge = truth,
+            "suppressDuplicateQueueSubscriptions" => settings.suppress_queues = truth,
+            "suppressDuplicateTopicSubscriptions" => settings.suppress_topics = truth,
+            "syncDurableSubs" => settings.sync_durables = truth,
+            "useVirtualDestSubs" => settings.virtual_consumers = truth,
+            "useCompression" => settings.compress = truth,
+            "advisoryForFailedForward" => settings.tell_failed = truth,
+            "gcDestinationViews" if !truth => settings.forget_counters_after = None,
+            "gcSweepTime" => {
+                let after = value.parse().ok().filter(|ms| *ms > 0).map(Duration::from_millis);
+                settings.forget_counters_after = settings.forget_counters_after.and(after);
+            }
             "consumerTTL" => settings.consumer_ttl = number.unwrap_or(1),
             "messageTTL" => settings.message_ttl = number.unwrap_or(1),
             "conduitSubscriptions" => settings.conduit = truth,
@@ -113,9 +139,22 @@ mod tests {
             message_ttl: 3,
             conduit: false,
             excluded: vec![Rule::queue("secret.>"), Rule::topic("news")],
+            dynamic_only: true,
+            suppress_queues: true,
+            suppress_topics: false,
+            sync_durables: true,
+            virtual_consumers: true,
+            compress: true,
+            tell_failed: true,
+            forget_counters_after: None,
             ..Settings::default()
         };
         let read = read(&write(&settings));
+        let switches = |it: &Settings| {
+            let flags = [it.dynamic_only, it.suppress_queues, it.suppress_topics, it.sync_durables];
+            (flags, [it.virtual_consumers, it.compress, it.tell_failed], it.forget_counters_after)
+        };
+        assert_eq!(switches(&read), switches(&settings));
         assert_eq!((read.name.as_str(), read.message_ttl, read.conduit), ("to: all = one", 3, false));
         assert!(!read.permits(&Destination::queue("secret.a")) && !read.permits(&Destination::topic("news")));
         assert!(read.permits(&Destination::queue("news")));

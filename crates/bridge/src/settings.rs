@@ -1,6 +1,7 @@
 //! [`Settings`]: what a network connector is told, with ActiveMQ's names and defaults.
 
 use std::fmt;
+use std::time::Duration;
 
 use ferromq_model::DestinationPattern;
 use ferromq_openwire::{Destination, DestinationKind};
@@ -13,6 +14,8 @@ pub struct Settings {
     pub name: String,
     /// `duplex`: the peer sends back over the same connection.
     pub duplex: bool,
+    /// `dynamicOnly`: durable subscriptions that an earlier bridge has left wait for their remote subscriber.
+    pub dynamic_only: bool,
     /// `staticBridge`: only what is statically included flows, and no advisory is asked for.
     pub static_bridge: bool,
     /// `consumerTTL`: brokers that a subscription may pass; −1 for any number.
@@ -33,6 +36,20 @@ pub struct Settings {
     pub advisory_prefetch: u32,
     /// `advisoryAckPercentage`: the part of that after which advisories are acknowledged.
     pub advisory_ack_percentage: u8,
+    /// `suppressDuplicateQueueSubscriptions`: of several ways to a remote consumer of a queue, one is used.
+    pub suppress_queues: bool,
+    /// `suppressDuplicateTopicSubscriptions`: the same for topics.
+    pub suppress_topics: bool,
+    /// `syncDurableSubs`: durable subscriptions are compared when the link comes up.
+    pub sync_durables: bool,
+    /// `useVirtualDestSubs`: consumers of what virtual destinations feed count as consumers of these.
+    pub virtual_consumers: bool,
+    /// `useCompression`: bodies travel compressed.
+    pub compress: bool,
+    /// `advisoryForFailedForward`: a refused message is told of at the local broker.
+    pub tell_failed: bool,
+    /// `gcSweepTime`, if `gcDestinationViews`: counters of destinations without traffic are dropped after so long.
+    pub forget_counters_after: Option<Duration>,
     /// `bridgeTempDestinations`: replies find their way back.
     pub temp_destinations: bool,
     /// `alwaysSyncSend`: non-persistent messages wait for an answer as well.
@@ -64,6 +81,7 @@ impl Default for Settings {
         Self {
             name: "NC".to_owned(),
             duplex: false,
+            dynamic_only: false,
             static_bridge: false,
             consumer_ttl: 1,
             message_ttl: 1,
@@ -74,6 +92,13 @@ impl Default for Settings {
             prefetch: 1_000,
             advisory_prefetch: 0,
             advisory_ack_percentage: 75,
+            suppress_queues: false,
+            suppress_topics: true,
+            sync_durables: false,
+            virtual_consumers: false,
+            compress: false,
+            tell_failed: false,
+            forget_counters_after: Some(Duration::from_secs(60)),
             temp_destinations: true,
             always_sync_send: true,
             dispatch_async: true,
@@ -111,18 +136,48 @@ impl Settings {
         self.dynamically_included.iter().any(|rule| rule.force_durable && rule.covers(destination))
     }
 
+    /// Whether of several ways to a consumer of such a destination one is used.
+    pub(crate) const fn suppresses(&self, destination: &Destination) -> bool {
+        match destination.kind {
+            DestinationKind::Topic | DestinationKind::TempTopic => self.suppress_topics,
+            DestinationKind::Queue | DestinationKind::TempQueue => self.suppress_queues,
+        }
+    }
+
+    /// Whether durable subscriptions are compared: only those that stand for all subscribers of a topic can be.
+    pub(crate) const fn syncs(&self) -> bool {
+        self.sync_durables && self.conduit && !self.dynamic_only && !self.static_bridge
+    }
+
+    /// The advisory topics of the local broker to listen to, for the subscriptions of other bridges.
+    pub(crate) fn local_advisory_topics(&self) -> Option<&'static str> {
+        match (self.suppress_topics, self.suppress_queues) {
+            _ if self.static_bridge => None,
+            (true, true) => Some("ActiveMQ.Advisory.Consumer.>"),
+            (true, false) => Some("ActiveMQ.Advisory.Consumer.Topic.>"),
+            (false, true) => Some("ActiveMQ.Advisory.Consumer.Queue.>"),
+            (false, false) => None,
+        }
+    }
+
     /// The advisory topics to listen to.
     pub(crate) fn advisory_topics(&self) -> String {
-        let prefix = "ActiveMQ.Advisory.Consumer.";
+        let mut prefixes = vec![CONSUMERS];
+        if self.virtual_consumers {
+            prefixes.push(VIRTUAL_CONSUMERS);
+        }
         let mut topics = match &self.destination_filter {
-            Some(filter) if filter.starts_with(prefix) => filter.clone(),
-            Some(filter) => format!("{prefix}{filter}"),
+            Some(filter) if filter.starts_with(CONSUMERS) => filter.clone(),
+            Some(filter) => format!("{CONSUMERS}{filter}"),
             // Who waits for a reply consumes from a name that nobody could write into a list.
-            None if self.dynamically_included.is_empty() || self.temp_destinations => format!("{prefix}>"),
+            None if self.dynamically_included.is_empty() || self.temp_destinations => {
+                let all: Vec<String> = prefixes.iter().map(|prefix| format!("{prefix}>")).collect();
+                all.join(",")
+            }
             None => {
-                let names = self.dynamically_included.iter().map(|rule| {
+                let names = self.dynamically_included.iter().flat_map(|rule| {
                     let kind = if rule.topic { "Topic" } else { "Queue" };
-                    format!("{prefix}{kind}.{}", rule.name)
+                    prefixes.iter().map(move |prefix| format!("{prefix}{kind}.{}", rule.name))
                 });
                 names.collect::<Vec<_>>().join(",")
             }
@@ -133,6 +188,11 @@ impl Settings {
         topics
     }
 }
+
+/// Advisories of consumers begin so.
+const CONSUMERS: &str = "ActiveMQ.Advisory.Consumer.";
+/// Those of consumers of what a virtual destination feeds.
+pub(crate) const VIRTUAL_CONSUMERS: &str = "ActiveMQ.Advisory.VirtualDestination.Consumer.";
 
 /// User and password.
 #[derive(Clone, PartialEq, Eq)]
@@ -156,6 +216,7 @@ pub struct Rule {
     name: String,
     pattern: DestinationPattern,
     force_durable: bool,
+    selector: Option<String>,
 }
 
 impl Rule {
@@ -166,6 +227,7 @@ impl Rule {
             name: name.to_owned(),
             pattern: DestinationPattern::new(name),
             force_durable: false,
+            selector: None,
         }
     }
 
@@ -179,6 +241,19 @@ impl Rule {
     pub fn durable(mut self) -> Self {
         self.force_durable = true;
         self
+    }
+
+    /// Of what is statically included, only messages that this selector matches are forwarded; others stay, in a queue.
+    /// (ActiveMQ's connectors have no such filter.)
+    #[must_use]
+    pub fn select(mut self, selector: &str) -> Self {
+        self.selector = Some(selector.to_owned());
+        self
+    }
+
+    /// Its selector, if it has one.
+    pub(crate) fn selector(&self) -> Option<&str> {
+        self.selector.as_deref()
     }
 
     /// Whether it covers a destination; the kind must be the same.

@@ -8,8 +8,9 @@ use ferromq_bridge::{Ends, Link, LinkStatus, LocalDoor, Mirror, Retry};
 use ferromq_client::ConnectOptions;
 use ferromq_gateway::SessionSettings;
 use ferromq_net::{Census, MirrorCall, MirrorHost, Reception};
+use tokio::sync::watch;
 
-use crate::neighbours::Search;
+use crate::neighbours::{Links, Search};
 
 /// Connections that bridges may have to their own broker.
 const LOCAL_CONNECTIONS: usize = 4_096;
@@ -34,6 +35,28 @@ pub(crate) struct Bridges {
     links: Vec<Link>,
     mirrors: Mirrors,
     door: LocalDoor,
+}
+
+/// The links of a reign, to look at.
+#[derive(Clone, Debug)]
+pub(crate) struct LinksView {
+    links: Vec<watch::Receiver<LinkStatus>>,
+    mirrors: Mirrors,
+    found: Vec<Links>,
+}
+
+impl LinksView {
+    /// How far each link is.
+    pub(crate) fn status(&self) -> Vec<LinkStatus> {
+        let mirrors = self.mirrors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mirrors = mirrors.iter().filter(|(_, mirror)| !mirror.is_over());
+        let mut links: Vec<LinkStatus> = self.links.iter().map(|link| link.borrow().clone()).collect();
+        for found in &self.found {
+            links.extend(found.lock().unwrap_or_else(PoisonError::into_inner).values().map(Link::status));
+        }
+        links.extend(mirrors.map(|(_, mirror)| mirror.status()));
+        links
+    }
 }
 
 /// Who answers to peers that want a duplex bridge, and where the door is found once there is one.
@@ -96,11 +119,10 @@ impl Bridges {
         &self.door
     }
 
-    /// How far each link is.
-    pub(crate) fn status(&self) -> Vec<LinkStatus> {
-        let mirrors = self.mirrors.lock().unwrap_or_else(PoisonError::into_inner);
-        let mirrors = mirrors.iter().filter(|(_, mirror)| !mirror.is_over());
-        self.links.iter().map(Link::status).chain(mirrors.map(|(_, mirror)| mirror.status())).collect()
+    /// For whoever looks at the links while this has them, and at those to brokers that were `found`.
+    pub(crate) fn view(&self, found: Vec<Links>) -> LinksView {
+        let links = self.links.iter().map(Link::watch).collect();
+        LinksView { links, mirrors: Arc::clone(&self.mirrors), found }
     }
 
     /// Ends all links in order; what is under way stays here, and is known there if it arrived.

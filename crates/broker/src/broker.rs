@@ -131,6 +131,7 @@ impl Broker {
         }
         if let State::Active(reign) = &state {
             operator.measure(reign.metrics());
+            operator.link(Some(reign.links_view()));
         }
         if let Some(id) = storage::id(&settings, &memory) {
             operator.tell(|view| view.store = format!("{}, id {id}", view.store));
@@ -379,6 +380,7 @@ impl Broker {
             StartError::Store(StoreError::Bug(format!("the takeover ended by a bug: {error}")))
         })??;
         self.operator.measure(reign.metrics());
+        self.operator.link(Some(reign.links_view()));
         self.state = State::Active(reign);
         let takeover = self.clock.now().mono.since(since);
         self.operator.took_over(grant.epoch, claimed, takeover);
@@ -389,6 +391,7 @@ impl Broker {
     /// From master to standby: connections are closed, nothing more is delivered or written.
     fn step_down(&mut self, release: bool, announce: &mut impl FnMut(&Role)) {
         self.desk.refuse();
+        self.operator.link(None);
         if let State::Active(reign) = std::mem::replace(&mut self.state, State::Blind) {
             reign.abandon();
             self.operator.stepped_down();
@@ -437,6 +440,7 @@ impl Broker {
         self.desk.refuse();
         let patience = drain.unwrap_or(SWITCHOVER_DRAIN.min(self.settings.drain));
         let ended = reign.end(patience, &self.census, std::future::pending()).await;
+        self.operator.link(None);
         let rest = SWITCHOVER_REST.max(self.settings.takeover_after);
         let released = match &self.ha {
             Some(ha) => ha.keeper.release_and_tell(rest).await.is_ok(),

@@ -138,9 +138,11 @@ fn engine_settings(config: &Config) -> engine::Settings {
             || engine::Settings::default().virtual_topics,
             |rules| rules.iter().map(virtual_topic).collect(),
         ),
+        tell_fed_consumers: config.broker.use_virtual_dest_subs,
         composites: config.composites.iter().map(composite).collect(),
         mirror_prefix: config.broker.mirror_queues_to.clone(),
         gc_period: millis(config.broker.gc_inactive_period_ms),
+        orphan_hops: network::most_hops(config).unwrap_or(engine::Settings::default().orphan_hops),
         ..engine::Settings::default()
     }
 }
@@ -212,6 +214,7 @@ fn policy(policy: &config::Policy, limits: &config::Limits) -> engine::Policy {
         always_retroactive: policy.recovery.always_retroactive,
         slow_consumers: abort_slow(&policy.slow_consumer),
         inactive_timeout: policy.gc_inactive.then_some(millis(policy.inactive_timeout_ms)),
+        network: network::rule(&policy.network_filter),
         ..engine::Policy::default()
     }
 }

@@ -30,9 +30,14 @@ impl Settings {
     }
 
     /// Lets the broker have the id that its store had before: it stands in the paths of messages, here and at other
-    /// brokers. Only a master may call this. A store that is gone with the process has a new one each time.
-    pub(crate) fn keep_id(&self, identity: &mut BrokerIdentity) {
+    /// brokers. Only a master may call this. A store that is gone with the process has a new one each time; one that
+    /// is not in the folder says what it is called.
+    pub(crate) fn keep_id(&self, identity: &mut BrokerIdentity, store: Option<&str>) {
         if self.store == StoreChoice::Memory {
+            return;
+        }
+        if let Some(store) = store {
+            identity.id = Text::from(format!("ID:ferromq-{store}:1"));
             return;
         }
         match kept_id(&self.data.join("broker-id"), &identity.id.to_str()) {

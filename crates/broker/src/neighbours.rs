@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ferromq_bridge::{Link, LinkState, LinkStatus, LocalDoor};
+use ferromq_bridge::{Link, LinkState, LocalDoor};
 use ferromq_client::ConnectOptions;
 use ferromq_discovery::Multicast;
 use ferromq_uri::{MulticastOptions, Options, Uri};
@@ -37,7 +37,7 @@ const PULSE: Duration = Duration::from_millis(500);
 const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// A link for each broker that was found, by its address.
-type Links = Arc<Mutex<BTreeMap<String, Link>>>;
+pub(crate) type Links = Arc<Mutex<BTreeMap<String, Link>>>;
 
 /// Searches and announcements of a master. They begin with its reign, and end before its sessions do.
 pub(crate) struct Neighbours {
@@ -80,12 +80,9 @@ impl Neighbours {
         neighbours
     }
 
-    /// How far each link to a broker that was found is.
-    pub(crate) fn status(&self) -> Vec<LinkStatus> {
-        self.links
-            .iter()
-            .flat_map(|links| lock(links).values().map(Link::status).collect::<Vec<_>>())
-            .collect()
+    /// The links to brokers that were found, of each search.
+    pub(crate) fn links(&self) -> Vec<Links> {
+        self.links.clone()
     }
 
     /// Tells others that this broker goes, and ends the links.

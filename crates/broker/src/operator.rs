@@ -2,9 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use ferromq_admin::{Command, DestinationCount, Distribution, Door, Gauges, Lag, Meters, RoleView, Takeover};
+use ferromq_admin::{
+    Command, DestinationCount, Distribution, Door, Gauges, Lag, LinkView, Meters, RoleView, Takeover,
+};
+use ferromq_bridge::{LinkState, LinkStatus};
 use ferromq_engine::View;
 use ferromq_lock::Timings;
 use ferromq_model::{Epoch, Instant};
@@ -12,6 +15,7 @@ use ferromq_net::Census;
 use ferromq_store::{Histogram, StoreMetrics};
 use tokio::sync::{mpsc, watch};
 
+use crate::bridges::LinksView;
 use crate::firsts::Firsts;
 use crate::role::Role;
 use crate::{Settings, StoreChoice};
@@ -170,6 +174,11 @@ impl OperatorSide {
     pub(crate) fn measure(&self, store: Option<Arc<StoreMetrics>>) {
         self.dials.change(store);
     }
+
+    /// Other links are there from now on, or none.
+    pub(crate) fn link(&self, links: Option<LinksView>) {
+        *self.dials.links.lock().unwrap_or_else(PoisonError::into_inner) = links;
+    }
 }
 
 /// What the parts know at the moment.
@@ -177,6 +186,7 @@ impl OperatorSide {
 struct Dials {
     census: Arc<Census>,
     store: Mutex<Option<Arc<StoreMetrics>>>,
+    links: Mutex<Option<LinksView>>,
     /// Of reigns that are over.
     fenced_before: AtomicU64,
 }
@@ -210,6 +220,43 @@ impl Gauges for Dials {
     fn fence_failures(&self) -> u64 {
         let present = self.store().map_or(0, |store| store.fenced.load(Ordering::Relaxed));
         self.fenced_before.load(Ordering::Relaxed) + present
+    }
+
+    fn links(&self) -> Vec<LinkView> {
+        let view = self.links.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        view.map(|view| view.status().into_iter().map(link).collect()).unwrap_or_default()
+    }
+}
+
+/// What operators see of a link.
+fn link(status: LinkStatus) -> LinkView {
+    let counts = status.totals();
+    let now = SystemTime::now();
+    let destinations = status.destinations.into_iter();
+    LinkView {
+        connector: status.connector,
+        remote: status.remote,
+        remote_broker: status.remote_name,
+        mirror: status.mirror,
+        state: status.state.to_string(),
+        up: status.state == LinkState::Up,
+        reason: status.reason,
+        in_state: now.duration_since(status.since).unwrap_or_default(),
+        ends_in: status.until.map(|until| until.duration_since(now).unwrap_or_default()),
+        failures: status.failures,
+        forwarded: counts.forwarded,
+        refused: counts.refused,
+        received: counts.received,
+        in_flight: counts.in_flight,
+        longest_wait: status.longest_wait,
+        forward_rate: status.rates.forwarded,
+        receive_rate: status.rates.received,
+        consumers: counts.consumers,
+        subscriptions: counts.subscriptions,
+        suppressed: counts.suppressed,
+        destinations: destinations
+            .map(|counts| (counts.destination, counts.forwarded, counts.received))
+            .collect(),
     }
 }
 

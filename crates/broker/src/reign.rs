@@ -15,7 +15,7 @@ use ferromq_store::driver::Cutoff;
 use ferromq_store::{Follower, StoreMetrics};
 use tokio::net::TcpStream;
 
-use crate::bridges::{Bridges, MirrorDesk};
+use crate::bridges::{Bridges, LinksView, MirrorDesk};
 use crate::cluster::ClusterDesk;
 use crate::engine_thread::EngineThread;
 use crate::failure::{Failure, FailureWatch, Reported, failure};
@@ -83,7 +83,7 @@ impl Reign {
         let (cutoff, metrics) = (storage.cutoff(), storage.metrics());
         let mut identity = settings.identity(clock.now(), &urls);
         let run = identity.id.to_string();
-        settings.keep_id(&mut identity);
+        settings.keep_id(&mut identity, recovered.store.as_deref());
         let mut engine_settings = settings.engine.clone();
         engine_settings.broker_id = identity.id.clone();
         engine_settings.broker_name = identity.name.clone();
@@ -119,7 +119,12 @@ impl Reign {
 
     /// How far its links to other brokers are.
     pub(crate) fn links(&self) -> Vec<ferromq_bridge::LinkStatus> {
-        self.bridges.status().into_iter().chain(self.neighbours.status()).collect()
+        self.links_view().status()
+    }
+
+    /// The same, for whoever looks while this reigns.
+    pub(crate) fn links_view(&self) -> LinksView {
+        self.bridges.view(self.neighbours.links())
     }
 
     /// What the store counts.

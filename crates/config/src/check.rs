@@ -36,36 +36,6 @@ fn network(config: &Config, reader: &mut Reader<'_>) {
             reader.warn(&listener.source, problem, remedy);
         }
     }
-    for policy in &config.policies {
-        let filter = &policy.network_filter;
-        let set = filter.replay_when_no_consumers || filter.replay_delay_ms > 0 || filter.selector_aware;
-        if set || filter.rate_limit > 0 {
-            let problem = "network_filter has no effect in this version: messages never go back to a broker that they \
-                           passed, but where nobody else wants them, and no link has a rate limit";
-            reader.warn(&policy.source, problem.to_owned(), "remove it, or count on what is said here");
-        }
-    }
-    for connector in &config.network_connectors {
-        let idle: Vec<&str> = [
-            ("dynamic_only", connector.dynamic_only),
-            ("sync_durable_subs", connector.sync_durable_subs),
-            ("use_virtual_dest_subs", connector.use_virtual_dest_subs),
-            ("use_compression", connector.use_compression),
-            ("suppress_duplicate_queue_subscriptions", connector.suppress_duplicate_queue_subscriptions),
-            ("advisory_for_failed_forward", connector.advisory_for_failed_forward),
-        ]
-        .into_iter()
-        .filter_map(|(name, set)| set.then_some(name))
-        .collect();
-        if !idle.is_empty() {
-            let problem = format!(
-                "network connector '{}': {} has no effect in this version",
-                connector.name,
-                idle.join(", ")
-            );
-            reader.warn(&connector.source, problem, "docs/COMPATIBILITY.md says what happens instead");
-        }
-    }
 }
 
 /// A file that asks for a login never starts an open broker, and an open one is not reachable from elsewhere by accident.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::io::Write as _;
 
-use ferromq_proto::admin::{GetStatusRequest, Role, Status, Takeover, WatchStatusRequest};
+use ferromq_proto::admin::{GetStatusRequest, Link, Role, Status, Takeover, WatchStatusRequest};
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -112,10 +112,74 @@ fn object(address: &str, status: &Status) -> Value {
         "fence_failures": status.fence_failures,
         "connections": status.connections,
         "listeners": status.listeners,
+        "links": status.links.iter().map(link).collect::<Vec<_>>(),
         "store": status.store,
         "version": status.version,
         "admin": address,
     })
+}
+
+fn link(link: &Link) -> Value {
+    json!({
+        "connector": link.connector,
+        "remote": link.remote,
+        "remote_broker": link.remote_broker,
+        "mirror": link.mirror,
+        "state": link.state,
+        "up": link.up,
+        "reason": link.reason,
+        "in_state_ms": link.in_state_ms,
+        "ends_in_ms": link.ends_in_ms,
+        "failures": link.failures,
+        "forwarded": link.forwarded,
+        "refused": link.refused,
+        "received": link.received,
+        "in_flight": link.in_flight,
+        "longest_wait_ms": link.longest_wait_ms,
+        "forward_rate": link.forward_rate,
+        "receive_rate": link.receive_rate,
+        "consumers": link.consumers,
+        "subscriptions": link.subscriptions,
+        "suppressed": link.suppressed,
+    })
+}
+
+/// A link in a line: where to, how far it is and why, and what it does.
+fn link_line(link: &Link) -> String {
+    let broker = link.remote_broker.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+    let mirror = if link.mirror { ", back over its own link" } else { "" };
+    let mut text = format!("{} to {}{broker}{mirror}: ", link.connector, link.remote);
+    if link.up {
+        let _ = write!(
+            text,
+            "up for {}, {} forwarded ({:.1}/s), {} received ({:.1}/s), {} in flight, {} consumers there",
+            lasted(link.in_state_ms),
+            link.forwarded,
+            link.forward_rate,
+            link.received,
+            link.receive_rate,
+            link.in_flight,
+            link.consumers,
+        );
+        if link.longest_wait_ms >= 1_000 {
+            let _ = write!(text, ", unanswered for {}", lasted(link.longest_wait_ms));
+        }
+        if link.refused > 0 {
+            let _ = write!(text, ", {} refused", link.refused);
+        }
+    } else {
+        let _ = write!(text, "NOT UP, {} for {}", link.state, lasted(link.in_state_ms));
+        if link.failures > 0 {
+            let _ = write!(text, ", {} attempts failed", link.failures);
+        }
+        if let Some(ms) = link.ends_in_ms.filter(|_| link.state == "waiting") {
+            let _ = write!(text, ", again in {}", lasted(ms));
+        }
+        if let Some(reason) = &link.reason {
+            let _ = write!(text, ": {reason}");
+        }
+    }
+    text
 }
 
 /// For people. Writing into a string does not fail.
@@ -147,6 +211,9 @@ fn human(address: &str, status: &Status) -> String {
     line("last takeover", status.last_takeover.as_ref().map(moments).unwrap_or_default());
     let (takeovers, downs, fenced) = (status.takeovers, status.step_downs, status.fence_failures);
     line("since the start", format!("{takeovers} takeovers, {downs} step-downs, {fenced} fence failures"));
+    for link in &status.links {
+        line("link", link_line(link));
+    }
     line("version", status.version.clone());
     text
 }
@@ -200,6 +267,30 @@ mod tests {
         let text = human("http://127.0.0.1:1", &active);
         assert!(text.starts_with("b: active for 61 s, epoch 7\n"), "{text}");
         assert!(text.contains("epoch 7: claimed 90 ms, listening 143 ms\n"), "{text}");
+    }
+
+    #[test]
+    fn a_link_that_is_not_up_says_why() {
+        let mut active = status(Role::Active);
+        let (connector, remote) = ("east".to_owned(), "tcp://b:61616".to_owned());
+        let down = Link {
+            connector: connector.clone(),
+            remote: remote.clone(),
+            state: "waiting".to_owned(),
+            reason: Some("connection refused".to_owned()),
+            in_state_ms: 900,
+            ends_in_ms: Some(4_000),
+            failures: 3,
+            ..Link::default()
+        };
+        let up = Link { connector, remote, up: true, forwarded: 7, in_flight: 2, ..Link::default() };
+        active.links = vec![down, up];
+        let text = human("http://127.0.0.1:1", &active);
+        let told = "east to tcp://b:61616: NOT UP, waiting for 900 ms, 3 attempts failed, again in 4 s: connection refused";
+        assert!(text.contains(told), "{text}");
+        assert!(text.contains("up for 0 ms, 7 forwarded (0.0/s), 0 received (0.0/s), 2 in flight"), "{text}");
+        let links = &object("http://127.0.0.1:1", &active)["links"];
+        assert_eq!((&links[0]["up"], &links[1]["forwarded"]), (&json!(false), &json!(7)));
     }
 
     #[test]

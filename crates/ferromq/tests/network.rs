@@ -371,3 +371,309 @@ fn free_port() -> String {
         }
     }
 }
+
+/// A broker that nobody may enter without a password.
+fn guarded(name: &str) -> (Node, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("broker.toml");
+    std::fs::write(&file, "[[user]]\nname = \"ann\"\npassword = \"right\"\n").unwrap();
+    (launch(name).arg("--config").arg(file).start().unwrap(), folder)
+}
+
+/// What `ferromq status` tells of the links of a node.
+fn links(node: &Node) -> Vec<serde_json::Value> {
+    let output = Command::new(PROGRAM).args(["status", node.url(), "--json"]).output().unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    status["links"].as_array().cloned().unwrap_or_default()
+}
+
+/// Waits until the first link of a node is told of as `wanted` says.
+fn link_is(node: &Node, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let told = links(node);
+        if let Some(link) = told.iter().find(|link| wanted(link)) {
+            return link.clone();
+        }
+        assert!(Instant::now() < until, "{told:#?}\n{:?}", node.log().all());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn wrong_credentials_are_told_with_the_peers_words() {
+    let (b, _folder) = guarded("b");
+    let wrong = to(&b, "name=nc&initialReconnectDelay=100&remoteUserName=ann&remotePassword=wrong");
+    let a = linked("a", &[wrong]);
+    let link = link_is(&a, |link| link["failures"].as_u64() > Some(1));
+    let reason = link["reason"].as_str().unwrap();
+    assert!(reason.contains("does not let the bridge in") && reason.contains("password"), "{reason}");
+    assert!(!a.log().all().concat().contains("wrong"), "no password is in the log");
+    let right = to(&b, "name=nc&remoteUserName=ann&remotePassword=right");
+    established(&linked("a", &[right]), 1);
+}
+
+#[test]
+fn a_peer_of_the_same_name_is_told_from_a_link() {
+    let b = linked("twin", &[]);
+    let a = linked("twin", &[to(&b, "name=nc")]);
+    let link = link_is(&a, |link| link["state"] == "waiting");
+    assert!(link["reason"].as_str().unwrap().contains("a broker of the same name"), "{link:#?}");
+    assert!(link["ends_in_ms"].as_u64() > Some(20_000), "there is no haste: {link:#?}");
+}
+
+#[test]
+fn a_peer_that_says_nothing_is_left() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("static:(tcp://{})?initialReconnectDelay=100", silent.local_addr().unwrap());
+    let a = linked("a", &[uri]);
+    let link = link_is(&a, |link| link["failures"].as_u64() > Some(0));
+    assert!(link["reason"].as_str().unwrap().contains("did not introduce itself"), "{link:#?}");
+    let waiting = link_is(&a, |link| link["state"] == "connecting");
+    assert!(waiting["ends_in_ms"].is_u64(), "every state has an end: {waiting:#?}");
+}
+
+#[test]
+fn attempts_end_where_they_are_told_to() {
+    let nobody = free_port();
+    let uri = format!("static:({nobody})?initialReconnectDelay=50&maxReconnectAttempts=2");
+    let a = linked("a", &[uri]);
+    let link = link_is(&a, |link| link["state"] == "given up");
+    assert_eq!(link["failures"], 3, "one, and two more");
+    assert!(a.log().wait_for("network connection given up", PATIENCE).is_some());
+    let count = a.log().all().iter().filter(|line| line.contains("onnection refused")).count();
+    assert!(count <= 3, "{:?}", a.log().all());
+    send(a.url(), "queue://q", 0..1, &[]);
+}
+
+#[test]
+fn operators_see_what_a_link_does() {
+    let b = linked("b", &[]);
+    let a = linked("a", &[to(&b, "name=nc&duplex=true")]);
+    let receiver = Receiver::new(b.url(), "queue://seen", &[]);
+    send(a.url(), "queue://seen", 0..100, &[]);
+    assert!(receiver.wait_for(100));
+    let link = link_is(&a, |link| link["forwarded"] == 100);
+    assert_eq!(
+        (&link["connector"], &link["remote_broker"], &link["up"]),
+        (&"nc".into(), &"b".into(), &true.into())
+    );
+    assert_eq!((&link["in_flight"], &link["refused"], &link["consumers"]), (&0.into(), &0.into(), &1.into()));
+    let back = link_is(&b, |link| link["mirror"] == true);
+    assert_eq!((&back["connector"], &back["remote_broker"]), (&"nc".into(), &"a".into()));
+    drop(receiver);
+    b.kill();
+    let link = link_is(&a, |link| link["up"] == false && link["reason"].is_string());
+    assert_eq!(link["forwarded"], 100, "what it did is not forgotten: {link:#?}");
+    let human = Command::new(PROGRAM).args(["status", a.url()]).output().unwrap();
+    assert!(String::from_utf8_lossy(&human.stdout).contains("NOT UP"), "{human:?}");
+}
+
+#[test]
+fn a_ring_without_a_ttl_ends() {
+    let ports: Vec<String> = (0..3).map(|_| free_port()).collect();
+    let names = ["a", "b", "c"];
+    let nodes: Vec<Node> = (0..3)
+        .map(|index| {
+            let next = &ports[(index + 1) % 3];
+            let uri = format!("static:({next})?initialReconnectDelay=100&duplex=true&networkTTL=-1");
+            launch(names[index]).listen(&ports[index]).arg("--network-connector").arg(uri).start().unwrap()
+        })
+        .collect();
+    nodes.iter().for_each(|node| established(node, 2));
+    let news: Vec<Receiver> =
+        nodes.iter().map(|node| Receiver::new(node.url(), "topic://news", &[])).collect();
+    let until = Instant::now() + PATIENCE;
+    while news.iter().any(|receiver| receiver.all().is_empty()) {
+        assert!(
+            Instant::now() < until,
+            "{:?}",
+            nodes.iter().map(|node| node.log().all()).collect::<Vec<_>>()
+        );
+        send(nodes[0].url(), "topic://news", 9_999..10_000, &[]);
+    }
+    settle();
+    send(nodes[0].url(), "topic://news", 0..50, &[]);
+    let work = Receiver::new(nodes[2].url(), "queue://work", &[]);
+    send(nodes[0].url(), "queue://work", 0..50, &[]);
+    assert!(work.wait_for(50), "{:?}", nodes[0].log().all());
+    assert!(news.iter().all(|receiver| receiver.lines.wait_for("m49", PATIENCE).is_some()));
+    settle();
+    for (name, receiver) in names.iter().zip(&news) {
+        let numbered: Vec<String> = receiver.all().into_iter().filter(|line| line != "m9999").collect();
+        assert_eq!(account(&format!("ring without TTL, at {name}"), 50, &[numbered]), whole(50));
+    }
+    assert_eq!(account("ring without TTL, queue", 50, &[work.all()]), whole(50));
+}
+
+/// The ids by which a node's links know the brokers at their other ends, in the order in which they came up.
+fn peers(node: &Node) -> Vec<String> {
+    let id = |line: &String| Some(line.split_once("broker_id=")?.1.split_whitespace().next()?.to_owned());
+    node.log().all().iter().filter_map(id).collect()
+}
+
+#[test]
+fn a_broker_keeps_its_id_over_restarts() {
+    let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+    let start = || launch("b").listen(&port).data(folder.path()).start().unwrap();
+    let b = start();
+    let a = linked("a", &[format!("static:({port})?initialReconnectDelay=100")]);
+    established(&a, 1);
+    b.kill();
+    let _b = start();
+    established(&a, 2);
+    let peers = peers(&a);
+    assert!(peers.len() == 2 && peers[0] == peers[1], "{peers:?}");
+}
+
+#[test]
+fn nodes_that_share_a_database_are_one_broker_to_their_neighbours() {
+    let Some(server) = ferromq_testkit::Postgres::start_or_skip() else { return };
+    let (first, second) = (free_port(), free_port());
+    let node = |port: &String, node: &str| {
+        let start = launch("pair").arg("--node").arg(node).listen(port).arg("--takeover-after").arg("1s");
+        start.arg("--store").arg(server.url()).start().unwrap()
+    };
+    let master = node(&first, "one");
+    assert!(master.output().wait_for("role active", PATIENCE).is_some());
+    let standby = node(&second, "two");
+    assert!(standby.output().wait_for("role standby", PATIENCE).is_some());
+    let a = linked("a", &[format!("masterslave:({first},{second})?initialReconnectDelay=100")]);
+    established(&a, 1);
+    master.kill();
+    established(&a, 2);
+    let peers = peers(&a);
+    assert!(peers.len() == 2 && peers[0] == peers[1], "{peers:?}");
+}
+
+mod clients {
+    //! What needs a client with more to it than the program's verbs.
+
+    use ferromq_client::{AckMode, ConnectOptions, Connection, ConsumerSpec, Destination, Outgoing};
+
+    use super::*;
+
+    fn run<T>(work: impl Future<Output = ferromq_client::Result<T>>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let bounded = async { tokio::time::timeout(PATIENCE, work).await };
+        runtime.block_on(bounded).expect("it hangs").unwrap()
+    }
+
+    #[test]
+    fn a_request_is_answered_over_two_one_way_links() {
+        let (a_port, b_port) = (free_port(), free_port());
+        let start = |name: &str, own: &String, other: &String| {
+            let uri = format!("static:({other})?initialReconnectDelay=100");
+            launch(name).listen(own).arg("--network-connector").arg(uri).start().unwrap()
+        };
+        let (a, b) = (start("a", &a_port, &b_port), start("b", &b_port, &a_port));
+        established(&a, 1);
+        established(&b, 1);
+        run(async {
+            let here = Connection::connect(a.url()).await?;
+            let there = Connection::connect(b.url()).await?;
+            let queue = Destination::queue("requests");
+            let mut requests = there.consumer(ConsumerSpec::new(queue.clone()), AckMode::Auto).await?;
+            let replies = there.anonymous_producer().await?;
+            let serving = tokio::spawn(async move {
+                for _ in 0..20 {
+                    let Some(request) = requests.recv().await? else { break };
+                    let reply = Outgoing::text(format!("re: {}", request.text().unwrap()));
+                    let reply = reply.correlation_id(request.correlation_id().unwrap().as_ref());
+                    replies.send_to(request.reply_to().unwrap(), reply).await?;
+                }
+                ferromq_client::Result::Ok(())
+            });
+            let mut requester = here.requester(queue).await?;
+            for number in 0..20 {
+                let reply = requester.request(Outgoing::text(format!("q{number}")), PATIENCE).await?;
+                assert_eq!(reply.text(), Some(format!("re: q{number}")));
+            }
+            serving.await.unwrap()
+        });
+    }
+
+    async fn client(node: &Node, id: &str) -> ferromq_client::Result<Connection> {
+        Connection::connect_with(ConnectOptions::parse(node.url())?.client_id(id)).await
+    }
+
+    /// A durable subscriber that is offline again.
+    async fn subscribe(node: &Node, id: &str, topic: &str) -> ferromq_client::Result<()> {
+        let connection = client(node, id).await?;
+        let spec = ConsumerSpec::new(Destination::topic(topic)).subscription("s");
+        drop(connection.consumer(spec, AckMode::Auto).await?);
+        connection.close().await
+    }
+
+    fn subscriptions(node: &Node, count: u64) {
+        link_is(node, |link| link["up"] == true && link["subscriptions"] == count);
+    }
+
+    #[test]
+    fn durable_subscribers_that_come_and_go_while_a_link_is_down_are_made_up_for() {
+        let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+        let b = linked("b", &[]);
+        let uri = to(&b, "name=nc&syncDurableSubs=true&initialReconnectDelay=100");
+        let start = || {
+            let start = launch("a").listen(&port).data(folder.path());
+            start.arg("--network-connector").arg(&uri).start().unwrap()
+        };
+        let a = start();
+        established(&a, 1);
+        run(subscribe(&b, "bob", "left"));
+        subscriptions(&a, 1);
+        a.kill();
+        run(async {
+            subscribe(&b, "ann", "joined").await?;
+            subscribe(&b, "carl", "joined.too").await?;
+            let bob = client(&b, "bob").await?;
+            bob.unsubscribe("s").await?;
+            bob.close().await
+        });
+        let a = start();
+        subscriptions(&a, 2);
+        send(a.url(), "topic://joined", 0..50, &[]);
+        let got = run(async {
+            let ann = client(&b, "ann").await?;
+            let spec = ConsumerSpec::new(Destination::topic("joined")).subscription("s");
+            let mut consumer = ann.consumer(spec, AckMode::Auto).await?;
+            let mut got = Vec::new();
+            while got.len() < 50 {
+                let Some(delivery) = consumer.recv().await? else { break };
+                got.push(delivery.text().unwrap());
+            }
+            ferromq_client::Result::Ok(got)
+        });
+        assert_eq!(account("durable, joined while down", 50, &[got]), whole(50));
+    }
+
+    #[test]
+    fn what_a_durable_subscriber_over_there_misses_is_kept_for_it_while_the_link_is_down() {
+        let b = linked("b", &[]);
+        let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+        let uri = to(&b, "name=nc&initialReconnectDelay=100");
+        let a = launch("a").listen(&port).data(folder.path()).arg("--network-connector").arg(&uri).start();
+        let a = a.unwrap();
+        established(&a, 1);
+        run(subscribe(&b, "ann", "t"));
+        subscriptions(&a, 1);
+        a.kill();
+        // Without its link the broker gathers what the durable subscription of the link is owed.
+        let alone = launch("a").listen(&port).data(folder.path()).start().unwrap();
+        send(alone.url(), "topic://t", 0..50, &[]);
+        assert_eq!(alone.stop().code(), Some(0));
+        let a = launch("a").listen(&port).data(folder.path()).arg("--network-connector").arg(&uri).start();
+        let a = a.unwrap();
+        link_is(&a, |link| link["forwarded"] == 50);
+        run(async {
+            let ann = client(&b, "ann").await?;
+            let spec = ConsumerSpec::new(Destination::topic("t")).subscription("s");
+            let mut consumer = ann.consumer(spec, AckMode::Auto).await?;
+            for number in 0..50 {
+                let delivery = consumer.recv().await?.unwrap();
+                assert_eq!(delivery.text(), Some(format!("m{number}")));
+            }
+            ferromq_client::Result::Ok(())
+        });
+    }
+}

@@ -54,3 +54,8 @@ pub use typed::{
     WireFormatOptions,
 };
 pub use uri::{Target, Uri};
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,69 +1,112 @@
 //! What the remote broker tells of its consumers, and what follows from it here.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use ferromq_openwire::{
-    AckType, Command, ConsumerId, ConsumerInfo, Destination, DestinationInfo, DestinationKind, MessageAck,
-    MessageDispatch, ObjectId, RemoveInfo,
+    AckType, Command, ConsumerId, ConsumerInfo, Destination, DestinationInfo, DestinationKind, Message,
+    MessageAck, MessageDispatch, ObjectId,
 };
 
-use super::{Bridge, Order, Side};
-use crate::demand::{Change, Merge};
+use super::{Bridge, Side};
+use crate::demand::Merge;
 use crate::forward::{exceeds, grown, passed};
+use crate::settings::VIRTUAL_CONSUMERS;
 
-/// How long a subscription may wait for answers before it is ended (as in ActiveMQ).
-const MOST_CLOSING: Duration = Duration::from_secs(30);
 /// Members of one composite destination that are looked at.
 const MOST_MEMBERS: usize = 1_000;
 
 impl Bridge {
+    /// Listens to what other bridges subscribe to, so that of several ways to a consumer one is used.
+    pub(super) fn listen_locally(&mut self) {
+        let Some(topics) = self.settings.local_advisory_topics() else { return };
+        let number = self.demand.take_number();
+        self.local_advisories = Some(number);
+        let info = ConsumerInfo {
+            consumer_id: Some(ConsumerId::new(&self.local_session, number)),
+            destination: Some(Destination::topic(topics)),
+            prefetch_size: i32::try_from(self.advisory_prefetch()).unwrap_or(i32::MAX),
+            dispatch_async: true,
+            ..Default::default()
+        };
+        self.say(Side::Local, info);
+    }
+
+    /// The local broker hands something out: an advisory, or a message that is wanted over there.
+    pub(super) fn dispatched(&mut self, dispatch: MessageDispatch) {
+        let number = dispatch.consumer_id.as_ref().map(|id| id.value);
+        if number.is_none() || number != self.local_advisories {
+            return self.forward(dispatch);
+        }
+        let Some(message) = &dispatch.message else { return };
+        match message.data_structure.as_deref() {
+            Some(Command::ConsumerInfo(info)) => self.rival_came(info),
+            Some(Command::RemoveInfo(info)) => {
+                if let Some(ObjectId::Consumer(id)) = &info.object_id {
+                    self.rival_went(id);
+                }
+            }
+            _ => {}
+        }
+        if let Some(id) = dispatch.consumer_id.clone() {
+            self.acknowledge_advisory(Side::Local, id, message);
+        }
+    }
+
     /// An advisory for the bridge's own consumer.
     pub(super) fn advised(&mut self, dispatch: &MessageDispatch) {
         let Some(message) = &dispatch.message else { return };
-        if let Some(told) = &message.data_structure {
-            self.told(told);
-        }
-        self.advisories_unacknowledged += 1;
+        self.told(message);
+        self.acknowledge_advisory(Side::Remote, self.advisories.clone(), message);
+    }
+
+    fn acknowledge_advisory(&mut self, side: Side, consumer: ConsumerId, message: &Message) {
+        let limit = self.advisory_prefetch();
         let percent = u32::from(self.settings.advisory_ack_percentage.clamp(1, 100));
-        if self.advisories_unacknowledged * 100 < self.advisory_prefetch().saturating_mul(percent) {
+        let [remote, local] = &mut self.unacknowledged;
+        let count = if side == Side::Local { local } else { remote };
+        *count += 1;
+        if *count * 100 < limit.saturating_mul(percent) {
             return;
         }
         let ack = MessageAck {
-            consumer_id: Some(self.advisories.clone()),
+            consumer_id: Some(consumer),
             destination: message.destination.clone(),
             last_message_id: message.message_id.clone(),
-            message_count: i32::try_from(std::mem::take(&mut self.advisories_unacknowledged))
-                .unwrap_or(i32::MAX),
+            message_count: i32::try_from(std::mem::take(count)).unwrap_or(i32::MAX),
             ack_type: AckType::Standard as i8,
             ..Default::default()
         };
-        self.say(Side::Remote, ack);
+        self.say(side, ack);
     }
 
     /// What an advisory is about.
-    pub(super) fn told(&mut self, told: &Arc<Command>) {
-        match &**told {
-            Command::ConsumerInfo(info) => self.wanted(info),
-            Command::RemoveInfo(info) => {
+    pub(super) fn told(&mut self, message: &Message) {
+        // A consumer of a queue is told of a second time, as one of the topic that feeds the queue.
+        let fed = message
+            .destination
+            .as_ref()
+            .is_some_and(|topic| topic.name.to_str().starts_with(VIRTUAL_CONSUMERS));
+        match message.data_structure.as_deref() {
+            Some(Command::ConsumerInfo(info)) => self.wanted(info, fed),
+            Some(Command::RemoveInfo(info)) => {
                 if let Some(ObjectId::Consumer(id)) = &info.object_id {
-                    self.unwanted(id);
+                    let fates = self.demand.remove(&remote_name(id, fed));
+                    self.carry_out(fates);
                 }
             }
-            Command::DestinationInfo(info) => self.temporary(info),
+            Some(Command::RemoveSubscriptionInfo(info)) => self.gave_up(info),
+            Some(Command::DestinationInfo(info)) => self.temporary(info),
             _ => {}
         }
     }
 
     /// Somebody consumes over there.
-    fn wanted(&mut self, info: &ConsumerInfo) {
+    fn wanted(&mut self, info: &ConsumerInfo, fed: bool) {
         let (Some(id), Some(destination)) = (&info.consumer_id, &info.destination) else { return };
         let path = info.broker_path.as_deref();
         let came_round = self.local.as_ref().is_some_and(|local| passed(path, &local.id));
         if info.browser || exceeds(path.map_or(0, <[_]>::len), self.settings.consumer_ttl) || came_round {
             return;
         }
-        let remote = id.to_string();
+        let remote = remote_name(id, fed);
         for member in members(destination) {
             if member.name.to_str().starts_with("ActiveMQ.Advisory.") || !self.settings.permits(&member) {
                 continue;
@@ -75,59 +118,51 @@ impl Bridge {
     fn want(&mut self, remote: &str, info: &ConsumerInfo, destination: Destination) {
         let merge =
             Merge { conduit: self.settings.conduit, network_queues: self.settings.conduit_network_queues };
-        let durable = (destination.kind == DestinationKind::Topic)
-            .then(|| self.durable_name(info, &destination))
-            .flatten();
+        let durable = self.durable(info, &destination);
         let most = self.settings.most_consumers;
-        match self.demand.add(remote, info, destination.clone(), durable, merge, most) {
-            Change::Subscribe { number, durable } => self.subscribe(number, destination, info, durable),
-            Change::Joined => {}
-            Change::Full => {
-                let text = format!(
-                    "nothing of {destination} is forwarded to consumer {remote}: the bridge knows {most} consumers, \
-                     and that is the limit"
-                );
-                self.orders.push_back(Order::Warn(text));
+        let change = self.demand.add(remote, info, destination.clone(), durable, merge, most);
+        self.follow(change, destination, info);
+    }
+
+    /// Whether no other bridge stands for the same consumers already.
+    pub(super) fn may_subscribe(
+        &mut self,
+        number: i64,
+        destination: &Destination,
+        remote: &ConsumerInfo,
+        durable: Option<&String>,
+    ) -> bool {
+        if self.local_advisories.is_none()
+            || !self.settings.suppresses(destination)
+            || remote.consumer_id.is_none()
+        {
+            return true;
+        }
+        let hops = remote.broker_path.as_deref().map_or(0, <[_]>::len) + 1;
+        let priority = self.priority(remote.priority, hops);
+        self.rivals.claim(number, destination, remote, durable, priority)
+    }
+
+    fn rival_came(&mut self, info: &ConsumerInfo) {
+        if !info.network_subscription {
+            return;
+        }
+        let Some(id) = &info.consumer_id else { return };
+        if id.connection_id == self.local_session.connection_id {
+            return self.rivals.told(id.value);
+        }
+        for number in self.rivals.came(info, self.settings.most_consumers) {
+            self.close_consumer(number);
+        }
+    }
+
+    fn rival_went(&mut self, id: &ConsumerId) {
+        for number in self.rivals.went(&id.to_string()) {
+            if let Some(claim) = self.rivals.of(number).cloned() {
+                self.rivals.withdraw(number);
+                self.subscribe(number, claim.destination, &claim.info, claim.durable);
             }
         }
-    }
-
-    /// The durable subscription that stands for durable subscribers of a topic over there (ActiveMQ: `NC-DS_…`).
-    fn durable_name(&self, info: &ConsumerInfo, destination: &Destination) -> Option<String> {
-        let wanted = info.subscription_name.as_ref().is_some_and(|name| !name.is_empty())
-            || self.settings.forces_durable(destination);
-        let local = self.local.as_ref().filter(|_| wanted)?;
-        let token = &self.settings.client_id_token;
-        Some(format!("NC-DS{token}{}{token}{}", local.name, destination.name))
-    }
-
-    /// Somebody consumes no longer.
-    fn unwanted(&mut self, id: &ConsumerId) {
-        for number in self.demand.remove(&id.to_string()) {
-            // They were refused for now, so they are here alone.
-            self.waiting.retain(|(_, flight)| flight.subscription != number);
-            self.closing.insert(number, self.now + MOST_CLOSING);
-            self.close_if_done(number);
-        }
-    }
-
-    /// Ends a subscription that is to be ended, once nothing of it is under way.
-    pub(super) fn close_if_done(&mut self, number: i64) {
-        let done = self.flights.values().all(|flight| flight.subscription != number);
-        if done && self.closing.contains_key(&number) {
-            self.unsubscribe(number);
-        }
-    }
-
-    pub(super) fn unsubscribe(&mut self, number: i64) {
-        self.closing.remove(&number);
-        let consumer = ConsumerId::new(&self.local_session, number);
-        let info = RemoveInfo {
-            object_id: Some(ObjectId::Consumer(consumer)),
-            last_delivered_sequence_id: -2,
-            ..Default::default()
-        };
-        self.say(Side::Local, info);
     }
 
     /// A temporary destination came or went over there: replies find their way by it.
@@ -141,7 +176,9 @@ impl Bridge {
         }
         let mut info = info.clone();
         info.connection_id = Some(self.local_session.connection());
-        info.response_required = false;
+        // As a request, because a failure that nobody waits for ends a connection.
+        info.command_id = self.command_id();
+        info.response_required = true;
         // Whoever consumes from it still may not keep it.
         info.timeout = if info.operation_type == 1 { 1 } else { info.timeout };
         if let Some(remote) = &self.remote {
@@ -149,6 +186,11 @@ impl Bridge {
         }
         self.say(Side::Local, info);
     }
+}
+
+/// A consumer over there, as demand knows it.
+fn remote_name(id: &ConsumerId, fed: bool) -> String {
+    if fed { format!("fed {id}") } else { id.to_string() }
 }
 
 /// A composite destination is wanted member by member.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ferromq_openwire::{AckType, Command, ConsumerId, MessageAck, MessageDispatch, Throwable};
 
 use super::{Bridge, Ending, Flight, Order, Side, text_of};
-use crate::forward::{exceeds, hops, is_passing, outward};
+use crate::forward::{compress, exceeds, hops, is_passing, outward};
 
 /// When a message that a broker had no room for is sent to it again.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
@@ -38,6 +38,9 @@ impl Bridge {
     pub(super) fn launch(&mut self, flight: Flight) {
         let Some(local) = self.local.as_ref().map(|broker| broker.id.clone()) else { return };
         let mut message = outward(&flight.message, &self.producer, &local);
+        if self.settings.compress {
+            compress(&mut message);
+        }
         message.command_id = self.command_id();
         message.response_required = message.persistent || self.settings.always_sync_send;
         if message.response_required {
@@ -46,6 +49,7 @@ impl Bridge {
         }
         self.say(Side::Remote, message);
         self.counts.forwarded += 1;
+        self.ledger.forwarded(&flight.destination, self.now);
         self.acknowledge(&flight, AckType::Individual, None);
     }
 
@@ -58,6 +62,7 @@ impl Bridge {
         match refusal {
             None => {
                 self.counts.forwarded += 1;
+                self.ledger.forwarded(&flight.destination, self.now);
                 self.acknowledge(&flight, AckType::Individual, None);
             }
             Some(reason) if is_passing(reason) && self.closing.contains_key(&number) => {}
@@ -66,13 +71,13 @@ impl Bridge {
             }
             Some(reason) => {
                 self.counts.refused += 1;
+                let cause = text_of(Some(reason));
                 let text = format!(
-                    "the remote broker refused message {} of {}, which is a dead letter now: {}",
-                    flight.id,
-                    flight.destination,
-                    text_of(Some(reason))
+                    "the remote broker refused message {} of {}, which is a dead letter now: {cause}",
+                    flight.id, flight.destination
                 );
                 self.orders.push_back(Order::Warn(text));
+                self.tell_failed(&flight, &cause);
                 self.acknowledge(&flight, AckType::Poison, Some(reason.clone()));
             }
         }
@@ -99,8 +104,13 @@ impl Bridge {
 
     /// Tells the local broker what became of a message.
     pub(super) fn acknowledge(&mut self, flight: &Flight, kind: AckType, cause: Option<Throwable>) {
+        let number = flight.subscription;
+        if self.demand.subscription(number).is_none() && !self.closing.contains_key(&number) {
+            // The subscription has ended, and the broker with it: nothing of it can be answered for.
+            return;
+        }
         let ack = MessageAck {
-            consumer_id: Some(ConsumerId::new(&self.local_session, flight.subscription)),
+            consumer_id: Some(ConsumerId::new(&self.local_session, number)),
             destination: Some(flight.destination.clone()),
             first_message_id: Some(flight.id.clone()),
             last_message_id: Some(flight.id.clone()),
@@ -115,21 +125,19 @@ impl Bridge {
     /// What the remote broker says besides answers. Over a duplex bridge it is a client here as well.
     pub(super) fn take_remote(&mut self, command: Command) {
         match command {
-            Command::Message(message) if is_advisory(&message) => {
-                if let Some(told) = &message.data_structure {
-                    self.told(told);
-                }
-            }
+            Command::Message(message) if is_advisory(&message) => self.told(&message),
             Command::WireFormatInfo(_)
             | Command::KeepAliveInfo(_)
             | Command::ConnectionControl(_)
             | Command::ConsumerControl(_)
             | Command::ProducerAck(_)
-            | Command::ControlCommand(_)
-            | Command::BrokerSubscriptionInfo(_) => {}
+            | Command::ControlCommand(_) => {}
             command if self.settings.duplex && !self.mirror => {
-                if matches!(command, Command::Message(_)) {
+                if let Command::Message(message) = &command {
                     self.counts.received += 1;
+                    if let Some(destination) = &message.destination {
+                        self.ledger.received(destination, self.now);
+                    }
                 }
                 self.say(Side::Inbound, command);
             }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::clock::Clock;
 use super::port::{Event, Port};
-use super::status::{LinkState, LinkStatus};
+use super::status::{LinkState, LinkStatus, Pace};
 use crate::{Bridge, Ending, Order, Side};
 
 /// Opens a connection to the local broker, such as a pair of sockets within the process.
@@ -21,9 +21,13 @@ pub type LocalDoor = Arc<dyn Fn() -> io::Result<std::net::TcpStream> + Send + Sy
 /// Commands that wait for the bridge at most, before its connections are read no further.
 const WAITING: usize = 1_024;
 /// Brokers that have not let the bridge in by then are left.
-const START: Duration = Duration::from_secs(30);
+pub(super) const START: Duration = Duration::from_secs(30);
 /// How often counts are shown to whoever asks.
 const SHOW: Duration = Duration::from_millis(250);
+/// How often what went for each destination is.
+const SHOW_DESTINATIONS: u32 = 4;
+/// A message that waits for an answer for so long is told of: the remote broker may have no room.
+const LONG: Duration = Duration::from_secs(30);
 /// Commands that are handled before what they led to is sent.
 const BATCH: usize = 256;
 
@@ -103,6 +107,9 @@ pub(super) async fn drive(
     let until = Instant::now() + START;
     let mut up_since = None;
     let mut shown = Instant::now();
+    let mut shows = 0_u32;
+    let mut pace = Pace::default();
+    let mut told_of_waiting = false;
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         while let Some(order) = bridge.poll() {
@@ -111,11 +118,13 @@ pub(super) async fn drive(
                 Order::Up => {
                     up_since = Some(Instant::now());
                     let name = bridge.remote_name().unwrap_or_default().to_owned();
+                    let id = bridge.remote_id().unwrap_or_default();
                     status.send_modify(|status| {
                         tracing::info!(
                             connector = status.connector,
                             remote = status.remote,
                             broker = name,
+                            broker_id = id,
                             mirror = status.mirror,
                             "network connection has been established"
                         );
@@ -158,8 +167,33 @@ pub(super) async fn drive(
         bridge.tick(clock.now());
         if Instant::now() >= shown + SHOW {
             shown = Instant::now();
+            shows = shows.wrapping_add(1);
             let counts = bridge.counts();
-            status.send_if_modified(|status| std::mem::replace(&mut status.counts, counts) != counts);
+            let rates = pace.note(shown, &counts);
+            let wait = bridge.longest_wait(clock.now());
+            let destinations = shows.is_multiple_of(SHOW_DESTINATIONS).then(|| bridge.destinations());
+            if wait < LONG {
+                told_of_waiting = false;
+            } else if !std::mem::replace(&mut told_of_waiting, true) {
+                let connector = bridge.settings().name.as_str();
+                tracing::warn!(
+                    connector,
+                    in_flight = counts.in_flight,
+                    "the remote broker has not answered for a message for {LONG:?}; it may be out of room, and what is \
+                     under way stays here until it does"
+                );
+            }
+            status.send_if_modified(|status| {
+                let same = status.counts == counts && status.rates == rates && status.longest_wait == wait;
+                (status.counts, status.rates, status.longest_wait) = (counts, rates, wait);
+                match destinations {
+                    Some(destinations) if destinations != status.destinations => {
+                        status.destinations = destinations;
+                        true
+                    }
+                    _ => !same,
+                }
+            });
         }
         if up_since.is_none() && Instant::now() >= until {
             let missing = if bridge.remote_name().is_none() { "the remote broker" } else { "a broker" };

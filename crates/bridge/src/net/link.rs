@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::clock::Clock;
-use super::drive::{Ended, LocalDoor, Ways, channel, drive, open, open_local};
+use super::drive::{Ended, LocalDoor, START, Ways, channel, drive, open, open_local};
 use super::port::{Event, Port};
 use super::status::{LinkState, LinkStatus};
 use crate::{Bridge, Ending, Settings, Side};
@@ -139,6 +139,11 @@ impl Link {
         self.status.borrow().clone()
     }
 
+    /// For whoever looks at it while somebody else has the link.
+    pub fn watch(&self) -> watch::Receiver<LinkStatus> {
+        self.status.clone()
+    }
+
     /// Waits for the next change of the status.
     pub async fn changed(&mut self) -> LinkStatus {
         // A link that is over changes no more.
@@ -180,6 +185,7 @@ impl Supervisor {
                 _ => failures.saturating_add(1),
             };
             let reason = ended.ending.to_string();
+            self.status.send_modify(LinkStatus::close_books);
             if self.retry.attempts.is_some_and(|most| failures > most) {
                 tracing::error!(
                     connector = self.settings.name,
@@ -208,7 +214,7 @@ impl Supervisor {
                         "no network connection"
                     );
                 }
-                status.enter(LinkState::Waiting);
+                status.enter_for(LinkState::Waiting, wait);
                 (status.reason, status.failures) = (Some(reason), failures);
             });
             tokio::select! {
@@ -233,7 +239,7 @@ impl Supervisor {
         let clock = Clock::new();
         let (events, mut inbox) = channel();
         let (remote, info) = self.reach(clock).await?;
-        self.status.send_modify(|status| status.enter(LinkState::Starting));
+        self.status.send_modify(|status| status.enter_for(LinkState::Starting, START));
         let mut ways = Ways { remote: Some(remote.begin(&events)), ..Ways::default() };
         ways.local = Some(self.open_local(Side::Local, clock, &events).await?);
         if self.settings.duplex {
@@ -241,7 +247,8 @@ impl Supervisor {
         }
         drop(events);
         let seed = format!("{}-{}", self.seed, LIVES.fetch_add(1, Ordering::Relaxed));
-        let mut bridge = Bridge::new(self.settings.clone(), &seed);
+        let remote = self.status.borrow().remote.clone();
+        let mut bridge = Bridge::new(self.settings.clone(), &seed).to(&remote);
         bridge.handle(Side::Remote, info.into(), clock.now());
         Ok(drive(&mut bridge, ways, &mut inbox, clock, &self.status, &mut self.stop).await)
     }
@@ -267,7 +274,7 @@ impl Supervisor {
         for remote in &self.remotes {
             let address = remote.address();
             self.status.send_modify(|status| {
-                status.enter(LinkState::Connecting);
+                status.enter_for(LinkState::Connecting, address.connect_timeout + INTRODUCTION);
                 status.remote = address.uri.to_string();
             });
             match places(&address).await {

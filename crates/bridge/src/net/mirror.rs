@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::clock::Clock;
-use super::drive::{LocalDoor, Ways, channel, drive, open_local};
+use super::drive::{LocalDoor, START, Ways, channel, drive, open_local};
 use super::port::Event;
 use super::status::{LinkState, LinkStatus};
 use crate::{Bridge, Side};
@@ -30,7 +30,7 @@ pub struct Mirror {
 impl Mirror {
     /// Begins the other half that `asked` asks for, at the broker behind `door`. `seed` must be unique.
     pub fn begin(asked: BrokerInfo, remote: &str, seed: &str, door: LocalDoor, ends: Ends) -> Self {
-        let bridge = Bridge::mirror(&asked, seed);
+        let bridge = Bridge::mirror(&asked, seed).to(remote);
         let (shown, status) = watch::channel(LinkStatus::new(&bridge.settings().name, remote, true));
         let (stop, mut stopped) = watch::channel(false);
         let task = tokio::spawn(async move {
@@ -42,6 +42,7 @@ impl Mirror {
                     reason,
                     "network connection of a duplex bridge has ended"
                 );
+                status.close_books();
                 status.enter(LinkState::Stopped);
                 status.reason = Some(reason);
             });
@@ -88,7 +89,7 @@ async fn live(
         }
         let _ = events.send(Event::Gone(Side::Remote, "it closed the connection".to_owned())).await;
     });
-    shown.send_modify(|status| status.enter(LinkState::Starting));
+    shown.send_modify(|status| status.enter_for(LinkState::Starting, START));
     bridge.handle(Side::Remote, asked.into(), clock.now());
     let ways = Ways { local: Some(local), remote: Some(ends.said), inbound: None };
     drive(&mut bridge, ways, &mut inbox, clock, shown, stopped).await.ending.to_string()

@@ -1,9 +1,12 @@
 //! [`LinkStatus`]: what an operator asks about a link.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use crate::Counts;
+use tokio::time::Instant;
+
+use crate::{Counts, DestinationCounts};
 
 /// How far a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,9 +14,9 @@ use crate::Counts;
 pub enum LinkState {
     /// Wanted, and waiting for the next attempt; the status says why it is not up.
     Waiting,
-    /// A connection is being opened.
+    /// A connection is being opened, and the remote broker introduces itself.
     Connecting,
-    /// The brokers introduce themselves and let the bridge in.
+    /// Both brokers let the bridge in.
     Starting,
     /// Messages flow.
     Up,
@@ -56,8 +59,53 @@ pub struct LinkStatus {
     pub since: SystemTime,
     /// Attempts that failed since it was up last.
     pub failures: u32,
+    /// When this state ends at the latest: the next attempt, or the end of the present one. `None` for one that lasts.
+    pub until: Option<SystemTime>,
     /// What it has done since it came up last.
     pub counts: Counts,
+    /// What it has done before that.
+    pub(super) before: Counts,
+    /// Messages in a second, over the last few seconds.
+    pub rates: Rates,
+    /// How long the message that has waited longest for the remote broker's answer has waited.
+    pub longest_wait: Duration,
+    /// What went over it for each destination since it came up last; a second old at most.
+    pub destinations: Vec<DestinationCounts>,
+}
+
+/// Messages in a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rates {
+    /// To the remote broker.
+    pub forwarded: f64,
+    /// From the remote broker, over a duplex bridge.
+    pub received: f64,
+}
+
+/// Samples of which the rates are made.
+const SAMPLES: usize = 20;
+
+/// Counts of the last few seconds.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    samples: VecDeque<(Instant, u64, u64)>,
+}
+
+impl Pace {
+    pub fn note(&mut self, now: Instant, counts: &Counts) -> Rates {
+        self.samples.push_back((now, counts.forwarded, counts.received));
+        if self.samples.len() > SAMPLES {
+            self.samples.pop_front();
+        }
+        let Some((since, forwarded, received)) = self.samples.front() else { return Rates::default() };
+        let seconds = now.duration_since(*since).as_secs_f64();
+        if seconds <= 0.0 {
+            return Rates::default();
+        }
+        // Counts of a few seconds are small enough.
+        let rate = |now: u64, then: u64| now.saturating_sub(then) as f64 / seconds;
+        Rates { forwarded: rate(counts.forwarded, *forwarded), received: rate(counts.received, *received) }
+    }
 }
 
 impl LinkStatus {
@@ -71,14 +119,45 @@ impl LinkStatus {
             reason: None,
             since: SystemTime::now(),
             failures: 0,
+            until: None,
             counts: Counts::default(),
+            before: Counts::default(),
+            rates: Rates::default(),
+            longest_wait: Duration::ZERO,
+            destinations: Vec::new(),
         }
     }
 
+    /// What it has done since it is wanted.
+    pub fn totals(&self) -> Counts {
+        let Counts { forwarded, refused, received, .. } = self.before;
+        Counts {
+            forwarded: self.counts.forwarded + forwarded,
+            refused: self.counts.refused + refused,
+            received: self.counts.received + received,
+            ..self.counts
+        }
+    }
+
+    /// Takes on a state, for `within` at the longest.
+    pub(super) fn enter_for(&mut self, state: LinkState, within: Duration) {
+        self.enter(state);
+        self.until = SystemTime::now().checked_add(within);
+    }
+
     pub(super) fn enter(&mut self, state: LinkState) {
+        self.until = None;
         if self.state != state {
             self.state = state;
             self.since = SystemTime::now();
         }
+    }
+
+    /// The bridge is gone; what it did stays in the sums.
+    pub(super) fn close_books(&mut self) {
+        self.before = Counts { in_flight: 0, consumers: 0, subscriptions: 0, suppressed: 0, ..self.totals() };
+        (self.counts, self.rates) = (Counts::default(), Rates::default());
+        self.longest_wait = Duration::ZERO;
+        self.destinations.clear();
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use ferromq_bridge::{Login, Retry, Rule, Settings};
 use ferromq_client::ConnectOptions;
 use ferromq_config::{
-    Config, Listener, NetworkConnector, NetworkDestination, NetworkDestinationKind, NetworkPeers, Reconnect,
-    Secret,
+    Config, Listener, NetworkConnector, NetworkDestination, NetworkDestinationKind, NetworkFilter,
+    NetworkPeers, Reconnect, Secret,
 };
+use ferromq_engine::NetworkRule;
 use ferromq_uri::Uri;
 
 use crate::bridges::Connector;
@@ -108,6 +109,15 @@ fn settings(given: &NetworkConnector) -> Settings {
     settings.prefetch = given.prefetch_size;
     settings.advisory_prefetch = given.advisory_prefetch_size;
     settings.advisory_ack_percentage = given.advisory_ack_percentage;
+    settings.dynamic_only = given.dynamic_only;
+    settings.suppress_queues = given.suppress_duplicate_queue_subscriptions;
+    settings.suppress_topics = given.suppress_duplicate_topic_subscriptions;
+    settings.sync_durables = given.sync_durable_subs;
+    settings.virtual_consumers = given.use_virtual_dest_subs;
+    settings.compress = given.use_compression;
+    settings.tell_failed = given.advisory_for_failed_forward;
+    settings.forget_counters_after =
+        given.gc_destination_views.then(|| Duration::from_millis(given.gc_sweep_time_ms));
     settings.temp_destinations = given.bridge_temp_destinations;
     settings.always_sync_send = given.always_sync_send;
     settings.dispatch_async = given.dispatch_async;
@@ -121,6 +131,24 @@ fn settings(given: &NetworkConnector) -> Settings {
     settings.dynamically_included = rules(&given.dynamically_included);
     settings.statically_included = rules(&given.statically_included);
     settings
+}
+
+/// What may leave over bridges. Without `replay_when_no_consumers` a message that only bridges could take goes back at
+/// once, within the connector's `max_hops`.
+pub(super) fn rule(given: &NetworkFilter) -> NetworkRule {
+    let back_after = if given.replay_when_no_consumers { given.replay_delay_ms } else { 0 };
+    NetworkRule {
+        back_after: Duration::from_millis(back_after),
+        selector_aware: given.selector_aware,
+        rate: (given.rate_limit > 0)
+            .then(|| (given.rate_limit, Duration::from_millis(given.rate_duration_ms.max(1)))),
+    }
+}
+
+/// Brokers that a message may pass in all, when it goes back to where a consumer is: what the most generous of the
+/// connectors allows.
+pub(super) fn most_hops(config: &Config) -> Option<u32> {
+    config.network_connectors.iter().map(|connector| connector.max_hops).max()
 }
 
 fn login(user: Option<&String>, password: Option<&Secret>) -> Option<Login> {

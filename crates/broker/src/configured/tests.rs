@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ferromq_client as wire;
 use ferromq_config::{Input, load};
 use ferromq_engine::{self as engine, Policy};
 use ferromq_model::Destination;
@@ -30,6 +31,12 @@ const KEYS: &[Row] = &[
     ("[broker]\nallow_link_stealing = true", |s| show(s.engine.allow_link_stealing), "true"),
     ("[broker]\ngc_inactive_period_ms = 7", |s| show(s.engine.gc_period), "7ms"),
     ("[broker]\nmirror_queues_to = \"M.\"", |s| show(&s.engine.mirror_prefix), "Some(\"M.\")"),
+    ("[broker]\nuse_virtual_dest_subs = true", |s| show(s.engine.tell_fed_consumers), "true"),
+    (
+        "[[network_connector]]\nuri = \"static:(tcp://b:1)\"\nmax_hops = 7",
+        |s| show(s.engine.orphan_hops),
+        "7",
+    ),
     ("[auth]\nallow_anonymous_remote = true", |s| show(s.open_to_network), "true"),
     ("[store]\nkind = \"sqlite\"", |s| show(s.store), "Sqlite"),
     ("[store]\nkind = \"memory\"", |s| show(s.store), "Memory"),
@@ -115,6 +122,17 @@ const POLICY_KEYS: &[PolicyRow] = &[
     ("recovery = { keep = \"fixed_count\", count = 7 }", |p| show(p.recovery), "Count(7)"),
     ("recovery = { keep = \"fixed_size\", bytes = 7 }", |p| show(p.recovery), "Bytes(7)"),
     ("recovery = { keep = \"timed\", time_ms = 7 }", |p| show(p.recovery), "Time(7ms)"),
+    (
+        "network_filter = { replay_when_no_consumers = true, replay_delay_ms = 7 }",
+        |p| show(p.network.back_after),
+        "7ms",
+    ),
+    ("network_filter.selector_aware = true", |p| show(p.network.selector_aware), "true"),
+    (
+        "network_filter = { rate_limit = 7, rate_duration_ms = 70 }",
+        |p| show(p.network.rate),
+        "Some((7, 70ms))",
+    ),
     ("recovery.always_retroactive = true", |p| show(p.always_retroactive), "true"),
     (
         "slow_consumer = { strategy = \"abort_slow_ack\", max_slow_ms = 7, check_period_ms = 70, abort_connection = true, \
@@ -124,6 +142,91 @@ const POLICY_KEYS: &[PolicyRow] = &[
          ignore_network: false, ignore_idle: false })",
     ),
 ];
+
+/// An attribute of a connector, as it stands in its URI, and what it tells the bridge.
+type ConnectorRow = (&'static str, fn(&ferromq_bridge::Settings) -> String, &'static str);
+
+const CONNECTOR_ATTRIBUTES: &[ConnectorRow] = &[
+    ("name=east", |b| b.name.clone(), "east"),
+    ("duplex=true", |b| show(b.duplex), "true"),
+    ("dynamicOnly=true", |b| show(b.dynamic_only), "true"),
+    ("staticBridge=true&staticallyIncludedDestinations=queue://a", |b| show(b.static_bridge), "true"),
+    ("networkTTL=7", |b| show((b.consumer_ttl, b.message_ttl)), "(7, 7)"),
+    ("consumerTTL=7", |b| show((b.consumer_ttl, b.message_ttl)), "(7, 1)"),
+    ("messageTTL=-1", |b| show((b.consumer_ttl, b.message_ttl)), "(1, -1)"),
+    ("conduitSubscriptions=false", |b| show(b.conduit), "false"),
+    ("conduitNetworkQueueSubscriptions=true", |b| show(b.conduit_network_queues), "true"),
+    ("decreaseNetworkConsumerPriority=false", |b| show(b.decrease_priority), "false"),
+    ("consumerPriorityBase=-7", |b| show(b.priority_base), "-7"),
+    ("prefetchSize=7", |b| show(b.prefetch), "7"),
+    ("advisoryPrefetchSize=7", |b| show(b.advisory_prefetch), "7"),
+    ("advisoryAckPercentage=7", |b| show(b.advisory_ack_percentage), "7"),
+    ("suppressDuplicateQueueSubscriptions=true", |b| show(b.suppress_queues), "true"),
+    ("suppressDuplicateTopicSubscriptions=false", |b| show(b.suppress_topics), "false"),
+    ("bridgeTempDestinations=false", |b| show(b.temp_destinations), "false"),
+    ("alwaysSyncSend=false", |b| show(b.always_sync_send), "false"),
+    ("dispatchAsync=false", |b| show(b.dispatch_async), "false"),
+    ("useCompression=true", |b| show(b.compress), "true"),
+    ("syncDurableSubs=true", |b| show(b.sync_durables), "true"),
+    ("useVirtualDestSubs=true", |b| show(b.virtual_consumers), "true"),
+    ("useBrokerNameAsIdSees=false", |b| show(b.names_in_ids), "false"),
+    ("advisoryForFailedForward=true", |b| show(b.tell_failed), "true"),
+    ("gcDestinationViews=false", |b| show(b.forget_counters_after), "None"),
+    ("gcSweepTime=7", |b| show(b.forget_counters_after), "Some(7ms)"),
+    ("clientIdToken=~", |b| b.client_id_token.clone(), "~"),
+    ("destinationFilter=Queue.a", |b| show(&b.destination_filter), "Some(\"Queue.a\")"),
+    ("userName=ann&password=x", |b| user(&b.remote_login), "ann"),
+    ("remoteUserName=bob&remotePassword=x", |b| user(&b.remote_login), "bob"),
+    ("excludedDestinations=queue://a", |b| show(b.permits(&wire::Destination::queue("a"))), "false"),
+    (
+        "dynamicallyIncludedDestinations=queue://b",
+        |b| show(b.permits(&wire::Destination::queue("a"))),
+        "false",
+    ),
+    (
+        "dynamicallyIncludedDestinations=topic://a?forceDurable%3Dtrue",
+        |b| show(b.forces_durable(&wire::Destination::topic("a"))),
+        "true",
+    ),
+    ("staticallyIncludedDestinations=queue://a", |b| show(b.statically_included.len()), "1"),
+];
+
+fn user(login: &Option<ferromq_bridge::Login>) -> String {
+    login.as_ref().map(|login| login.user.clone()).unwrap_or_default()
+}
+
+fn bridge(options: &str) -> Vec<crate::Connector> {
+    let toml = format!("[[network_connector]]\nuri = \"static:(tcp://b:61616)?{options}\"");
+    settings(&toml).network
+}
+
+#[test]
+fn every_attribute_of_a_network_connector_reaches_its_links() {
+    let plain = bridge("");
+    for (option, of, expected) in CONNECTOR_ATTRIBUTES {
+        let told = bridge(option);
+        assert_eq!(of(&told.first().unwrap().settings), *expected, "{option}");
+        assert_ne!(
+            of(&plain.first().unwrap().settings),
+            *expected,
+            "{option} is the default, and shows nothing"
+        );
+    }
+}
+
+#[test]
+fn a_connector_that_does_not_start_by_itself_makes_no_link() {
+    assert!(bridge("autoStart=false").is_empty());
+}
+
+#[test]
+fn releases_before_5_18_did_not_prefer_local_consumers() {
+    for (compat, decreases) in [("5.17", false), ("6", true)] {
+        let network = "[[network_connector]]\nuri = \"static:(tcp://b:61616)\"";
+        let settings = settings(&format!("[broker]\ncompat = \"{compat}\"\n{network}"));
+        assert_eq!(settings.network.first().unwrap().settings.decrease_priority, decreases, "{compat}");
+    }
+}
 
 fn default(settings: &Settings) -> std::sync::Arc<Policy> {
     settings.engine.policies.of(&Destination::queue("any"))

@@ -29,6 +29,9 @@ pub struct Broker {
     /// `mirror_queues_to`: what stands before a queue's name in the name of the topic that gets a copy of all that is
     /// sent to it; `None` for no copies.
     pub mirror_queues_to: Option<String>,
+    /// `use_virtual_dest_subs`: whether consumers of what virtual topics and composite destinations feed are told of to
+    /// other brokers as consumers of these.
+    pub use_virtual_dest_subs: bool,
 }
 
 /// Whose defaults hold where releases of ActiveMQ differ.
@@ -83,6 +86,7 @@ impl Broker {
             mirror_queues_to: section.text_or_none("mirror_queues_to", None, "the start of a name", |text| {
                 !text.trim().is_empty() && !text.contains(['*', '>', ',', '?', '/'])
             }),
+            use_virtual_dest_subs: section.bool("use_virtual_dest_subs", false),
         };
         section.finish();
         broker

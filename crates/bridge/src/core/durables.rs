@@ -1,0 +1,242 @@
+//! Durable subscribers over there, and the durable subscriptions here that stand for them: found again when the bridge
+//! begins, compared with the remote broker's own (`syncDurableSubs`), and given up with the last subscriber.
+
+use ferromq_openwire::{
+    BrokerSubscriptionInfo, ConsumerId, ConsumerInfo, Destination, DestinationKind, RemoveInfo,
+    RemoveSubscriptionInfo, WireStr,
+};
+
+use super::{Bridge, MOST_CLOSING, Order, Side};
+use crate::demand::{Change, Durable, Fate, Subscriber};
+
+/// Every durable subscription of a bridge is named so (ActiveMQ's name).
+const PREFIX: &str = "NC-DS";
+
+/// What both brokers told of their durable subscriptions.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    local: Option<Vec<ConsumerInfo>>,
+    remote: Option<Vec<ConsumerInfo>>,
+    /// The remote broker was told of the local ones.
+    told: bool,
+}
+
+impl Bridge {
+    /// The durable subscription that stands for durable subscribers of a topic over there.
+    pub(super) fn durable(&self, info: &ConsumerInfo, destination: &Destination) -> Option<Durable> {
+        let subscriber = subscriber(info);
+        if subscriber.is_none() && !self.settings.forces_durable(destination) {
+            return None;
+        }
+        Some(Durable { name: self.durable_name(destination)?, subscriber })
+    }
+
+    fn durable_name(&self, destination: &Destination) -> Option<String> {
+        let local = self.local.as_ref()?;
+        let token = &self.settings.client_id_token;
+        Some(format!("{PREFIX}{token}{}{token}{}", local.name, destination.name))
+    }
+
+    /// The local broker has told of its durable subscriptions: those of an earlier life of this bridge forward what they
+    /// have gathered, unless `dynamicOnly` makes them wait for their subscribers.
+    pub(super) fn list_local(&mut self, info: BrokerSubscriptionInfo) {
+        if self.durables.local.is_some() {
+            return;
+        }
+        let list: Vec<ConsumerInfo> = info.subscription_infos.unwrap_or_default().to_vec();
+        if !self.settings.dynamic_only {
+            for info in &list {
+                self.adopt(info);
+            }
+        }
+        self.durables.local = Some(list);
+        self.compare();
+    }
+
+    fn adopt(&mut self, info: &ConsumerInfo) {
+        let (Some(destination), Some(name)) = (&info.destination, &info.subscription_name) else { return };
+        let name = name.to_string();
+        let own = info.client_id.as_ref().is_some_and(|client| *client.to_str() == *self.local_client)
+            && self.durable_name(destination).is_some_and(|expected| expected == name);
+        if own
+            && destination.kind == DestinationKind::Topic
+            && self.settings.permits(destination)
+            && let Some(number) = self.demand.adopt(destination.clone(), name.clone())
+        {
+            self.subscribe(number, destination.clone(), &ConsumerInfo::default(), Some(name));
+        }
+    }
+
+    /// The remote broker has told of its durable subscriptions.
+    pub(super) fn list_remote(&mut self, info: BrokerSubscriptionInfo) {
+        self.durables.remote = Some(info.subscription_infos.unwrap_or_default().to_vec());
+        self.compare();
+    }
+
+    /// Once both are known: what was subscribed or given up while the link was down is made up for.
+    fn compare(&mut self) {
+        if !self.settings.syncs() || self.durables.local.is_none() {
+            return;
+        }
+        let Some(list) = self.durables.remote.take() else { return };
+        let most = self.settings.most_consumers;
+        for info in list {
+            let (Some(destination), Some(subscriber)) = (info.destination.clone(), subscriber(&info)) else {
+                continue;
+            };
+            if !self.is_compared(&destination) || self.is_of_a_bridge(&subscriber) {
+                continue;
+            }
+            let Some(name) = self.durable_name(&destination) else { continue };
+            let durable = Durable { name, subscriber: Some(subscriber) };
+            let change = self.demand.add_subscriber(destination.clone(), durable, most);
+            self.follow(change, destination, &info);
+        }
+        // A topic that makes plain subscribers durable may be adopted for one that has yet to show up.
+        let settings = &self.settings;
+        let fates = self.demand.settle(|topic| settings.permits(topic) && !settings.forces_durable(topic));
+        self.carry_out(fates);
+        self.tell_list();
+    }
+
+    fn is_compared(&self, destination: &Destination) -> bool {
+        destination.kind == DestinationKind::Topic && self.settings.permits(destination)
+    }
+
+    /// Whether a durable subscription over there belongs to a bridge: to one that leads back here always, to another one
+    /// if demand may not come from further than the next broker.
+    fn is_of_a_bridge(&self, subscriber: &Subscriber) -> bool {
+        if !subscriber.name.starts_with(PREFIX) {
+            return false;
+        }
+        let token = &self.settings.client_id_token;
+        let leads_here = match (&self.local, &self.remote) {
+            (Some(local), Some(remote)) => {
+                subscriber.client.ends_with(&[&local.name, "inbound", &*remote.name].join(token))
+            }
+            _ => false,
+        };
+        leads_here || self.settings.consumer_ttl == 1
+    }
+
+    /// Tells the remote broker of the local durable subscriptions, for its half of a duplex bridge. Only one that has
+    /// told of its own understands them.
+    fn tell_list(&mut self) {
+        if !self.settings.duplex || self.mirror || std::mem::replace(&mut self.durables.told, true) {
+            return;
+        }
+        let (Some(local), Some(list)) = (self.local.clone(), &self.durables.local) else { return };
+        let infos = list.iter().filter(|info| {
+            info.destination.as_ref().is_some_and(|destination| self.is_compared(destination))
+        });
+        let infos = infos.cloned().collect();
+        let info = BrokerSubscriptionInfo {
+            command_id: self.command_id(),
+            broker_id: Some(local.id),
+            broker_name: Some(WireStr::from(local.name.as_str())),
+            subscription_infos: Some(infos),
+            ..Default::default()
+        };
+        self.say(Side::Remote, info);
+    }
+
+    /// A durable subscriber over there has given up.
+    pub(super) fn gave_up(&mut self, info: &RemoveSubscriptionInfo) {
+        let text = |text: &Option<WireStr>| text.as_ref().map(ToString::to_string).unwrap_or_default();
+        let gone = Subscriber { client: text(&info.client_id), name: text(&info.subscription_name) };
+        let fates = self.demand.give_up(&gone);
+        self.carry_out(fates);
+    }
+
+    /// What a change of demand makes of the local subscriptions.
+    pub(super) fn follow(&mut self, change: Change, destination: Destination, info: &ConsumerInfo) {
+        match change {
+            Change::Subscribe { number, durable } => self.subscribe(number, destination, info, durable),
+            Change::Upgrade { old, number, durable } => {
+                // Of a topic nothing is handed out again, so there is no answer to wait for.
+                self.unsubscribe(old);
+                self.subscribe(number, destination, info, durable);
+            }
+            Change::Joined => {}
+            Change::Full => {
+                self.beyond += 1;
+                if !self.beyond.is_power_of_two() {
+                    return;
+                }
+                let (most, beyond) = (self.settings.most_consumers, self.beyond);
+                let remote = info.consumer_id.as_ref().map(ToString::to_string).unwrap_or_default();
+                let text = format!(
+                    "nothing of {destination} is forwarded to consumer {remote}: the bridge knows {most} consumers, \
+                     and that is the limit; {beyond} came beyond it so far"
+                );
+                self.orders.push_back(Order::Warn(text));
+            }
+        }
+    }
+
+    /// Ends what nobody wants any longer.
+    pub(super) fn carry_out(&mut self, fates: Vec<Fate>) {
+        for fate in fates {
+            match fate {
+                Fate::End { number, durable } => self.end_subscription(number, durable),
+                Fate::Downgrade { old, durable, number, destination } => {
+                    self.end_subscription(old, Some(durable));
+                    self.subscribe(number, destination, &ConsumerInfo::default(), None);
+                }
+            }
+        }
+    }
+
+    fn end_subscription(&mut self, number: i64, durable: Option<String>) {
+        // They were refused for now, so they are here alone.
+        self.waiting.retain(|(_, flight)| flight.subscription != number);
+        self.closing.insert(number, (self.now + MOST_CLOSING, durable));
+        self.close_if_done(number);
+    }
+
+    /// Ends a subscription that is to be ended, once nothing of it is under way.
+    pub(super) fn close_if_done(&mut self, number: i64) {
+        let done = self.flights.values().all(|flight| flight.subscription != number);
+        if done && self.closing.contains_key(&number) {
+            self.unsubscribe(number);
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, number: i64) {
+        let durable = self.closing.remove(&number).and_then(|(_, durable)| durable);
+        // What was left to another bridge was never made.
+        if !self.rivals.withdraw(number) {
+            self.close_consumer(number);
+        }
+        if let Some(name) = durable {
+            // As a request, because a failure that nobody waits for ends a connection.
+            let info = RemoveSubscriptionInfo {
+                command_id: self.command_id(),
+                response_required: true,
+                connection_id: Some(self.local_session.connection()),
+                client_id: Some(WireStr::from(self.local_client.as_str())),
+                subscription_name: Some(WireStr::from(name)),
+            };
+            self.say(Side::Local, info);
+        }
+    }
+
+    pub(super) fn close_consumer(&mut self, number: i64) {
+        let consumer = ConsumerId::new(&self.local_session, number);
+        let info = RemoveInfo {
+            command_id: self.command_id(),
+            response_required: true,
+            object_id: Some(ferromq_openwire::ObjectId::Consumer(consumer)),
+            last_delivered_sequence_id: -2,
+        };
+        self.say(Side::Local, info);
+    }
+}
+
+/// The durable subscriber that a consumer is.
+fn subscriber(info: &ConsumerInfo) -> Option<Subscriber> {
+    let name = info.subscription_name.as_ref().filter(|name| !name.is_empty())?;
+    let topic = info.destination.as_ref().is_some_and(|name| name.kind == DestinationKind::Topic);
+    let client = info.client_id.as_ref().map(ToString::to_string).unwrap_or_default();
+    topic.then(|| Subscriber { client, name: name.to_string() })
+}
