@@ -48,7 +48,7 @@ pub(crate) struct Options {
     /// Leave the switchovers of `pair` out: they count commits that are in doubt, which an otherwise busy machine adds to
     #[arg(long)]
     no_pair: bool,
-    /// Leave the links to a real ActiveMQ of `network` out: they start eight more brokers for each line
+    /// Leave the links to a real ActiveMQ of `network` out: they start some 36 more brokers for each line
     #[arg(long)]
     no_network: bool,
     /// Print only failures and sums.
