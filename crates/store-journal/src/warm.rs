@@ -245,9 +245,15 @@ impl Warm {
         history: &History,
         checkpoints: &Checkpoints,
     ) -> Result<Option<Rebuilt>, StoreError> {
+        let candidates = checkpoints.candidates(history)?;
+        // Where a cache answers lists, a journal may have been begun alone although what is in no segment any longer stood
+        // in a checkpoint.
+        let cached = history.segments.first().is_some_and(|segment| !disk.is_coherent(&segment.path));
+        let alone = self.base == Candidate::Journal && candidates.len() > 1;
         if self.damaged
+            || (cached && alone)
             || !self.is_of(history)
-            || !checkpoints.candidates(history)?.contains(&self.base)
+            || !candidates.contains(&self.base)
             || !checkpoints.has_pages(&self.pages)?
         {
             return Ok(None);
