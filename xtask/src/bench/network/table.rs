@@ -51,7 +51,8 @@ pub(super) fn render(all: &[(Kind, Figures)], ceilings: &Ceilings) -> String {
             let shown = |value: Option<f64>| {
                 value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
             };
-            let ratio = theirs.map_or_else(|| "–".to_owned(), |theirs| format!("{:.2}", value / theirs));
+            let ratio = theirs.filter(|theirs| *theirs > 0.0);
+            let ratio = ratio.map_or_else(|| "–".to_owned(), |theirs| format!("{:.2}", value / theirs));
             let _ = writeln!(
                 text,
                 "| {figure} | {} | {} | {ratio} | {} |",
