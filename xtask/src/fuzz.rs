@@ -39,7 +39,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .filter(|target| args.target.as_ref().is_none_or(|wanted| wanted == target))
         .collect();
     if targets.is_empty() {
-        bail!("no such target; there are {:?}", self::targets()?);
+        let all = self::targets()?;
+        let wanted = args.target.as_deref().unwrap_or_default();
+        let near = ferromq_uri::nearest(wanted, all.iter().map(String::as_str));
+        let hint = near.map(|near| format!(", but {near:?}")).unwrap_or_default();
+        bail!("there is no target {wanted:?}{hint}; there are {all:?}");
     }
     if let Err(reason) = tools() {
         for target in &targets {

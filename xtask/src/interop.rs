@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use ferromq_uri::nearest;
 
 use crate::network;
 use crate::pair;
@@ -68,11 +69,55 @@ impl Options {
 
     /// Whether anything else is wanted.
     fn wants_areas(&self) -> bool {
-        self.only.as_deref().is_none_or(|only| {
-            only.split(',').any(|area| !["restart", "pair", "network", "spread"].contains(&area))
-        })
+        self.only.as_deref().is_none_or(|only| only.split(',').any(|area| !OWN_BROKERS.contains(&area)))
+    }
+
+    /// Refuses a name that no check and no area has: a run of nothing must not look like one that passed.
+    fn check_only(&self, java: &Java, line: Line) -> Result<()> {
+        if !self.wants_areas() {
+            return Ok(());
+        }
+        let Some(only) = &self.only else { return Ok(()) };
+        let mut list = java.command(&java.programs(line)?);
+        let output = list.args(["interop.Conformance", "--list=true"]).output().context("cannot run java")?;
+        let listed = String::from_utf8_lossy(&output.stdout);
+        let unknown = unknown_names(only, listed.lines());
+        if !unknown.is_empty() {
+            bail!("--only: {}", unknown.join("; "));
+        }
+        Ok(())
     }
 }
+
+/// What of `only` names neither an area nor a check, each with what comes nearest.
+fn unknown_names<'l>(only: &str, checks: impl Iterator<Item = &'l str>) -> Vec<String> {
+    let mut known: Vec<&str> = OWN_BROKERS.to_vec();
+    for check in checks {
+        known.push(check);
+        known.extend(check.split_once('.').map(|(area, _)| area).filter(|area| known.last() != Some(area)));
+    }
+    known.sort_unstable();
+    known.dedup();
+    only.split(',')
+        .filter(|wanted| !known.contains(wanted))
+        .map(|wanted| {
+            let parts = known.iter().filter(|name| !wanted.is_empty() && name.contains(wanted));
+            let mut near: Vec<&str> = parts.copied().take(5).collect();
+            if near.is_empty() {
+                near.extend(nearest(wanted, known.iter().copied()));
+            }
+            if near.is_empty() {
+                let areas: Vec<&str> = known.iter().copied().filter(|name| !name.contains('.')).collect();
+                format!("nothing is called {wanted:?}; the areas are {}", areas.join(", "))
+            } else {
+                format!("nothing is called {wanted:?}; there is {}", near.join(", "))
+            }
+        })
+        .collect()
+}
+
+/// Areas that are played with brokers of their own.
+const OWN_BROKERS: [&str; 4] = ["restart", "pair", "network", "spread"];
 
 /// What came of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -115,6 +160,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut total = Tally::default();
     match Java::find() {
         Ok(java) => {
+            for &line in &lines {
+                options.check_only(&java, line)?;
+            }
             for target in targets(options.against) {
                 for &line in &lines {
                     let mut tally = Tally::default();
@@ -159,6 +207,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
     if total.failed > 0 {
         bail!("{} interop checks failed", total.failed);
+    }
+    if total == Tally::default() {
+        bail!("nothing was run: what was asked for is not played against this broker, or was left out");
     }
     Ok(())
 }
@@ -312,7 +363,23 @@ pub(crate) fn show(
 
 #[cfg(test)]
 mod tests {
-    use super::{Tally, parse_lines};
+    use super::{Tally, parse_lines, unknown_names};
+
+    #[test]
+    fn a_name_that_nothing_has_is_refused_with_what_comes_near() {
+        let checks = ["queue.order is kept", "queue.a backlog", "topic.fan-out"];
+        let unknown = |only| unknown_names(only, checks.iter().copied());
+        assert!(unknown("queue,topic.fan-out,restart").is_empty());
+        assert_eq!(
+            unknown("queu"),
+            ["nothing is called \"queu\"; there is queue, queue.a backlog, queue.order is kept"]
+        );
+        assert_eq!(unknown("tpoic,queue"), ["nothing is called \"tpoic\"; there is topic"]);
+        assert_eq!(
+            unknown("")[0],
+            "nothing is called \"\"; the areas are network, pair, queue, restart, spread, topic"
+        );
+    }
 
     #[test]
     fn the_closing_line_is_read() {

@@ -31,6 +31,9 @@ pub(crate) fn run(path: &Path) -> Result<()> {
             }
         }
     }
+    if passed + failed == 0 {
+        bail!("no frames in {}: nothing was checked", path.display());
+    }
     println!("{passed} passed, {failed} failed");
     if failed > 0 {
         // The count is the last line; no report of an error may follow it.

@@ -200,7 +200,12 @@ impl Orders<'_> {
             .filter(|scenario| is_meant(wanted, scenario.name, scenario.everyday))
             .collect();
         if clusters.is_empty() && networks.is_empty() {
-            bail!("there is no scenario {wanted:?}; `cargo xtask cluster list` names them");
+            let (clusters, networks) = (scenarios::all(), net::all());
+            let known = clusters.iter().map(|scenario| scenario.name);
+            let near =
+                ferromq_uri::nearest(wanted, known.chain(networks.iter().map(|scenario| scenario.name)));
+            let hint = near.map(|near| format!(", but {near:?}")).unwrap_or_default();
+            bail!("there is no scenario {wanted:?}{hint}; `cargo xtask cluster list` names them");
         }
         let java = match Java::find() {
             Ok(java) => java,
@@ -220,6 +225,9 @@ impl Orders<'_> {
         println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
         if total.failed > 0 {
             bail!("{} statements about the cluster do not hold, seed {}", total.failed, self.seed);
+        }
+        if total == Tally::default() {
+            bail!("nothing was run: no chosen scenario is played on that store, or between those brokers");
         }
         Ok(())
     }
