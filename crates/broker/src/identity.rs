@@ -106,6 +106,10 @@ fn kept_id(path: &Path, fresh: &str) -> io::Result<String> {
     if let Some(id) = read()? {
         return Ok(id);
     }
+    // A store elsewhere, as a database, has made no folder here.
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
     let new = path.with_extension("new");
     let mut file = fs::File::create(&new)?;
     writeln!(file, "{fresh}")?;
@@ -132,5 +136,14 @@ mod tests {
         assert_eq!(own.published(&urls), [&*all, "tcp://public:9", "tcp://10.0.0.1:2", "tcp://[::1]:3"]);
         let other = Settings::default().published(&urls);
         assert_eq!(other.get(1), Some(&format!("tcp://{host}:1")));
+    }
+
+    #[test]
+    fn an_id_is_kept_in_a_folder_that_was_not_there() -> io::Result<()> {
+        let data = tempfile::tempdir()?;
+        let path = data.path().join("new/folder/broker-id");
+        assert_eq!(kept_id(&path, "ID:first")?, "ID:first");
+        assert_eq!(kept_id(&path, "ID:second")?, "ID:first");
+        Ok(())
     }
 }
