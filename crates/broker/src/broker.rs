@@ -439,7 +439,7 @@ impl Broker {
         self.operator.tell(|view| view.enter(ferromq_admin::Role::Stopping));
         self.desk.refuse();
         let patience = drain.unwrap_or(SWITCHOVER_DRAIN.min(self.settings.drain));
-        let ended = reign.end(patience, &self.census, std::future::pending()).await;
+        let (ended, _) = reign.end(patience, &self.census, std::future::pending()).await;
         self.operator.link(None);
         let rest = SWITCHOVER_REST.max(self.settings.takeover_after);
         let released = match &self.ha {
@@ -499,7 +499,7 @@ impl Broker {
     async fn end(mut self, patience: Duration, mut stop: mpsc::Receiver<&'static str>) -> Result<(), Broken> {
         self.door.pull(patience);
         while self.listeners.join_next().await.is_some() {}
-        let closed = match std::mem::replace(&mut self.state, State::Blind) {
+        let (closed, spool) = match std::mem::replace(&mut self.state, State::Blind) {
             State::Active(reign) => {
                 let hurry = async {
                     if stop.recv().await.is_none() {
@@ -511,9 +511,9 @@ impl Broker {
             State::Standby(standby) => {
                 self.desk.refuse();
                 let _ = tokio::task::spawn_blocking(move || drop(standby.stop())).await;
-                Ok(())
+                (Ok(()), None)
             }
-            State::Blind => Ok(()),
+            State::Blind => (Ok(()), None),
         };
         let memory = Arc::clone(&self.memory);
         let _ = tokio::task::spawn_blocking(move || memory.save()).await;
@@ -521,6 +521,9 @@ impl Broker {
             // The thread must not wait for somebody who does not listen any longer.
             drop(news);
             let _ = tokio::task::spawn_blocking(move || keeper.end()).await;
+        }
+        if let Some(spool) = spool {
+            let _ = tokio::task::spawn_blocking(move || spool.wait()).await;
         }
         closed
     }

@@ -13,7 +13,7 @@ use ferromq_store_journal::FsyncPolicy;
 
 mod network;
 
-use crate::{Database, Door, Settings, StartError, StoreChoice};
+use crate::{Database, Door, Settings, SpoolPlace, StartError, StoreChoice};
 
 impl Settings {
     /// What a checked configuration asks for.
@@ -49,6 +49,15 @@ impl Settings {
                 reserve_bytes: store.reserve_bytes,
                 checkpoint_bytes: store.checkpoint_bytes,
                 ..ferromq_store_journal::Options::default()
+            },
+            spool: match (store.spool, &store.spool_dir) {
+                (false, _) => SpoolPlace::Nowhere,
+                (true, Some(folder)) => SpoolPlace::In(folder.into()),
+                (true, None) => SpoolPlace::BesideStore,
+            },
+            spooling: engine::SpoolSettings {
+                memory_bytes: config.limits.spool_above_bytes,
+                ..engine::SpoolSettings::default()
             },
             takeover_after: millis(config.broker.takeover_after_ms),
             drain: millis(config.broker.shutdown_drain_ms),
@@ -172,6 +181,9 @@ fn policy(policy: &config::Policy, limits: &config::Limits) -> engine::Policy {
     let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
     engine::Policy {
         memory_bytes: policy.memory_limit_bytes.unwrap_or(limits.destination_memory_bytes),
+        store_bytes: policy.store_limit_bytes,
+        store_high_water: u8::try_from(policy.store_high_water).unwrap_or(100),
+        temp_bytes: policy.temp_limit_bytes,
         producer_flow_control: policy.producer_flow_control,
         no_space: policy.no_space.map(no_space),
         prioritized_messages: policy.prioritized_messages,

@@ -153,6 +153,7 @@ impl EngineThread {
                     Output::Resume(conn) => self.board.put(conn, Parcel::Resume),
                     Output::Close { conn, reason } => self.board.put(conn, Parcel::Close(reason)),
                     Output::Persist(batch) => self.batches.push(batch),
+                    Output::Spool(op) => self.storage.spool(op),
                     Output::Load { load, request } => self.storage.load(load, request),
                     Output::Log(event) => log(&event),
                 }

@@ -12,6 +12,7 @@ use ferromq_gateway::openwire::OpenWireProperties;
 use ferromq_model::Epoch;
 use ferromq_net::{Census, Letter, ListenAddress, Look, Mailbox, Plug, Reception, Seat, drain, mailbox};
 use ferromq_store::driver::Cutoff;
+use ferromq_store::spool::SpoolEnding;
 use ferromq_store::{Follower, StoreMetrics};
 use tokio::net::TcpStream;
 
@@ -79,12 +80,14 @@ impl Reign {
         let (mailbox, inbox) = mailbox(MAILBOX_BYTES);
         let (failure, failed) = failure();
         let (plug, drain) = drain();
-        let (storage, recovered) = storage::open(settings, follower, epoch, &mailbox, &failure)?;
-        let (cutoff, metrics) = (storage.cutoff(), storage.metrics());
         let mut identity = settings.identity(clock.now(), &urls);
         let run = identity.id.to_string();
+        let (storage, recovered) =
+            storage::open(settings, follower, epoch, run.trim_start_matches("ID:"), &mailbox, &failure)?;
+        let (cutoff, metrics) = (storage.cutoff(), storage.metrics());
         settings.keep_id(&mut identity, recovered.store.as_deref());
         let mut engine_settings = settings.engine.clone();
+        engine_settings.spool = storage.spools().then_some(settings.spooling);
         engine_settings.broker_id = identity.id.clone();
         engine_settings.broker_name = identity.name.clone();
         engine_settings.broker_url = identity.url.clone();
@@ -151,13 +154,14 @@ impl Reign {
         self.mailbox.post(Letter::Stop);
     }
 
-    /// Ends in order: connections have `patience` to finish, what was handed to the store is synced.
+    /// Ends in order: connections have `patience` to finish, what was handed to the store is synced. The spool may still
+    /// be removing its files.
     pub(crate) async fn end(
         self,
         patience: Duration,
         census: &Census,
         hurry: impl Future<Output = ()>,
-    ) -> Result<(), Broken> {
+    ) -> (Result<(), Broken>, Option<SpoolEnding>) {
         self.neighbours.stop().await;
         self.bridges.stop().await;
         self.plug.pull(patience);
@@ -171,12 +175,12 @@ impl Reign {
         self.mailbox.post(Letter::Stop);
         let closed = tokio::task::spawn_blocking(move || match self.engine.join() {
             Ok(storage) => storage.close(),
-            Err(_) => Err(Broken("the engine's thread ended by a bug".to_owned())),
+            Err(_) => (Err(Broken("the engine's thread ended by a bug".to_owned())), None),
         });
-        let closed = closed.await.unwrap_or_else(|error| Err(Broken(error.to_string())));
+        let (closed, spool) = closed.await.unwrap_or_else(|error| (Err(Broken(error.to_string())), None));
         match self.failed.so_far() {
-            Some(reported) => Err(Broken(reported.reason)),
-            None => closed,
+            Some(reported) => (Err(Broken(reported.reason)), spool),
+            None => (closed, spool),
         }
     }
 }

@@ -31,6 +31,10 @@ pub struct Settings {
     pub database: Option<Database>,
     /// Sizes and safety of the journal; `max_bytes` counts for the database too. The owner is filled in at the start.
     pub journal: ferromq_store_journal::Options,
+    /// Where messages that are not persistent go when memory is short.
+    pub spool: SpoolPlace,
+    /// When they go there.
+    pub spooling: ferromq_engine::SpoolSettings,
     /// How long a silent master keeps its role; all other times of a lease follow from it.
     pub takeover_after: Duration,
     /// How long connections may take to finish when the broker stops.
@@ -112,6 +116,19 @@ impl std::fmt::Debug for Database {
     }
 }
 
+/// Where messages that are not persistent go when memory is short.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SpoolPlace {
+    /// Into the folder `spool` in the broker's folder, if that is on a disk of this machine and the store is one that
+    /// lasts; else they stay in memory.
+    #[default]
+    BesideStore,
+    /// Into this folder.
+    In(PathBuf),
+    /// They stay in memory.
+    Nowhere,
+}
+
 /// How messages are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -138,6 +155,8 @@ impl Default for Settings {
             store_id: None,
             database: None,
             journal: ferromq_store_journal::Options::default(),
+            spool: SpoolPlace::default(),
+            spooling: ferromq_engine::SpoolSettings::default(),
             takeover_after: Duration::from_secs(2),
             drain: Duration::from_secs(10),
             open_to_network: false,

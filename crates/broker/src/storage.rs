@@ -13,6 +13,7 @@ use ferromq_net::{Letter, Mailbox};
 use ferromq_store::driver::{
     Cutoff, Driver, DriverEvent, DriverHandle, DriverSettings, Found, Loader, LoaderHandle, Wanted,
 };
+use ferromq_store::spool::{SpoolEnding, SpoolOp};
 use ferromq_store::{
     Budget, Claimed, Follower, MemoryStore, Recovered, StoreError, StoreMetrics, WriteBatch,
 };
@@ -22,6 +23,7 @@ use ferromq_store_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::failure::Failure;
 use crate::memory::DatabaseMemory;
+use crate::spool::{self, Spooling};
 use crate::{Broken, Database, Settings, StartError, StoreChoice};
 
 /// Requests to load that may wait; the engine keeps fewer on the way.
@@ -37,13 +39,16 @@ pub(crate) struct Storage {
     loader: Loader<LoadId>,
     loads: LoaderHandle<LoadId>,
     metrics: Option<Arc<StoreMetrics>>,
+    spool: Option<Spooling>,
 }
 
-/// Claims the store for `epoch` and starts its threads; what they have to say goes to the engine.
+/// Claims the store for `epoch` and starts its threads, and those of a spool for the run of this name; what they have to
+/// say goes to the engine.
 pub(crate) fn open(
     settings: &Settings,
     follower: Box<dyn Follower>,
     epoch: Epoch,
+    run: &str,
     engine: &Mailbox<Letter>,
     failure: &Failure,
 ) -> Result<(Storage, Recovered), StartError> {
@@ -83,7 +88,9 @@ pub(crate) fn open(
     })
     .map_err(StartError::Thread)?;
     let (batches, loads) = (driver.handle(), loader.handle());
-    Ok((Storage { driver, batches, loader, loads, metrics }, recovered))
+    // Not before the claim: a standby touches nothing in the folder.
+    let spool = spool::open(settings, run, engine, failure);
+    Ok((Storage { driver, batches, loader, loads, metrics, spool }, recovered))
 }
 
 /// The chosen store in the broker's folder, not claimed yet.
@@ -248,8 +255,26 @@ impl Storage {
         let wanted = match request {
             LoadRequest::Bodies(messages) => Wanted::Messages(messages),
             LoadRequest::Page(page) => Wanted::Page(page),
+            LoadRequest::Block(block) => {
+                if let Some(spool) = &self.spool {
+                    spool.read(load, block);
+                }
+                return;
+            }
         };
         let _ = self.loads.request(load, wanted);
+    }
+
+    /// Whether there is a spool.
+    pub(crate) const fn spools(&self) -> bool {
+        self.spool.is_some()
+    }
+
+    /// Changes the spool.
+    pub(crate) fn spool(&self, op: SpoolOp) {
+        if let Some(spool) = &self.spool {
+            spool.submit(op);
+        }
     }
 
     /// For whoever may have to end it at once.
@@ -262,10 +287,13 @@ impl Storage {
         self.metrics.clone()
     }
 
-    /// Syncs what was handed over and lets go of the store.
-    pub(crate) fn close(self) -> Result<(), Broken> {
+    /// Syncs what was handed over and lets go of the store. A spool may be long in removing what is in it: who has time
+    /// waits for that when others may have the store.
+    pub(crate) fn close(self) -> (Result<(), Broken>, Option<SpoolEnding>) {
         drop((self.batches, self.loads));
+        let spool = self.spool.map(Spooling::end);
         self.loader.close();
-        self.driver.close().map_err(|error| Broken(format!("the store could not be closed: {error}")))
+        let closed = self.driver.close();
+        (closed.map_err(|error| Broken(format!("the store could not be closed: {error}"))), spool)
     }
 }

@@ -258,6 +258,7 @@ impl Engine {
         if entry.body.is_some() {
             self.flow.cache_bytes = self.flow.cache_bytes.saturating_sub(charge);
         }
+        site.store_bytes = site.store_bytes.saturating_sub(charge);
         self.flow.unstored(charge);
         if let Some(destination) = site.id {
             let sequence = sequence_of(place);

@@ -353,7 +353,7 @@ impl Engine {
         let usage = match full {
             Full::Store(_) | Full::Disk => "store",
             Full::Temp(_) => "temp",
-            Full::Memory(_) | Full::Behind => "memory",
+            Full::Memory(_) | Full::Behind | Full::Unwritten => "memory",
         };
         if advisories.full {
             let properties = [("usageName", Value::String(Text::from_static(usage)))];

@@ -7,6 +7,7 @@ use ferromq_model::{
     ConnectionFacts, ConsumerFacts, Delivery, Destination, Message, MessageId, ProducerFacts, ProducerId,
     SubscriptionName, Text, Ticket, TransactionId,
 };
+use ferromq_store::spool::{BlockId, SpoolOp, Spooled};
 use ferromq_store::{IndexEntry, Loaded, MessageRef, PageRequest, Space, SubscriptionRecord, WriteBatch};
 
 /// A connection, as the shell numbers it; never reused while the engine lives.
@@ -64,6 +65,13 @@ pub enum Input {
         /// What came.
         content: LoadContent,
     },
+    /// What became of a block of [`Output::Spool`].
+    Spooled {
+        /// Which.
+        block: BlockId,
+        /// Whether it is written; the error says why not, for the operator.
+        done: Result<(), String>,
+    },
     /// Room in the store, measured.
     Resources {
         /// The room.
@@ -85,6 +93,8 @@ pub enum LoadContent {
     Bodies(Vec<Loaded>),
     /// For [`LoadRequest::Page`]; fewer than asked for means the end.
     Page(Vec<IndexEntry>),
+    /// For [`LoadRequest::Block`]; the error says why it can't be read, for the operator.
+    Block(Result<Vec<Spooled>, String>),
     /// The store could not read at all; the broker is about to step down.
     Failed,
 }
@@ -271,6 +281,8 @@ pub enum Output {
     },
     /// Make a unit of work durable.
     Persist(WriteBatch),
+    /// Change the spool; only if the settings have one. Reads of a block that were asked for before it is freed come first.
+    Spool(SpoolOp),
     /// Load something from the store.
     Load {
         /// The number to answer with.
@@ -300,6 +312,8 @@ pub enum LoadRequest {
     Bodies(Vec<MessageRef>),
     /// A part of an index.
     Page(PageRequest),
+    /// A block of the spool; it stays there.
+    Block(BlockId),
 }
 
 /// The answer to an intent.

@@ -7,8 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ferromq_model::{Delivery, Message, Sequence};
+use ferromq_store::spool::Spooled;
 use ferromq_store::{IndexEntry, Loaded, MessageRef, PageRequest};
 
+use crate::backlog::{BlockKey, Keep};
 use crate::consumer::{Consumer, ConsumerKey, Origin, Role};
 use crate::engine::Engine;
 use crate::load::Purpose;
@@ -34,6 +36,10 @@ pub(crate) struct Browse {
 struct Look {
     place: PlaceKey,
     memory: VecDeque<Place>,
+    /// What waits in the spool, and in memory from here on, is looked at piece by piece, since the one becomes the other.
+    walk: Option<Place>,
+    /// What was in the window of stored messages when the look began; those behind come from the store.
+    seen: Sequence,
     /// Look in the store behind this place, if there is more.
     after: Option<Sequence>,
     /// What came later is not part of the snapshot.
@@ -97,6 +103,10 @@ impl Engine {
                 self.browse_memory(key, origin, place);
                 continue;
             }
+            if let Some(from) = look.walk {
+                self.walk(key, origin.place, from);
+                continue;
+            }
             let (place, after) = (look.place, look.after);
             let destination = self.places.get(place).and_then(|site| site.id);
             match (after, destination) {
@@ -115,12 +125,107 @@ impl Engine {
         let durable = self.outbox.durable();
         let queue = self.places.get(place)?.queue()?;
         let window = &queue.window;
+        let spooled = !queue.backlog.is_empty();
         let memory = window
             .iter()
-            .filter(|entry| entry.ticket <= durable && entry.state != State::Dying)
+            .filter(|entry| !spooled && entry.ticket <= durable && entry.state != State::Dying)
             .map(|entry| entry.place)
             .collect();
-        Some(Look { place, memory, after: window.behind(), until: Sequence(self.next_sequence) })
+        Some(Look {
+            place,
+            memory,
+            walk: spooled.then_some(0),
+            seen: window.behind().unwrap_or(Sequence(u64::MAX)),
+            after: window.behind(),
+            until: Sequence(self.next_sequence),
+        })
+    }
+
+    /// Goes on through a queue of which a part is in the spool: a piece of its window, or a block, which may have to be
+    /// read first.
+    fn walk(&mut self, key: ConsumerKey, place: PlaceKey, from: Place) {
+        let durable = self.outbox.durable();
+        let Some(Role::Browser(browse)) = self.consumers.get_mut(key).map(|found| &mut found.role) else {
+            return;
+        };
+        let Some(look) = &mut browse.current else { return };
+        let Some(queue) = self.places.get(place).and_then(|site| site.queue()) else {
+            look.walk = None;
+            return;
+        };
+        let block = queue.backlog.needed(from);
+        let before = block.map_or(Place::MAX, |(first, _)| first);
+        let mut next = None;
+        for entry in queue.window.iter_from(from).take_while(|entry| entry.place < before) {
+            if look.memory.len() == PAGE {
+                next = Some(entry.place);
+                break;
+            }
+            let known = entry.sequence() < look.until && (!entry.stored || entry.sequence() <= look.seen);
+            if known && entry.ticket <= durable && entry.state != State::Dying {
+                look.memory.push_back(entry.place);
+            }
+        }
+        // The piece is shown before the block that follows it.
+        look.walk = next.or(block.map(|(first, _)| first.max(from)));
+        let Some(block) = block.filter(|_| look.memory.is_empty()) else { return };
+        let Some(found) = queue.backlog.get(block) else { return };
+        let last = found.last;
+        let messages = match &found.keep {
+            Keep::Disk => {
+                browse.waiting = true;
+                let purpose = Purpose::BrowseBlock { consumer: key, block };
+                return self.load(purpose, LoadRequest::Block(block.1));
+            }
+            // What waits for its commit is not there yet.
+            _ if found.ticket > durable => Vec::new(),
+            Keep::Open(messages) => messages.clone(),
+            Keep::Memory(messages) => Vec::clone(messages),
+        };
+        self.show_block(key, place, messages, last);
+    }
+
+    /// A block was read for a browser.
+    pub(crate) fn browse_block(
+        &mut self,
+        key: ConsumerKey,
+        block: BlockKey,
+        found: Result<Vec<Spooled>, String>,
+    ) {
+        let Some(Role::Browser(browse)) = self.consumers.get_mut(key).map(|found| &mut found.role) else {
+            return;
+        };
+        browse.waiting = false;
+        let Some(place) = browse.current.as_ref().map(|look| look.place) else { return };
+        if let Some(queue) = self.places.get(place).and_then(|site| site.queue()) {
+            // A block that can't be read is told of when it is to be consumed.
+            let messages = found.unwrap_or_default();
+            let behind = messages
+                .last()
+                .map(|last| queue.window.place_of(last.sequence, last.message.priority))
+                .or(queue.backlog.get(block).map(|block| block.last));
+            if let Some(last) = behind {
+                self.show_block(key, place, messages, last);
+            }
+        }
+        self.browse(key);
+    }
+
+    /// Has the messages of a block shown, and goes on behind it.
+    fn show_block(&mut self, key: ConsumerKey, place: PlaceKey, messages: Vec<Spooled>, last: Place) {
+        let Some(queue) = self.places.get(place).and_then(|site| site.queue()) else { return };
+        let Some(Role::Browser(browse)) = self.consumers.get_mut(key).map(|found| &mut found.role) else {
+            return;
+        };
+        let Some(look) = &mut browse.current else { return };
+        let from = look.walk.unwrap_or_default();
+        for spooled in messages {
+            let at = queue.window.place_of(spooled.sequence, spooled.message.priority);
+            if at >= from && spooled.sequence < look.until {
+                browse.loaded.push_back((spooled.sequence, spooled.counter, spooled.message));
+            }
+        }
+        look.walk = Some(last.max(from) + 1);
     }
 
     /// Shows a message that was in memory when the look began, loading it with those behind it if need be.

@@ -63,6 +63,7 @@ impl Engine {
                 memory_bytes: self.flow.memory_bytes,
                 cache_bytes: self.flow.cache_bytes,
                 store_bytes: self.flow.store_bytes,
+                spool_bytes: self.spool.bytes,
                 blocked_sends,
                 duplicates: self.duplicates,
                 remembered_producers: self.dedup.producers(),
@@ -81,6 +82,8 @@ impl Engine {
             in_flight: in_flight.sum(),
             sent: site.sent,
             memory_bytes: site.memory_bytes,
+            store_bytes: site.store_bytes,
+            spool_bytes: site.queue().map_or(0, |queue| queue.backlog.bytes),
             consumers: site.consumers()
                 + site.topic().map_or(0, |topic| {
                     let active =
@@ -104,7 +107,8 @@ impl Engine {
 
     /// Messages held in a place, for a topic the copies of all its subscribers.
     pub(crate) fn held(&self, key: PlaceKey, site: &Site) -> u64 {
-        site.topic_pending + self.windows(key, site).map(|window| window.held).sum::<u64>()
+        let spooled = site.queue().map_or(0, |queue| queue.backlog.count);
+        site.topic_pending + spooled + self.windows(key, site).map(|window| window.held).sum::<u64>()
     }
 
     /// Whether the books balance; for tests and simulation, costs as much as there is state.
@@ -115,6 +119,7 @@ impl Engine {
         let mut memory = 0;
         let mut cache = 0;
         let mut temp = 0;
+        let mut spooled = 0;
         for (key, site) in self.places.arena.iter() {
             let name = &site.destination;
             conserved(&site.counters, self.held(key, site)).map_err(|why| format!("{name}: {why}"))?;
@@ -129,6 +134,11 @@ impl Engine {
                         (true, false) => {}
                     }
                 }
+            }
+            if let Some(queue) = site.queue() {
+                queue.backlog.check().map_err(|why| format!("{name}: {why}"))?;
+                own_memory += queue.backlog.memory_bytes;
+                spooled += queue.backlog.bytes;
             }
             temp += if site.queue().is_some() { own_memory } else { 0 };
             for consumer in self.consumers.iter().map(|(_, consumer)| consumer) {
@@ -151,11 +161,13 @@ impl Engine {
             ("in memory", memory, self.flow.memory_bytes),
             ("of queues in memory", temp, self.flow.temp_bytes),
             ("cached", cache, self.flow.cache_bytes),
+            ("of backlogs", spooled, self.spool.bytes),
         ] {
             if counted != charged {
                 return Err(format!("{counted} bytes {what}, {charged} charged"));
             }
         }
+        self.spool.check()?;
         self.check_consumers()
     }
 

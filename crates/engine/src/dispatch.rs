@@ -66,6 +66,9 @@ impl Engine {
         if queue.window.rewind(from) {
             queue.look_again(from);
         }
+        // What waits in the spool comes before what lies behind it in memory.
+        let wanted = queue.backlog.needed(from);
+        let bar = wanted.map_or(Place::MAX, |(first, _)| first);
         let mut at = queue.window.start(from);
         let mut expired: Vec<Place> = Vec::new();
         let mut stop = None;
@@ -81,6 +84,9 @@ impl Engine {
                 // Its owner may be among those who were not asked.
                 queue.grouped = true;
                 stop = Some(place);
+                break;
+            }
+            if place >= bar {
                 break;
             }
             if !queue.window.may_leave(entry, durable) {
@@ -177,6 +183,8 @@ impl Engine {
             let wait = std::time::Duration::from_millis(u64::try_from(at - wall).unwrap_or(0));
             self.timers.insert((mono + wait, Timer::Back(key)));
         }
+        let wanted = if open.is_empty() || stop.is_some() { None } else { wanted };
+        let stop = stop.or(wanted.map(|(first, _)| first));
         let hungry = !open.is_empty() && stop.is_none_or(|place| queue.window.is_beyond_seen(place));
         let stop = stop.unwrap_or_else(|| queue.window.end());
         for index in &open {
@@ -197,6 +205,9 @@ impl Engine {
         self.page_queue(key, hungry);
         for place in expired {
             self.expire(Origin { place: key, durable: None }, place);
+        }
+        if let Some(block) = wanted {
+            self.fetch_next(key, block, stop);
         }
         if freed_group && let Some(queue) = self.places.get_mut(key).and_then(|site| site.queue_mut()) {
             queue.look_again(0);

@@ -18,6 +18,8 @@ use crate::outbox::{Held, Outbox};
 use crate::place::{Body, PlaceKey, Places};
 use crate::registry::Connection;
 use crate::repeat::Repeats;
+use crate::spool::Spool;
+use crate::window::Place;
 use crate::{ConnId, Fault, FaultKind, Input, Intent, Output, Settings, Tag};
 
 /// Where the engine puts what is to be done, in order.
@@ -44,6 +46,10 @@ pub(crate) enum Timer {
     Slow(PlaceKey),
     /// Look for destinations that nobody uses.
     Inactive,
+    /// Look for expired messages among those that came out of the spool, between two places.
+    Expired(PlaceKey, Place, Place),
+    /// Try a spool again that could not be written.
+    Spool,
 }
 
 /// What may have something to hand out.
@@ -69,6 +75,7 @@ pub struct Engine {
     pub(crate) durable_names: BTreeMap<SubscriptionName, DurableKey>,
     pub(crate) dedup: Dedup,
     pub(crate) flow: Flow,
+    pub(crate) spool: Spool,
     pub(crate) loads: Loads,
     pub(crate) herald: Herald,
     pub(crate) timers: BTreeSet<(Instant, Timer)>,
@@ -111,6 +118,7 @@ impl Engine {
             durables: Arena::default(),
             durable_names: BTreeMap::new(),
             flow: Flow::default(),
+            spool: Spool::default(),
             loads: Loads::default(),
             timers: BTreeSet::new(),
             dirty: Vec::new(),
@@ -143,6 +151,7 @@ impl Engine {
             Input::Intent { conn, tag, intent } => self.intend(conn, tag, intent),
             Input::Persisted { upto } => self.persisted(upto),
             Input::Loaded { load, content } => self.loaded(load, content),
+            Input::Spooled { block, done } => self.spooled(block, done),
             Input::Resources { space } => self.measured(space),
             Input::Congested { conn, full } => self.congested(conn, full),
         }
@@ -174,6 +183,8 @@ impl Engine {
                 Timer::Refused(conn) => self.close_refused(conn),
                 Timer::Slow(place) => self.look_for_slow(place),
                 Timer::Inactive => self.look_for_inactive(),
+                Timer::Expired(place, first, last) => self.look_at_taken(place, first, last),
+                Timer::Spool => self.try_spool(),
             }
         }
         self.settle();
@@ -322,7 +333,7 @@ impl Engine {
                 && let Body::Queue(queue) = &mut site.body
             {
                 queue.stalled = false;
-                if !queue.dirty && queue.window.held > 0 {
+                if !queue.dirty && (queue.window.held > 0 || !queue.backlog.is_empty()) {
                     queue.dirty = true;
                     self.dirty.push(Wake::Place(*place));
                 }

@@ -42,11 +42,21 @@ impl Engine {
         self.tell_about_message("Expired", place, message);
     }
 
-    /// Searches a destination for messages that are too old.
+    /// Time to search a destination for messages that are too old.
     pub(crate) fn sweep(&mut self, key: PlaceKey) {
+        let left = self.search_expired(key);
+        let Some(site) = self.places.get_mut(key) else { return };
+        let period = site.policy.expire_messages_period;
+        site.sweep_armed = left && !period.is_zero();
+        if site.sweep_armed {
+            self.timers.insert((self.now.mono + period, Timer::Sweep(key)));
+        }
+    }
+
+    /// Searches a destination for messages that are too old; says whether others may become so.
+    pub(crate) fn search_expired(&mut self, key: PlaceKey) -> bool {
         let (wall, durable) = (self.now.wall.0, self.outbox.durable());
-        let Some(site) = self.places.arena.get_mut(key) else { return };
-        site.sweep_armed = false;
+        let Some(site) = self.places.arena.get_mut(key) else { return false };
         let mut expired: Vec<(Origin, Place)> = Vec::new();
         let mut left = 0;
         let mut search = |window: &mut Window, origin: Origin| {
@@ -75,13 +85,19 @@ impl Engine {
                 }
             }
         }
-        let period = site.policy.expire_messages_period;
-        if left > expired.len() && !period.is_zero() {
-            site.sweep_armed = true;
-            self.timers.insert((self.now.mono + period, Timer::Sweep(key)));
+        let mut left = left > expired.len();
+        let mut block = None;
+        if let Some(queue) = site.queue() {
+            left |= queue.backlog.expiring > 0;
+            block = queue.backlog.expired(wall);
         }
         for (origin, place) in expired {
             self.expire(origin, place);
         }
+        // One after the other, so that what is searched takes little room.
+        if let Some(block) = block {
+            self.fetch_block(key, block);
+        }
+        left
     }
 }

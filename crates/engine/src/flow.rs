@@ -20,7 +20,7 @@ const MOST_PARKED: usize = 256;
 pub(crate) struct Flow {
     /// Messages in memory alone.
     pub(crate) memory_bytes: u64,
-    /// Of those, messages in queues.
+    /// Of those, messages in queues, and such as are on their way to the spool.
     pub(crate) temp_bytes: u64,
     /// Bodies that could be loaded again.
     pub(crate) cache_bytes: u64,
@@ -65,6 +65,11 @@ impl Flow {
         self.freed = true;
     }
 
+    /// There may be room for those who wait.
+    pub(crate) const fn freed(&mut self) {
+        self.freed = true;
+    }
+
     pub(crate) fn free_memory(&mut self, bytes: u64) {
         self.memory_bytes = self.memory_bytes.saturating_sub(bytes);
         self.freed = true;
@@ -106,10 +111,12 @@ pub(crate) struct Parked {
 pub(crate) enum Full {
     /// The destination's own, or the broker's, for messages in memory.
     Memory(u64),
-    /// The broker's for non-persistent messages in queues.
+    /// The destination's own, or the broker's, for non-persistent messages in queues.
     Temp(u64),
-    /// The broker's for persistent messages.
+    /// The destination's own, or the broker's, for persistent messages.
     Store(u64),
+    /// Too much is on its way to the spool: its disk is slower than the producers.
+    Unwritten,
     /// The medium itself.
     Disk,
     /// Others wait already.
@@ -139,11 +146,17 @@ impl Engine {
         let Some(site) = self.places.get(key) else { return Ok(()) };
         let limits = &self.settings.limits;
         if stored {
-            return if self.flow.store_used() >= limits.store_bytes {
-                Err(Full::Store(limits.store_bytes))
-            } else {
-                Ok(())
-            };
+            let own = site.policy.store_bytes;
+            if own > 0 && site.store_bytes >= own {
+                return Err(Full::Store(own));
+            }
+            let all = limits.store_bytes / 100 * u64::from(site.policy.store_high_water.min(100));
+            let all = if site.policy.store_high_water >= 100 { limits.store_bytes } else { all };
+            return if self.flow.store_used() >= all { Err(Full::Store(all)) } else { Ok(()) };
+        }
+        if self.can_spool() && site.queue().is_some() {
+            // Memory holds nobody up: what finds it full goes to the spool.
+            return if self.spools(key) { self.spool_room(key) } else { Ok(()) };
         }
         let own = site.policy.memory_bytes;
         if own > 0 && site.memory_bytes >= own {
@@ -176,9 +189,12 @@ impl Engine {
     ) {
         let Some(policy) = self.policy(key) else { return };
         let mode = policy.no_space.unwrap_or(self.settings.no_space);
-        self.tell_full(key, full, &request.producer);
+        let passing = matches!(full, Full::Behind | Full::Unwritten);
+        if !passing {
+            self.tell_full(key, full, &request.producer);
+        }
         let refusal = self.refusal(key, full, &request);
-        if full == Full::Disk || mode == NoSpace::Fail && full != Full::Behind {
+        if full == Full::Disk || mode == NoSpace::Fail && !passing {
             self.name_blocked(key, &refusal.text);
             return self.outbox.fail(conn, tag, refusal);
         }
@@ -197,7 +213,10 @@ impl Engine {
         site.parked.push_back(Parked { conn, tag, request, since: now, paused });
         if site.parked.len() == 1 {
             self.flow.blocked.push(key);
-            self.name_blocked(key, &refusal.text);
+            // A disk that needs a moment is no news.
+            if full != Full::Unwritten {
+                self.name_blocked(key, &refusal.text);
+            }
             self.arm_naming(key);
         }
         if let NoSpace::FailAfter(wait) = mode {
@@ -314,6 +333,10 @@ impl Engine {
             Full::Disk => (
                 "Persistent store is Full: no room left on its disk".to_owned(),
                 "let consumers drain it, or make room",
+            ),
+            Full::Unwritten => (
+                "The spool is written more slowly than messages come".to_owned(),
+                "let consumers catch up, or give the spool a faster disk",
             ),
             Full::Behind => ("Other sends wait for room".to_owned(), "let consumers catch up"),
         };

@@ -42,6 +42,7 @@ mod advisory;
 mod api;
 mod arena;
 mod attach;
+mod backlog;
 mod browse;
 mod census;
 mod consumer;
@@ -70,6 +71,7 @@ mod send;
 mod sessions;
 mod settings;
 mod slow;
+mod spool;
 mod subscription;
 mod topic;
 mod topology;
@@ -84,5 +86,5 @@ pub use policy::{
     AbortSlow, DeadLetterPolicy, DeadLetterTarget, NetworkRule, PendingLimit, Policies, Policy,
     PolicyAdvisories, PrefetchPolicy, Recovery,
 };
-pub use settings::{Composite, DedupSettings, Limits, NoSpace, Settings, VirtualTopic};
+pub use settings::{Composite, DedupSettings, Limits, NoSpace, Settings, SpoolSettings, VirtualTopic};
 pub use view::{BrokerView, ConnectionView, ConsumerView, Counters, DestinationView, DurableView, View};

@@ -6,6 +6,7 @@ use ferromq_model::{Message, Sequence};
 use ferromq_store::Loaded;
 use rustc_hash::FxHashMap;
 
+use crate::backlog::BlockKey;
 use crate::consumer::{ConsumerKey, Origin};
 use crate::dead_letter::Cause;
 use crate::durable::DurableKey;
@@ -37,6 +38,16 @@ pub(crate) enum Purpose {
         origin: Origin,
         place: Place,
         cause: Cause,
+    },
+    /// To take it into the window of its queue.
+    Block {
+        place: PlaceKey,
+        block: BlockKey,
+    },
+    /// To be shown, while it stays where it is.
+    BrowseBlock {
+        consumer: ConsumerKey,
+        block: BlockKey,
     },
     BrowsePage {
         consumer: ConsumerKey,
@@ -139,6 +150,12 @@ impl Engine {
                 }
                 self.buried(answer);
             }
+            (Purpose::Block { place, block }, LoadContent::Block(found)) => {
+                self.block_read(place, block, found)
+            }
+            (Purpose::BrowseBlock { consumer, block }, LoadContent::Block(found)) => {
+                self.browse_block(consumer, block, found);
+            }
             (Purpose::BrowsePage { consumer, asked }, LoadContent::Page(page)) => {
                 self.browse_page(consumer, asked, &page);
             }
@@ -196,6 +213,7 @@ impl Engine {
         let removed = self.window_mut(origin).and_then(|window| window.remove(place, ticket, durable));
         if let (Some(entry), Some(site)) = (removed, self.places.get_mut(origin.place)) {
             site.counters.discarded += 1;
+            site.store_bytes = site.store_bytes.saturating_sub(u64::from(entry.charge));
             self.flow.unstored(u64::from(entry.charge));
         }
     }

@@ -47,6 +47,8 @@ pub(crate) struct Site {
     pub(crate) sent: u64,
     /// Bytes of messages that are in memory alone.
     pub(crate) memory_bytes: u64,
+    /// What is charged for messages in the store.
+    pub(crate) store_bytes: u64,
     /// Copies that wait for non-durable subscribers of a topic.
     pub(crate) topic_pending: u64,
     pub(crate) producers: usize,
@@ -73,6 +75,7 @@ impl Site {
             counters: Counters::default(),
             sent: 0,
             memory_bytes: 0,
+            store_bytes: 0,
             topic_pending: 0,
             producers: 0,
             parked: VecDeque::new(),

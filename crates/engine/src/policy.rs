@@ -12,6 +12,12 @@ use crate::NoSpace;
 pub struct Policy {
     /// Messages in memory at most, in bytes; 0 for no limit of its own.
     pub memory_bytes: u64,
+    /// Persistent messages at most, in bytes; 0 for no limit of its own. A topic counts a copy for each subscription.
+    pub store_bytes: u64,
+    /// Persistent messages are held back when the broker's store is so full, in percent (`storeUsageHighWaterMark`).
+    pub store_high_water: u8,
+    /// Non-persistent messages in the spool at most, in bytes; 0 for no limit of its own.
+    pub temp_bytes: u64,
     /// Whether producers wait when a limit is reached; without it limits are ignored.
     pub producer_flow_control: bool,
     /// What producers get when there is no room; `None` for the broker's setting.
@@ -71,6 +77,9 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             memory_bytes: 0,
+            store_bytes: 0,
+            store_high_water: 100,
+            temp_bytes: 0,
             producer_flow_control: true,
             no_space: None,
             prioritized_messages: false,

@@ -45,7 +45,7 @@ impl Engine {
                 self.places
                     .get(*place)
                     .and_then(|site| site.queue())
-                    .is_none_or(|queue| queue.window.held == 0)
+                    .is_none_or(|queue| queue.window.held == 0 && queue.backlog.is_empty())
             })
         });
         if idle {
@@ -111,6 +111,8 @@ impl Engine {
                     || queue.window.is_busy()
                     || queue.window.iter().next_back().is_some_and(|entry| entry.ticket > durable)
                     || queue.window.exposing()
+                    || queue.backlog.loading.is_some()
+                    || self.can_spool() && queue.waits_in_spool_for(key)
             })
         }) || consumer.durable().and_then(|durable| self.durables.get(durable)).is_some_and(
             |durable| durable.shares.iter().any(|share| share.window.is_busy() || share.window.exposing()),

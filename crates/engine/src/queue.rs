@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ferromq_model::Instant;
 
+use crate::backlog::Backlog;
 use crate::consumer::ConsumerKey;
 use crate::groups::Groups;
 use crate::window::{Place, Window};
@@ -53,6 +54,8 @@ impl Period {
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) window: Window,
+    /// Messages that are not persistent and wait in the spool.
+    pub(crate) backlog: Backlog,
     /// By falling priority, then in the order in which they came.
     pub(crate) attached: Vec<Attachment>,
     pub(crate) browsers: Vec<ConsumerKey>,
@@ -76,6 +79,7 @@ impl Queue {
     pub(crate) fn new(window: Window, groups: usize) -> Self {
         Self {
             window,
+            backlog: Backlog::default(),
             attached: Vec::new(),
             browsers: Vec::new(),
             turn: 0,
@@ -159,6 +163,21 @@ impl Queue {
         }
         open.sort_unstable();
         false
+    }
+
+    /// Whether something waits in the spool that not all consumers have passed.
+    pub(crate) fn waits_in_spool(&self) -> bool {
+        let from = || self.attached.iter().map(|attachment| attachment.scan).min().unwrap_or_default();
+        !self.backlog.is_empty() && self.backlog.needed(from()).is_some()
+    }
+
+    /// Whether this consumer has not passed all that waits in the spool.
+    pub(crate) fn waits_in_spool_for(&self, consumer: ConsumerKey) -> bool {
+        self.exclusive.is_none_or(|one| one == consumer)
+            && self
+                .attached
+                .iter()
+                .any(|other| other.consumer == consumer && self.backlog.needed(other.scan).is_some())
     }
 
     /// Something at `place` became ready for consumers that had passed it.

@@ -35,6 +35,7 @@ impl Engine {
             if is_queue {
                 site.counters.recovered = state.messages;
             }
+            site.store_bytes = state.bytes;
             self.flow.found(state.bytes);
             let key = self.places.insert(site);
             keys.insert(state.destination.clone(), key);

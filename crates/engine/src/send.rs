@@ -276,6 +276,8 @@ impl Engine {
                 Some(crate::topology::allot(&mut self.next_destination, &site.destination, &mut self.outbox));
         }
         let (id, prioritized) = (site.id, site.policy.prioritized_messages);
+        let spools = !stored && self.spools(key);
+        let Some(site) = self.places.arena.get_mut(key) else { return };
         site.counters.enqueued += 1;
         let Body::Queue(queue) = &mut site.body else { return };
         let charge = message.charge();
@@ -314,6 +316,7 @@ impl Engine {
                 self.outbox.hold(Held::WakePlace(key));
             }
             self.flow.stored(self.outbox.ticket(), u64::from(entry.charge));
+            site.store_bytes += u64::from(entry.charge);
             let soon = attached && !queue.stalled;
             if admitted && self.flow.may_cache(u64::from(entry.charge), soon, &self.settings.limits) {
                 entry.body = Some(Arc::clone(message));
@@ -321,18 +324,23 @@ impl Engine {
             }
             queue.window.put(sequence, ticket, admitted.then_some(entry));
         } else {
-            entry.body = Some(Arc::clone(message));
-            site.memory_bytes += u64::from(entry.charge);
-            self.flow.memory_bytes += u64::from(entry.charge);
-            self.flow.temp_bytes += u64::from(entry.charge);
             let waits = self.commit_barrier && self.outbox.has_ops();
             if waits {
                 entry.ticket = self.outbox.ticket();
             }
-            queue.window.put_volatile(entry);
+            let idle = queue.stalled || queue.backlog.loading.is_some();
+            if spools {
+                self.put_backlog(key, entry.place, entry.ticket, sequence, message, entry.charge);
+            } else {
+                entry.body = Some(Arc::clone(message));
+                site.memory_bytes += u64::from(entry.charge);
+                self.flow.memory_bytes += u64::from(entry.charge);
+                self.flow.temp_bytes += u64::from(entry.charge);
+                queue.window.put_volatile(entry);
+            }
             if attached && waits {
                 self.outbox.hold(Held::WakePlace(key));
-            } else if attached && !queue.stalled {
+            } else if attached && !idle {
                 self.wake_place(key);
             }
         }

@@ -18,6 +18,8 @@ pub struct Settings {
     pub broker_url: Text,
     /// How much may be held in all.
     pub limits: Limits,
+    /// When messages of queues that are not persistent leave memory for the spool; `None` if there is no spool.
+    pub spool: Option<SpoolSettings>,
     /// What a destination does, by name.
     pub policies: Policies,
     /// How producers are told apart and remembered.
@@ -62,6 +64,7 @@ impl Default for Settings {
             broker_name: Text::from_static("localhost"),
             broker_url: Text::from_static("tcp://localhost:61616"),
             limits: Limits::default(),
+            spool: None,
             policies: Policies::default(),
             dedup: DedupSettings::default(),
             no_space: NoSpace::Block,
@@ -89,7 +92,7 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Persistent messages.
     pub store_bytes: u64,
-    /// Non-persistent messages in queues.
+    /// Non-persistent messages of queues in the spool; without one, in memory.
     pub temp_bytes: u64,
     /// Bodies of persistent messages kept in memory to spare reading them back.
     pub body_cache_bytes: u64,
@@ -102,6 +105,31 @@ impl Default for Limits {
             store_bytes: 100 << 30,
             temp_bytes: 50 << 30,
             body_cache_bytes: 64 << 20,
+        }
+    }
+}
+
+/// How messages of queues that are not persistent leave memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpoolSettings {
+    /// So much of them may stay in memory, of all queues, before those of queues with a backlog leave it; earlier at 70 %
+    /// of a limit of memory.
+    pub memory_bytes: u64,
+    /// Messages are written together until they are charged so much, or are so many.
+    pub block_bytes: u64,
+    /// See [`SpoolSettings::block_bytes`].
+    pub block_messages: u64,
+    /// When so much is on its way to the disk, producers wait for it.
+    pub unwritten_bytes: u64,
+}
+
+impl Default for SpoolSettings {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 64 << 20,
+            block_bytes: 256 << 10,
+            block_messages: 1_024,
+            unwritten_bytes: 32 << 20,
         }
     }
 }

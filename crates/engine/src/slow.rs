@@ -32,7 +32,7 @@ impl Engine {
         let (consumers, backlog): (Vec<ConsumerKey>, bool) = match &site.body {
             Body::Queue(queue) => (
                 queue.attached.iter().map(|attachment| attachment.consumer).collect(),
-                queue.window.ready() > 0 || !queue.window.at_end(),
+                queue.window.ready() > 0 || !queue.window.at_end() || !queue.backlog.is_empty(),
             ),
             Body::Topic(topic) => {
                 let active =

@@ -139,6 +139,7 @@ impl Engine {
         let Some(durable) = self.durables.get(key) else { return };
         let Some(window) = durable.window(place) else { return };
         let held = window.held;
+        let all = self.places.get(place).map_or(0, |site| self.held(place, site));
         let entries: Vec<_> = window.iter().map(|entry| entry.place).collect();
         let origin = Origin { place, durable: Some(key) };
         let in_memory = entries.len() as u64;
@@ -148,6 +149,9 @@ impl Engine {
         }
         if let Some(site) = self.places.get_mut(place) {
             site.counters.discarded += held.saturating_sub(in_memory);
+            // How much of it was this subscription's is known of what was in memory alone.
+            let share = u128::from(site.store_bytes) * u128::from(held) / u128::from(all.max(held).max(1));
+            site.store_bytes -= u64::try_from(share).unwrap_or(site.store_bytes);
             if let Some(topic) = site.topic_mut() {
                 topic.durables.retain(|other| *other != key);
             }

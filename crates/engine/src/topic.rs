@@ -188,6 +188,9 @@ impl Engine {
         }
         let policy = Arc::clone(&site.policy);
         site.counters.enqueued += wanting.len() as u64;
+        if stored {
+            site.store_bytes += u64::from(charge) * wanting.len() as u64;
+        }
         for durable_key in wanting {
             let Some(durable) = self.durables.get_mut(durable_key) else { continue };
             let active = durable.consumer;

@@ -278,6 +278,9 @@ impl Engine {
                 }
                 debug_assert!(entry.state != State::Removed);
             }
+            let in_memory = self.drop_backlog(&queue.backlog);
+            self.flow.free_temp(in_memory);
+            self.flow.free_memory(in_memory);
         }
         if let Some(id) = site.id {
             self.outbox.op(StoreOp::DropDestination { id });

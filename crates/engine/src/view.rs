@@ -64,6 +64,10 @@ pub struct DestinationView {
     pub sent: u64,
     /// Bytes charged in memory.
     pub memory_bytes: u64,
+    /// Bytes charged in the store.
+    pub store_bytes: u64,
+    /// Bytes charged for what waits in the spool, or is on its way there.
+    pub spool_bytes: u64,
     /// Consumers, browsers not counted.
     pub consumers: usize,
     /// Registered producers.
@@ -134,6 +138,8 @@ pub struct BrokerView {
     pub cache_bytes: u64,
     /// Bytes of live persistent messages, as the engine counts them.
     pub store_bytes: u64,
+    /// Bytes of non-persistent messages in the spool, or on their way there.
+    pub spool_bytes: u64,
     /// Sends that wait for room.
     pub blocked_sends: usize,
     /// Repetitions recognised and dropped.

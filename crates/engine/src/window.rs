@@ -21,6 +21,14 @@ pub(crate) type Place = u64;
 const BAND_SHIFT: u32 = 60;
 const SEQUENCE_MASK: u64 = (1 << BAND_SHIFT) - 1;
 
+/// All places of the priority that a place has, with the highest sequence.
+pub(crate) const LAST_IN_BAND: Place = SEQUENCE_MASK;
+
+/// What a place says of the priority.
+pub(crate) const fn band_of(place: Place) -> Place {
+    place & !SEQUENCE_MASK
+}
+
 /// Where a message is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -203,12 +211,12 @@ impl Window {
             self.ready += 1;
             self.first_ready = self.first_ready.min(place);
         }
-        match self.entries.back() {
-            Some(last) if last.place > place => {
-                let at = self.index_from(place);
-                self.entries.insert(at, entry);
-            }
-            _ => self.entries.push_back(entry),
+        let at = self.index_from(place);
+        match self.entries.get_mut(at) {
+            // It was here before, and was in the spool meanwhile.
+            Some(slot) if slot.place == place => *slot = entry,
+            Some(_) => self.entries.insert(at, entry),
+            None => self.entries.push_back(entry),
         }
     }
 
@@ -249,9 +257,38 @@ impl Window {
         self.entries.iter().filter(|entry| entry.state != State::Removed)
     }
 
+    /// What is there at and behind a place.
+    pub(crate) fn iter_from(&self, from: Place) -> impl Iterator<Item = &Entry> {
+        self.entries.range(self.index_from(from)..).filter(|entry| entry.state != State::Removed)
+    }
+
     /// Where to begin looking for a ready entry, at or behind `from`.
     pub(crate) fn start(&self, from: Place) -> usize {
         self.index_from(from.max(self.first_ready))
+    }
+
+    /// The first place that is ready.
+    pub(crate) fn first_ready(&self) -> Option<Place> {
+        let rest = self.entries.range(self.start(0)..);
+        rest.into_iter().find(|entry| entry.state == State::Ready).map(|entry| entry.place)
+    }
+
+    /// Takes what is ready and in memory alone out, from one place to another, both included.
+    pub(crate) fn extract_volatile(
+        &mut self,
+        first: Place,
+        last: Place,
+        wanted: impl Fn(Place) -> bool,
+    ) -> Vec<Entry> {
+        let begin = self.start(first);
+        let places: Vec<Place> = self
+            .entries
+            .range(begin..)
+            .take_while(|entry| entry.place <= last)
+            .filter(|entry| entry.state == State::Ready && !entry.stored && wanted(entry.place))
+            .map(|entry| entry.place)
+            .collect();
+        places.into_iter().filter_map(|place| self.remove(place, Ticket(0), Ticket(0))).collect()
     }
 
     /// The place behind everything that is in memory and may be dispatched.

@@ -198,8 +198,8 @@ fn properties_have_types_that_selectors_see() {
 fn a_send_that_fails_midway_says_what_was_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("small.toml");
-    let policy =
-        "[[policy]]\ndestination = \"queue://>\"\nmemory_limit = \"20kb\"\nsend_fail_if_no_space = true\n";
+    let policy = "[[policy]]\ndestination = \"queue://>\"\nmemory_limit = \"20kb\"\ntemp_limit = \"50kb\"\n\
+         send_fail_if_no_space = true\n";
     std::fs::write(&config, policy).unwrap();
     let node = Launch::new(PROGRAM).arg("--config").arg(&config).start().unwrap();
     let body = "x".repeat(1000);
@@ -207,4 +207,5 @@ fn a_send_that_fails_midway_says_what_was_accepted() {
     let output = ferromq(&many, "");
     assert_eq!(output.status.code(), Some(69), "{}", said(&output));
     assert!(said(&output).contains("messages were accepted before"), "{}", said(&output));
+    assert!(said(&output).contains("Temp Usage limit (51200 bytes) reached"), "{}", said(&output));
 }

@@ -31,6 +31,7 @@ pub(crate) struct Producing {
     /// Messages in a transaction; 0 for none.
     pub(crate) batch: u32,
     pub(crate) body_bytes: usize,
+    pub(crate) persistent: bool,
 }
 
 /// A consumer's task.
@@ -299,7 +300,7 @@ impl Client {
                 return Ok(false);
             }
             let parcel = self.next_parcel();
-            oracle.sending(parcel, &task.channels, true, None);
+            oracle.sending(parcel, &task.channels, task.persistent, None);
             self.send(parcel, &task, None)?;
             return Ok(true);
         }
@@ -355,7 +356,7 @@ impl Client {
         message.producer_id = Some(self.producer_id());
         message.message_id = Some(MessageId::new(self.producer_id(), i64::from(parcel.number)));
         message.destination = Some(self.destination.clone());
-        message.persistent = true;
+        message.persistent = task.persistent;
         message.priority = 4;
         message.response_required = transaction.is_none();
         message.transaction_id = transaction;

@@ -7,6 +7,7 @@ use ferromq_engine::{ConnId, Engine, Input, LoadId, LoadRequest, Output, Setting
 use ferromq_gateway::openwire::OpenWireProperties;
 use ferromq_gateway::{Session, SessionSettings};
 use ferromq_model::{Epoch, Now, Text};
+use ferromq_store::spool::SpoolOp;
 use ferromq_store::{Recovered, WriteBatch};
 
 use crate::saboteur::Saboteur;
@@ -26,13 +27,20 @@ pub(crate) struct Front {
     settings: Arc<SessionSettings>,
     pub(crate) persists: Vec<WriteBatch>,
     pub(crate) loads: Vec<(LoadId, LoadRequest)>,
+    pub(crate) spools: Vec<SpoolOp>,
     pub(crate) to_peers: Vec<ToPeer>,
 }
 
 impl Front {
     /// An engine that begins with what a store found.
-    pub(crate) fn new(epoch: Epoch, recovered: Recovered, now: Now, saboteur: &mut Saboteur) -> Self {
-        let mut engine = Engine::new(Settings::default(), Arc::new(OpenWireProperties), epoch);
+    pub(crate) fn new(
+        settings: Settings,
+        epoch: Epoch,
+        recovered: Recovered,
+        now: Now,
+        saboteur: &mut Saboteur,
+    ) -> Self {
+        let mut engine = Engine::new(settings, Arc::new(OpenWireProperties), epoch);
         let mut out = Vec::new();
         engine.recover(saboteur.recovered(recovered), &mut out);
         let mut front = Self {
@@ -41,6 +49,7 @@ impl Front {
             settings: Arc::new(SessionSettings::default()),
             persists: Vec::new(),
             loads: Vec::new(),
+            spools: Vec::new(),
             to_peers: Vec::new(),
         };
         front.carry_out(now, out, saboteur);
@@ -108,6 +117,7 @@ impl Front {
                 Output::Resume(conn) => self.with(conn, &mut touched, |session| session.resume(now)),
                 Output::Persist(batch) => self.persists.push(saboteur.batch(batch)),
                 Output::Load { load, request } => self.loads.push((load, request)),
+                Output::Spool(op) => self.spools.push(op),
                 Output::Log(_) => {}
             }
         }

@@ -4,9 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferromq_engine::{ConnId, Input, LoadContent, LoadId, LoadRequest};
-use ferromq_env::simulated::{SeededEntropy, SimClock, SimDisk};
+use ferromq_engine::{
+    ConnId, Input, LoadContent, LoadId, LoadRequest, Policies, Policy, Settings, SpoolSettings,
+};
+use ferromq_env::simulated::{Fault, FaultError, OpKind, SeededEntropy, SimClock, SimDisk};
 use ferromq_model::{ClaimId, Epoch, Instant, Now, Ticket};
+use ferromq_store::spool::{Spool, SpoolOp, SpoolOptions};
 use ferromq_store::{Budget, Claimed, StoreBackend, StoreError, StoreReader, Sync, WriteBatch};
 use ferromq_store_journal::{Options, open};
 
@@ -36,12 +39,28 @@ pub(crate) fn options() -> Options {
     }
 }
 
+/// Where the spool lies.
+const SPOOL: &str = "/spool";
+
+/// Queues whose messages are not persistent, and which have so little memory that most of them are spooled.
+pub(crate) const VOLATILE: &str = "V";
+
+fn settings() -> Settings {
+    let mut policies = Policies::default();
+    policies.add(false, VOLATILE, Policy { memory_bytes: 3_000, ..Policy::default() });
+    let spool =
+        SpoolSettings { memory_bytes: 0, block_bytes: 4_000, block_messages: 3, unwritten_bytes: 12_000 };
+    Settings { policies, spool: Some(spool), ..Settings::default() }
+}
+
 /// What the world has to arrange for the node.
 pub(crate) enum Errand {
     /// Call [`Node::commit`] about then.
     Commit { at: Instant, force: bool },
     /// Call [`Node::load`] about then.
     Load { at: Instant, load: LoadId, request: LoadRequest },
+    /// Call [`Node::spool`] about then.
+    Spool { at: Instant, op: SpoolOp },
     /// Something for a peer.
     Peer(ToPeer),
 }
@@ -51,6 +70,10 @@ pub(crate) struct Node {
     front: Front,
     backend: Box<dyn StoreBackend>,
     reader: Box<dyn StoreReader>,
+    disk: SimDisk,
+    spool: Option<Spool>,
+    /// When the last change of the spool is carried out: they keep their order.
+    spooled: Instant,
     gathered: Vec<WriteBatch>,
     commit_planned: bool,
     lazy_planned: bool,
@@ -72,10 +95,16 @@ impl Node {
         let seen = follower.seen_epoch();
         let epoch = Epoch { number: seen.number + 1, claim: ClaimId(dice.below(u64::MAX)) };
         let Claimed { backend, reader, recovered } = follower.claim(epoch).map_err(|(_, error)| error)?;
+        let run = format!("run-{}", epoch.number);
+        let sizes = SpoolOptions { segment_bytes: 6_000, leave_free_bytes: 0 };
+        let spool = Spool::open(Arc::new(disk.clone()), Path::new(SPOOL), &run, sizes)?;
         let mut node = Self {
-            front: Front::new(epoch, recovered, now, saboteur),
+            front: Front::new(settings(), epoch, recovered, now, saboteur),
             backend,
             reader,
+            disk: disk.clone(),
+            spool: Some(spool),
+            spooled: now.mono,
             gathered: Vec::new(),
             commit_planned: false,
             lazy_planned: false,
@@ -133,6 +162,10 @@ impl Node {
         for (load, request) in std::mem::take(&mut self.front.loads) {
             let at = now.mono + Duration::from_micros(10 + dice.below(300));
             self.errands.push(Errand::Load { at, load, request });
+        }
+        for op in std::mem::take(&mut self.front.spools) {
+            self.spooled = self.spooled.max(now.mono + Duration::from_micros(10 + dice.below(900)));
+            self.errands.push(Errand::Spool { at: self.spooled, op });
         }
         self.errands.extend(self.front.to_peers.drain(..).map(Errand::Peer));
         for batch in std::mem::take(&mut self.front.persists) {
@@ -203,9 +236,31 @@ impl Node {
         let content = match request {
             LoadRequest::Bodies(wanted) => LoadContent::Bodies(self.reader.load(wanted)?),
             LoadRequest::Page(wanted) => LoadContent::Page(self.reader.page(*wanted)?),
+            LoadRequest::Block(block) => LoadContent::Block(match &self.spool {
+                Some(spool) => spool.read(*block).map_err(|error| error.to_string()),
+                None => Err("there is no spool".to_owned()),
+            }),
         };
         self.handle(Input::Loaded { load, content }, now, dice, saboteur);
         Ok(())
+    }
+
+    /// Changes the spool; some writes find no room.
+    pub(crate) fn spool(&mut self, op: SpoolOp, now: Now, dice: &mut SeededEntropy, saboteur: &mut Saboteur) {
+        let Some(spool) = &mut self.spool else { return };
+        match op {
+            SpoolOp::Write { block, messages } => {
+                if dice.chance(1, 60) {
+                    self.disk.plan(Fault::once(OpKind::Write, 1, FaultError::Enospc).at(SPOOL));
+                }
+                let done = spool.write(block, &messages).map_err(|error| error.to_string());
+                self.handle(Input::Spooled { block, done }, now, dice, saboteur);
+            }
+            SpoolOp::Free { block } => {
+                spool.free(block);
+                while spool.reclaim() {}
+            }
+        }
     }
 
     /// Lets time pass for the engine and the sessions.
@@ -217,5 +272,14 @@ impl Node {
     /// Whether the engine's books balance.
     pub(crate) fn check(&self) -> Result<(), String> {
         self.front.check()
+    }
+}
+
+/// Its process removes nothing when it is killed.
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(spool) = self.spool.take() {
+            spool.abandon();
+        }
     }
 }

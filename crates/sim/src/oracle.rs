@@ -199,10 +199,13 @@ impl Oracle {
         }
     }
 
-    /// A broker restarted: what was not persistent may be gone.
+    /// A broker restarted: what was not persistent may be gone, and what of it was not answered comes anew if it is sent again.
     pub fn lost_memory(&mut self) {
-        for sent in self.sent.values_mut() {
-            if !sent.persistent && sent.fate == Fate::Done {
+        for sent in self.sent.values_mut().filter(|sent| !sent.persistent) {
+            if sent.fate == Fate::Unknown {
+                sent.copies.values_mut().for_each(|copy| *copy = Copy::default());
+            }
+            if sent.fate == Fate::Done {
                 sent.fate = Fate::Unknown;
             }
         }

@@ -7,6 +7,7 @@ use ferromq_openwire::{Destination, WireFormatOptions};
 
 use crate::Planted;
 use crate::client::{AckMode, Client, Consuming, Producing, Role};
+use crate::node::VOLATILE;
 use crate::oracle::Channel;
 
 /// The course of one run.
@@ -54,6 +55,16 @@ impl Plan {
             }
             plan.producers.push((topic, producing(dice, channels)));
         }
+        if dice.chance(1, 2) {
+            let (queue, channel) = (Destination::queue(VOLATILE), Channel(200));
+            for _ in 0..1 + dice.below(2) {
+                plan.consumers.push((queue.clone(), consuming(dice, channel, None)));
+            }
+            for _ in 0..1 + dice.below(3) {
+                let task = Producing { batch: 0, persistent: false, ..producing(dice, vec![channel]) };
+                plan.producers.push((queue.clone(), task));
+            }
+        }
         plan
     }
 
@@ -87,5 +98,5 @@ fn producing(dice: &mut SeededEntropy, channels: Vec<Channel>) -> Producing {
     let batch = if dice.chance(1, 2) { 0 } else { 2 + u32::try_from(dice.below(6)).unwrap_or(0) };
     let messages = 30 + u32::try_from(dice.below(60)).unwrap_or(0);
     let body_bytes = if dice.chance(1, 4) { 3_000 } else { 40 };
-    Producing { channels, messages, batch, body_bytes }
+    Producing { channels, messages, batch, body_bytes, persistent: true }
 }

@@ -7,6 +7,7 @@ use ferromq_engine::{ConnId, LoadId, LoadRequest};
 use ferromq_env::Entropy;
 use ferromq_env::simulated::{Crash, SeededEntropy, SimDisk};
 use ferromq_model::{Instant, Now, WallTime};
+use ferromq_store::spool::SpoolOp;
 
 use crate::client::Client;
 use crate::front::ToPeer;
@@ -56,6 +57,10 @@ enum Event {
         life: u64,
         load: LoadId,
         request: LoadRequest,
+    },
+    Spool {
+        life: u64,
+        op: SpoolOp,
     },
     /// Clients act, timers run.
     Pulse,
@@ -239,7 +244,12 @@ impl World {
                         .accuse("honesty", format!("the store could not read without a fault: {error}"));
                 }
             }
-            Event::Commit { .. } | Event::Load { .. } => {}
+            Event::Spool { life, op } if life == self.life => {
+                if let Some(node) = &mut self.node {
+                    node.spool(op, now, &mut self.dice, &mut self.saboteur);
+                }
+            }
+            Event::Commit { .. } | Event::Load { .. } | Event::Spool { .. } => {}
             Event::Cut => self.cut(),
             Event::Crash { power } => self.crash(power),
             Event::Start => self.start(),
@@ -348,6 +358,7 @@ impl World {
         let Some(mut node) = self.node.take() else { return };
         self.crashes += 1;
         self.life += 1;
+        self.oracle.lost_memory();
         if power {
             node.commit_interrupted(&mut self.saboteur);
             drop(node);
@@ -386,6 +397,7 @@ impl World {
             match errand {
                 Errand::Commit { at, force } => self.at(at, Event::Commit { life, force }),
                 Errand::Load { at, load, request } => self.at(at, Event::Load { life, load, request }),
+                Errand::Spool { at, op } => self.at(at, Event::Spool { life, op }),
                 Errand::Peer(ToPeer::Send { conn, bytes }) => {
                     let delay = Duration::from_micros(20 + self.dice.below(300));
                     let Some((number, link)) = self.links.iter_mut().find(|(_, link)| link.conn == conn)

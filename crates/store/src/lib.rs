@@ -11,6 +11,7 @@
 //!   must pass; [`driver`]: the threads that gather, commit, complete and load.
 //! * [`StoreMetrics`]: how long syncs and fence checks take.
 //! * [`header`]: a message as bytes, for stores that keep rows in a database.
+//! * [`spool`]: where messages that are not persistent wait when memory is short; no store, and nothing is kept over a restart.
 //! * [`Recovered`]: what a new master finds: counts and positions, never the messages themselves.
 //!
 //! Invariants: a batch is never half visible after a crash; batches become durable in the order of their
@@ -26,6 +27,7 @@ pub mod memory;
 mod metrics;
 mod op;
 mod recovered;
+pub mod spool;
 mod window;
 
 pub use backend::{

@@ -10,8 +10,10 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// `store_bytes`: persistent messages.
     pub store_bytes: u64,
-    /// `temp_bytes`: non-persistent messages in queues.
+    /// `temp_bytes`: non-persistent messages of queues in the spool; without one, in memory.
     pub temp_bytes: u64,
+    /// `spool_above_bytes`: non-persistent messages of all queues that stay in memory before further ones are spooled.
+    pub spool_above_bytes: u64,
     /// `body_cache_bytes`: bodies of persistent messages kept in memory to spare reading them back.
     pub body_cache_bytes: u64,
     /// `destination_memory_bytes`: messages of one destination in memory; 0 for no limit of its own.
@@ -53,6 +55,7 @@ impl Limits {
             memory_bytes: section.bytes("memory_bytes", GIB, MIB..=u64::MAX),
             store_bytes: section.bytes("store_bytes", 100 * GIB, MIB..=u64::MAX),
             temp_bytes: section.bytes("temp_bytes", 50 * GIB, MIB..=u64::MAX),
+            spool_above_bytes: section.bytes("spool_above_bytes", 64 * MIB, 0..=u64::MAX),
             body_cache_bytes: section.bytes("body_cache_bytes", 64 * MIB, 0..=u64::MAX),
             destination_memory_bytes: section.bytes("destination_memory_bytes", 0, 0..=u64::MAX),
             max_connections: bounded(section.number("max_connections", 10_000, 1..=1_000_000)),

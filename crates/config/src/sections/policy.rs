@@ -18,6 +18,12 @@ pub struct Policy {
     pub topics: bool,
     /// `memory_limit`: messages of one destination in memory; `None` for `limits.destination_memory_bytes`.
     pub memory_limit_bytes: Option<u64>,
+    /// `store_limit`: persistent messages of one destination; 0 for no limit of its own.
+    pub store_limit_bytes: u64,
+    /// `store_high_water`: percent of `limits.store_bytes` at which persistent messages to it are held back.
+    pub store_high_water: u32,
+    /// `temp_limit`: non-persistent messages of one queue in the spool; 0 for no limit of its own.
+    pub temp_limit_bytes: u64,
     /// `producer_flow_control`: whether producers wait when a limit is reached.
     pub producer_flow_control: bool,
     /// `send_fail_if_no_space`, `send_fail_if_no_space_after_ms`; `None` for the broker's.
@@ -243,6 +249,9 @@ impl Policy {
             queues,
             topics,
             memory_limit_bytes: section.bytes_or_none("memory_limit", None, 0..=u64::MAX),
+            store_limit_bytes: section.bytes("store_limit", 0, 0..=u64::MAX),
+            store_high_water: bounded(section.number("store_high_water", 100, 1..=100)),
+            temp_limit_bytes: section.bytes("temp_limit", 0, 0..=u64::MAX),
             producer_flow_control: section.bool("producer_flow_control", true),
             no_space: NoSpace::read(section),
             prioritized_messages: section.bool("prioritized_messages", false),

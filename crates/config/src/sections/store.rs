@@ -25,6 +25,10 @@ pub struct Store {
     pub max_bytes: Option<u64>,
     /// `reserve_bytes`: kept free for acknowledgements, reclaim and shutdown when the disk is full.
     pub reserve_bytes: u64,
+    /// `spool`: whether messages that are not persistent go to the disk when memory is short.
+    pub spool: bool,
+    /// `spool_dir`: where they go; `None` for the folder `spool` in `broker.data_dir`, if that is on a disk of this machine.
+    pub spool_dir: Option<String>,
     /// `checkpoint_bytes`: written bytes after which the index is saved; it bounds the time of a start.
     pub checkpoint_bytes: u64,
 }
@@ -89,6 +93,8 @@ impl Store {
             sync_interval_ms: section.millis("sync_interval_ms", 1_000, 1..=60_000),
             max_bytes: section.bytes_or_none("max_bytes", None, 16 * MIB..=u64::MAX),
             reserve_bytes: section.bytes("reserve_bytes", 96 * MIB, 0..=u64::MAX),
+            spool: section.bool("spool", true),
+            spool_dir: section.text_or_none("spool_dir", None, "a folder", |text| !text.trim().is_empty()),
             checkpoint_bytes: section.bytes("checkpoint_bytes", 32 * MIB, MIB..=u64::MAX),
         };
         section.finish();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ferromq_engine::*;
 use ferromq_model::*;
+use ferromq_store::spool::{BlockId, SpoolOp, Spooled};
 use ferromq_store::*;
 
 use crate::memory::Memory;
@@ -86,6 +87,13 @@ pub struct Bench {
     pub auto: bool,
     pub unsynced: VecDeque<WriteBatch>,
     pub loads: VecDeque<(LoadId, LoadRequest)>,
+    /// What was handed to the spool and not answered, and what is in it.
+    pub spooling: VecDeque<SpoolOp>,
+    pub spool: BTreeMap<BlockId, Arc<Vec<Spooled>>>,
+    /// Whether the spool can be written, and read.
+    pub spool_full: bool,
+    pub spool_damaged: bool,
+    pub spool_writes: usize,
     pub got: Vec<Got>,
     pub replies: BTreeMap<u32, Effect>,
     pub notices: Vec<(ConnId, Notice)>,
@@ -113,6 +121,11 @@ impl Bench {
             auto: true,
             unsynced: VecDeque::new(),
             loads: VecDeque::new(),
+            spooling: VecDeque::new(),
+            spool: BTreeMap::new(),
+            spool_full: false,
+            spool_damaged: false,
+            spool_writes: 0,
             got: Vec::new(),
             replies: BTreeMap::new(),
             notices: Vec::new(),
@@ -137,6 +150,8 @@ impl Bench {
     pub fn crash(&mut self) {
         self.unsynced.clear();
         self.loads.clear();
+        self.spooling.clear();
+        self.spool.clear();
         self.engine =
             Engine::new(self.settings.clone(), Arc::new(Lines), Epoch { number: 2, claim: ClaimId(2) });
         let mut out = Vec::new();
@@ -176,6 +191,7 @@ impl Bench {
                 }
                 Output::Notify { conn, notice } => self.notices.push((conn, notice)),
                 Output::Persist(batch) => self.unsynced.push_back(batch),
+                Output::Spool(op) => self.spooling.push_back(op),
                 Output::Load { load, request } => self.loads.push_back((load, request)),
                 Output::Pause(conn) => assert!(self.paused.insert(conn)),
                 Output::Resume(conn) => assert!(self.paused.remove(&conn)),
@@ -192,6 +208,8 @@ impl Bench {
                 self.sync();
             } else if !self.loads.is_empty() {
                 self.answer_load();
+            } else if !self.spooling.is_empty() {
+                self.write_spool();
             } else {
                 return;
             }
@@ -221,9 +239,38 @@ impl Bench {
                 LoadContent::Bodies(self.store.load(&refs))
             }
             LoadRequest::Page(page) => LoadContent::Page(self.store.page(page)),
+            LoadRequest::Block(_) if self.spool_damaged => LoadContent::Block(Err("damaged".into())),
+            LoadRequest::Block(block) => LoadContent::Block(
+                self.spool.get(&block).map(|block| Vec::clone(block)).ok_or_else(|| "not there".into()),
+            ),
         };
         let mut out = Vec::new();
         self.engine.handle(self.now, Input::Loaded { load, content }, &mut out);
+        self.carry_out(out);
+        self.check();
+    }
+
+    pub fn spools(&self) -> bool {
+        self.settings.spool.is_some()
+    }
+
+    /// Carries out the next change of the spool.
+    pub fn write_spool(&mut self) {
+        let (block, done) = match self.spooling.pop_front() {
+            None => return,
+            Some(SpoolOp::Free { block }) => {
+                self.spool.remove(&block);
+                return;
+            }
+            Some(SpoolOp::Write { block, .. }) if self.spool_full => (block, Err("no room".to_owned())),
+            Some(SpoolOp::Write { block, messages }) => {
+                assert!(self.spool.insert(block, messages).is_none(), "{block:?} was written twice");
+                self.spool_writes += 1;
+                (block, Ok(()))
+            }
+        };
+        let mut out = Vec::new();
+        self.engine.handle(self.now, Input::Spooled { block, done }, &mut out);
         self.carry_out(out);
         self.check();
     }

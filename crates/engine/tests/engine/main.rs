@@ -30,5 +30,6 @@ mod redelivery;
 mod registry;
 mod repeat;
 mod slow;
+mod spool;
 mod topic;
 mod transaction;

@@ -72,6 +72,12 @@ impl World {
         let mut b = Bench::with(Settings {
             policies: Policies::new(policy),
             limits: Limits { body_cache_bytes: 6_000, ..Limits::default() },
+            spool: (seed % 4 != 1).then_some(SpoolSettings {
+                memory_bytes: 0,
+                block_bytes: 600,
+                block_messages: 1 + seed % 7,
+                unwritten_bytes: 4_000,
+            }),
             ..Settings::default()
         });
         b.auto = false;
@@ -197,7 +203,10 @@ impl World {
         // A group waits for its owner, so only a queue without the rule of order has some.
         message.group_id =
             (destination == "chosen" && self.dice.chance(20)).then(|| ["g", "h"][self.dice.below(2)].into());
-        message.persistent = self.dice.chance(75);
+        message.persistent = self.dice.chance(if self.b.spools() { 40 } else { 75 });
+        if !message.persistent && self.dice.chance(10) {
+            message.expiration = self.b.now.wall.0 + 3_000;
+        }
         let lasting = message.persistent;
         if let Some(number) = transaction {
             self.forbidden.extend(copies.iter().cloned());
@@ -389,6 +398,7 @@ impl World {
             0..30 => self.send(client, None),
             30..60 => self.acknowledge(),
             60..70 => self.b.sync(),
+            70..80 if self.dice.chance(50) => self.b.write_spool(),
             70..80 => self.b.answer_load(),
             80..84 => self.consume(client),
             84..86 => self.close_consumer(),
@@ -403,6 +413,7 @@ impl World {
                 }
             }
             94..97 => self.end_transaction(client),
+            97..98 if self.dice.chance(20) => self.b.spool_full = !self.b.spool_full,
             97..98 => self.b.wait(Duration::from_millis(700)),
             98..99 if self.dice.chance(30) => self.crash(),
             _ => {
@@ -422,6 +433,8 @@ impl World {
         }
         self.b.auto = true;
         self.b.run();
+        self.b.spool_full = false;
+        self.b.wait(Duration::from_secs(10));
         for client in 0..2 {
             self.arrive(client);
         }
@@ -444,7 +457,8 @@ impl World {
         assert_eq!(self.b.store.messages(), 0);
         let view = self.b.engine.view();
         assert!(view.destinations.iter().all(|place| place.held == 0), "{:#?}", view.destinations);
-        assert_eq!((view.broker.memory_bytes, view.broker.cache_bytes), (0, 0));
+        assert_eq!((view.broker.memory_bytes, view.broker.cache_bytes, view.broker.spool_bytes), (0, 0, 0));
+        assert!(self.b.spool.is_empty(), "blocks are left that nobody needs");
     }
 }
 

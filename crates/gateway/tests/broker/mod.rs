@@ -104,10 +104,12 @@ impl Broker {
                 let durable = self.backend.commit(&[batch], true).unwrap().unwrap();
                 return Some(Input::Persisted { upto: durable.upto() });
             }
+            Output::Spool(_) => unreachable!("there is no spool"),
             Output::Load { load, request } => {
                 let content = match request {
                     LoadRequest::Bodies(wanted) => LoadContent::Bodies(self.reader.load(&wanted).unwrap()),
                     LoadRequest::Page(wanted) => LoadContent::Page(self.reader.page(wanted).unwrap()),
+                    LoadRequest::Block(_) => unreachable!("there is no spool"),
                 };
                 return Some(Input::Loaded { load, content });
             }

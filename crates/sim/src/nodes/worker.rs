@@ -236,6 +236,7 @@ impl StoreSide {
         Ok(match request {
             LoadRequest::Bodies(wanted) => LoadContent::Bodies(reader.load(wanted)?),
             LoadRequest::Page(wanted) => LoadContent::Page(reader.page(*wanted)?),
+            LoadRequest::Block(_) => return Err(StoreError::Bug("these nodes have no spool".to_owned())),
         })
     }
 }

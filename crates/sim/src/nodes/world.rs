@@ -581,7 +581,13 @@ impl World {
                     let text = format!("{} serves from a database that forgot", self.members[number].name);
                     self.oracle.accuse("honesty", text);
                 }
-                let front = Front::new(epoch, recovered, now, &mut self.saboteur);
+                let front = Front::new(
+                    ferromq_engine::Settings::default(),
+                    epoch,
+                    recovered,
+                    now,
+                    &mut self.saboteur,
+                );
                 let reign = Reign {
                     front,
                     epoch,
