@@ -97,7 +97,7 @@ fn planted() -> [(NodeBug, Conditions, Range<u64>); 11] {
         (NodeBug::Timid, folder, 0..20),
         (NodeBug::NeverStepsDown, folder, 0..20),
         (NodeBug::LeaseUnchecked, folder, 80..140),
-        (NodeBug::SharedClaim, folder, 80..140),
+        (NodeBug::SharedClaim, folder, 0..60),
         (NodeBug::LeaseFromAnswer, late, 0..20),
         (NodeBug::EpochReadPlainly, database, 0..20),
         (NodeBug::CommitAssumed, database, 0..20),

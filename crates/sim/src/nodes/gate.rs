@@ -142,7 +142,7 @@ fn claim_number(path: &Path) -> Option<u64> {
 impl Disk for GatedDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         self.gate.pass()?;
-        let (mut mode, mut shares) = (mode, false);
+        let (mut mode, mut shares, mut slow) = (mode, false, None);
         let claim = claim_number(path);
         if let Some(number) = claim {
             let rules = self.gate.rules();
@@ -156,6 +156,13 @@ impl Disk for GatedDisk {
             if mode == OpenMode::CreateNew && rules.bug == Some(NodeBug::SharedClaim) {
                 (mode, shares) = (OpenMode::CreateOrKeep, true);
             }
+            // Two have to stand between their look and their claim for this bug to matter, and seldom do by themselves.
+            if mode == OpenMode::Write && rules.bug == Some(NodeBug::SharedClaim) && rules.dice.chance(1, 2) {
+                slow = Some(Duration::from_millis(5 + rules.dice.below(40)));
+            }
+        }
+        if let Some(slow) = slow {
+            self.gate.halt(Halt::Slow(slow))?;
         }
         let file = self.disk.open(path, mode)?;
         Ok(Arc::new(GatedFile { file, gate: Arc::clone(&self.gate), claim, shares }))
