@@ -192,6 +192,7 @@ fn commands_are_taken_by_a_socket_that_is_its_users_own() {
     // A node that ends takes its socket along; what a killed one left is replaced by the next.
     assert_eq!(a.stop().code(), Some(0));
     assert!(!socket.exists());
+    becomes(&b, "role active (epoch 4");
     let a = launch("a").env("FERROMQ_ADMIN_SOCKET", socket.to_str().unwrap()).start().unwrap();
     a.kill();
     let a = launch("a").env("FERROMQ_ADMIN_SOCKET", socket.to_str().unwrap()).start().unwrap();
