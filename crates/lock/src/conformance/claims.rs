@@ -37,10 +37,10 @@ pub fn epochs_rise_above_everything_that_was_seen(world: Worlds<'_>) {
     let first = a.reign();
     a.release(first);
     b.look();
-    let second = b.claim_above(41, Contention::Vacant).ok().unwrap();
+    let second = b.claim_above(41, Contention::Vacant).unwrap();
     assert_eq!(second.grant.epoch.number, 42);
     a.look();
-    let third = a.claim(Contention::OverSilence).ok().unwrap();
+    let third = a.claim(Contention::OverSilence).unwrap();
     assert!(third.grant.epoch.number > 42, "{:?}", third.grant);
     a.release(third);
     drop((a, b));
@@ -59,7 +59,7 @@ pub fn a_released_claim_is_followed_at_once(world: Worlds<'_>) {
     b.look();
     a.release(first);
     assert!(b.see().released);
-    let second = b.claim(Contention::Vacant).ok().expect("nobody has it");
+    let second = b.claim(Contention::Vacant).expect("nobody has it");
     assert!(second.grant.epoch > first.grant.epoch);
     assert!(!b.see().released);
     assert!(a.try_renew(&mut first.clone()).is_err(), "what was released is not renewed");
@@ -71,11 +71,11 @@ pub fn a_claim_supersedes_only_whom_the_claimant_saw(world: Worlds<'_>) {
     a.reign();
     c.look();
     b.look();
-    let new = b.claim(Contention::OverSilence).ok().unwrap();
+    let new = b.claim(Contention::OverSilence).unwrap();
     let late = c.claim(Contention::OverSilence).err().expect("b was never silent");
     assert_eq!(late.epoch, new.grant.epoch);
     c.look();
-    let newest = c.claim(Contention::OverSilence).ok().expect("c has seen b");
+    let newest = c.claim(Contention::OverSilence).expect("c has seen b");
     assert!(newest.grant.epoch > new.grant.epoch);
 }
 
