@@ -145,7 +145,7 @@ impl Disk for GatedDisk {
         let (mut mode, mut shares, mut slow) = (mode, false, None);
         let claim = claim_number(path);
         if let Some(number) = claim {
-            let rules = self.gate.rules();
+            let mut rules = self.gate.rules();
             if mode == OpenMode::Read
                 && rules.bug == Some(NodeBug::FenceUnchecked)
                 && rules.epoch > 0
