@@ -22,6 +22,14 @@ pub struct DestinationId(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId(pub u64);
 
+/// A stream of messages over a link to or from another broker, in the store. Never reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+/// A place in a stream: rises by one with each message that the link is given, from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamPosition(pub u64);
+
 /// Who produces: the client's connection id, session and producer number. Shared, so a clone is a count.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProducerId(Arc<ProducerKey>);

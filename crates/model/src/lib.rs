@@ -30,8 +30,8 @@ pub use advisory::{Advisory, ConnectionFacts, ConsumerFacts, NetworkFilter, Prod
 pub use destination::{Destination, DestinationKind, DestinationPattern};
 pub use epoch::{ClaimId, Epoch};
 pub use ids::{
-    ConsumerId, DestinationId, LocalTransactionId, MessageId, ProducerId, ProducerKey, Sequence,
-    SubscriptionId, SubscriptionName, Ticket, TransactionId, Xid,
+    ConsumerId, DestinationId, LocalTransactionId, MessageId, ProducerId, ProducerKey, Sequence, StreamId,
+    StreamPosition, SubscriptionId, SubscriptionName, Ticket, TransactionId, Xid,
 };
 pub use message::{BodyKind, Delivery, Encoding, Extra, Message};
 pub use properties::{PropertyCodec, Value};

@@ -39,6 +39,8 @@ pub(crate) struct JournalBackend {
     marked: Position,
     /// Where the journal ended when maintenance was here last.
     seen: Position,
+    /// The store's format has streams.
+    pub(crate) streams: bool,
     /// New messages are being refused for want of room.
     pub(crate) full: bool,
     failed: bool,
@@ -84,6 +86,7 @@ impl JournalBackend {
             last_sync,
             marked: position,
             seen: position,
+            streams: true,
             full: true,
             failed: false,
             metrics: Arc::default(),
@@ -124,6 +127,9 @@ impl JournalBackend {
     fn encode(&mut self, index: &mut Index, batch: &WriteBatch) -> Result<(), StoreError> {
         let Some((last, _)) = batch.ops.split_last() else { return Ok(()) };
         index.check(&batch.ops)?;
+        if !self.streams && batch.ops.iter().any(|op| matches!(op, StoreOp::Stream(_))) {
+            return Err(StoreError::Bug(String::from("a stream in a store whose format has none")));
+        }
         self.writer.begin(batch.ticket.0);
         for op in &batch.ops {
             let segment = segment_of(index, op)?;

@@ -2,9 +2,10 @@
 
 use ferromq_journal::Kind;
 use ferromq_model::{
-    Destination, DestinationId, Message, ProducerId, Sequence, SubscriptionId, SubscriptionName,
+    Destination, DestinationId, Message, ProducerId, Sequence, StreamId, StreamPosition, SubscriptionId,
+    SubscriptionName,
 };
-use ferromq_store::{StoreOp, SubscriptionRecord};
+use ferromq_store::{Passage, StoreOp, StreamOp, StreamRecord, SubscriptionRecord};
 
 use crate::message;
 use crate::wire::{Reader, put_destination, put_i64, put_producer, put_signed, put_text, put_u32, put_u64};
@@ -19,6 +20,10 @@ pub(crate) const ACK_DURABLE: Kind = Kind(22);
 pub(crate) const EXPOSE_QUEUE: Kind = Kind(23);
 pub(crate) const EXPOSE_SUBSCRIPTION: Kind = Kind(24);
 pub(crate) const DEDUP: Kind = Kind(25);
+pub(crate) const PUT_STREAM: Kind = Kind(26);
+pub(crate) const DROP_STREAM: Kind = Kind(27);
+pub(crate) const PLACE: Kind = Kind(28);
+pub(crate) const SETTLE: Kind = Kind(29);
 
 const COUNTED: u8 = 1;
 const EXPOSED: u8 = 2;
@@ -36,6 +41,7 @@ pub(crate) enum Change {
     ExposeQueue { destination: DestinationId, upto: Sequence },
     ExposeSubscription { subscription: SubscriptionId, upto: Sequence },
     Dedup { producer: ProducerId, sequence: i64 },
+    Stream(StreamOp),
 }
 
 /// What stands in front of a stored message.
@@ -117,6 +123,10 @@ pub(crate) fn encode(op: &StoreOp, segment: u32, out: &mut Vec<u8>) -> Change {
             put_signed(out, *sequence);
             Change::Dedup { producer: producer.clone(), sequence: *sequence }
         }
+        StoreOp::Stream(op) => {
+            put_stream_op(out, op);
+            Change::Stream(op.clone())
+        }
     }
 }
 
@@ -133,6 +143,10 @@ pub(crate) const fn kind(op: &StoreOp) -> Kind {
         StoreOp::ExposeQueue { .. } => EXPOSE_QUEUE,
         StoreOp::ExposeSubscription { .. } => EXPOSE_SUBSCRIPTION,
         StoreOp::Dedup { .. } => DEDUP,
+        StoreOp::Stream(StreamOp::Put(_)) => PUT_STREAM,
+        StoreOp::Stream(StreamOp::Drop { .. }) => DROP_STREAM,
+        StoreOp::Stream(StreamOp::Place { .. }) => PLACE,
+        StoreOp::Stream(StreamOp::Settle { .. }) => SETTLE,
     }
 }
 
@@ -203,6 +217,18 @@ pub(crate) fn decode(kind: Kind, payload: &[u8]) -> Option<Change> {
             Change::ExposeSubscription { subscription: subscription_id(reader)?, upto: sequence(reader)? }
         }
         DEDUP => Change::Dedup { producer: reader.producer()?, sequence: reader.signed()? },
+        PUT_STREAM => Change::Stream(StreamOp::Put(stream(reader)?)),
+        DROP_STREAM => Change::Stream(StreamOp::Drop { id: StreamId(reader.u64()?) }),
+        PLACE => {
+            let stream = StreamId(reader.u64()?);
+            let (position, passage) = passage(reader)?;
+            Change::Stream(StreamOp::Place { stream, position, passage })
+        }
+        SETTLE => Change::Stream(StreamOp::Settle {
+            stream: StreamId(reader.u64()?),
+            from: StreamPosition(reader.u64()?),
+            upto: StreamPosition(reader.u64()?),
+        }),
         _ => return None,
     })
 }
@@ -273,6 +299,52 @@ pub(crate) fn subscription(reader: &mut Reader<'_>) -> Option<SubscriptionRecord
     let flags = reader.u8()?;
     let selector = reader.option(flags & 2 != 0, Reader::text)?;
     Some(SubscriptionRecord { id, name, topic, selector, no_local: flags & 1 != 0 })
+}
+
+fn put_stream_op(out: &mut Vec<u8>, op: &StreamOp) {
+    match op {
+        StreamOp::Put(record) => put_stream(out, record),
+        StreamOp::Drop { id } => put_u64(out, id.0),
+        StreamOp::Place { stream, position, passage } => {
+            put_u64(out, stream.0);
+            put_passage(out, *position, passage);
+        }
+        StreamOp::Settle { stream, from, upto } => {
+            [stream.0, from.0, upto.0].into_iter().for_each(|number| put_u64(out, number));
+        }
+    }
+}
+
+/// Appends a stream, for a record or a snapshot.
+pub(crate) fn put_stream(out: &mut Vec<u8>, record: &StreamRecord) {
+    put_u64(out, record.id.0);
+    put_u64(out, record.reserved.0);
+    put_text(out, &record.name);
+}
+
+/// Reads what [`put_stream`] wrote.
+pub(crate) fn stream(reader: &mut Reader<'_>) -> Option<StreamRecord> {
+    let (id, reserved) = (StreamId(reader.u64()?), StreamPosition(reader.u64()?));
+    Some(StreamRecord { id, reserved, name: reader.text()? })
+}
+
+/// Bytes of a position and its passage.
+pub(crate) const PASSAGE_BYTES: usize = 40;
+
+/// Appends a position of a stream, for a record or a snapshot.
+pub(crate) fn put_passage(out: &mut Vec<u8>, position: StreamPosition, passage: &Passage) {
+    let Passage { destination, sequence, subscription, message } = passage;
+    [position.0, destination.0, sequence.0, subscription.0, *message]
+        .into_iter()
+        .for_each(|number| put_u64(out, number));
+}
+
+/// Reads what [`put_passage`] wrote.
+pub(crate) fn passage(reader: &mut Reader<'_>) -> Option<(StreamPosition, Passage)> {
+    let position = StreamPosition(reader.u64()?);
+    let (destination, sequence) = (destination_id(reader)?, sequence(reader)?);
+    let subscription = subscription_id(reader)?;
+    Some((position, Passage { destination, sequence, subscription, message: reader.u64()? }))
 }
 
 /// Reads the message of a record, sharing the record's bytes.

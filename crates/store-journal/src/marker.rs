@@ -15,6 +15,9 @@ use crate::failure;
 /// The newest format that this version knows of the folder as a whole, segments included.
 pub(crate) const FORMAT: u32 = ferromq_journal::FORMAT;
 
+/// From this format on a store has streams of links.
+pub(crate) const STREAMS: u32 = 2;
+
 const MARKER: &str = "ferromq-store ";
 
 /// Which store it is: random, drawn once when it was made, the same in every copy of it.
@@ -228,6 +231,44 @@ mod tests {
             }
         });
         formats.collect()
+    }
+
+    #[test]
+    fn a_store_has_streams_of_links_from_format_2_on_and_not_before() {
+        use ferromq_model::{StreamId, StreamPosition, Ticket};
+        use ferromq_store::{StoreOp, StreamOp, StreamRecord, Sync, WriteBatch};
+
+        let disk = SimDisk::new();
+        reign(version(&disk, 1).unwrap());
+        let epoch = |number| Epoch { number, claim: ClaimId(number + 70) };
+        let put = |number| WriteBatch {
+            epoch: epoch(number),
+            ticket: Ticket(1),
+            ops: vec![StoreOp::Stream(StreamOp::Put(StreamRecord {
+                id: StreamId(1),
+                name: "a".into(),
+                reserved: StreamPosition(1),
+            }))],
+            sync: Sync::Required,
+        };
+        let claim = |number| version(&disk, 2).unwrap().claim(epoch(number)).map_err(|(_, error)| error);
+        // Given a store of the first format, the new version writes nothing that the old one could not read
+        let mut claimed = claim(2).unwrap();
+        assert_eq!(claimed.recovered.streams, None);
+        let refusal = claimed.backend.commit(&[put(2)], false).unwrap_err();
+        assert!(refusal.to_string().contains("format"), "{refusal}");
+        drop(claimed);
+        // When it is finalized, the next reign has streams
+        raise(&disk, Path::new(STORE), 2).unwrap();
+        let mut claimed = claim(3).unwrap();
+        assert_eq!(claimed.recovered.streams, Some(Vec::new()));
+        claimed.backend.commit(&[put(3)], false).unwrap();
+        claimed.backend.close().unwrap();
+        // and keeps them, by its snapshot as by its journal.
+        for number in [4, 5] {
+            let claimed = claim(number).unwrap();
+            assert_eq!(claimed.recovered.streams.map(|streams| streams.len()), Some(1));
+        }
     }
 
     #[test]

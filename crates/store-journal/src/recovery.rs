@@ -57,6 +57,7 @@ pub(crate) fn claim(place: &Place, epoch: Epoch, prepared: &mut Prepared) -> Res
     };
     let format = mark.format;
     let claim = claim.in_format(format);
+    let streams = format >= marker::STREAMS;
     disk.create_dir_all(&journal).map_err(failure::io("make", &journal))?;
 
     // Only what is read from here on counts: whoever writes below the claim completes nothing any longer.
@@ -72,12 +73,14 @@ pub(crate) fn claim(place: &Place, epoch: Epoch, prepared: &mut Prepared) -> Res
     index.written = writer.position();
 
     let mut recovered = index.recovered(epoch);
+    recovered.streams = recovered.streams.filter(|_| streams);
     recovered.quarantined = quarantined;
     let unnamed = |reason| Quarantined { destination: None, sequence: None, message_id: None, reason };
     recovered.quarantined.extend(history.damage.into_iter().map(unnamed));
     let shared = Arc::new(Shared::new(disk, journal, index));
     let reader = JournalReader::new(shared.clone());
-    let backend = JournalBackend::new(shared, writer, claim, clock, options, epoch, first, checkpoints)?;
+    let mut backend = JournalBackend::new(shared, writer, claim, clock, options, epoch, first, checkpoints)?;
+    backend.streams = streams;
     Ok(Claimed { backend: Box::new(backend), reader: Box::new(reader), recovered })
 }
 

@@ -150,7 +150,10 @@ impl Backend {
             tracing::debug!(store = place.shown(), "the lock of the session before is still held");
             return Err(Trouble::Passing(PgError::Slow { server: place.shown().to_owned(), within: PAUSE }));
         }
-        self.writer = Some(Writer::new(session, &place, within).map_err(Trouble::from_error(&place))?);
+        self.writer = Some(
+            Writer::new(session, &place, self.state.streams.is_some(), within)
+                .map_err(Trouble::from_error(&place))?,
+        );
         self.record_backend(within)?;
         self.resolve(within)
     }

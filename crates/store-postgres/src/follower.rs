@@ -176,7 +176,7 @@ impl PostgresStore {
         );
         recovered.store = Some(mark.store.clone());
         let backend = Backend {
-            writer: Some(Writer::new(session, &place, within).map_err(wrong)?),
+            writer: Some(Writer::new(session, &place, state.streams.is_some(), within).map_err(wrong)?),
             state,
             epoch,
             former: None,

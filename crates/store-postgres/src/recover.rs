@@ -1,20 +1,23 @@
 //! Reading what a new master has to know.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ferromq_model::{
-    Destination, DestinationId, Epoch, ProducerId, Sequence, SubscriptionId, SubscriptionName, Text,
+    Destination, DestinationId, Epoch, ProducerId, Sequence, StreamId, StreamPosition, SubscriptionId,
+    SubscriptionName, Text,
 };
 use ferromq_postgres::Session;
 use ferromq_postgres::tokio_postgres::Row;
 use ferromq_store::header::kind_of;
 use ferromq_store::{
-    DestinationState, ProducerWindow, ProducerWindows, Recovered, StoreError, SubscriptionRecord,
-    SubscriptionState,
+    DestinationState, Passage, ProducerWindow, ProducerWindows, Recovered, StoreError, StreamRecord,
+    StreamState, Streams, SubscriptionRecord, SubscriptionState,
 };
 
 use crate::error::uint;
 use crate::options::Place;
+use crate::schema;
 use crate::state::State;
 
 const READ: [&str; 4] = [
@@ -25,6 +28,12 @@ const READ: [&str; 4] = [
     "SELECT connection, session, value, highest, bits FROM {s}.producers ORDER BY used",
 ];
 
+/// What tables of the first version do not have.
+const READ_STREAMS: [&str; 2] = [
+    "SELECT id, name, reserved FROM {s}.streams ORDER BY id",
+    "SELECT stream, position, destination, sequence, subscription, message FROM {s}.positions",
+];
+
 /// Reads all of it in one snapshot, in a transaction that begins after the claim was committed.
 pub(crate) fn load(
     session: &mut Session,
@@ -32,18 +41,19 @@ pub(crate) fn load(
     epoch: Epoch,
     within: Duration,
 ) -> Result<(State, Recovered), StoreError> {
+    let of_streams: &[&str] = if schema::has_streams(session, place, within)? { &READ_STREAMS } else { &[] };
     let rows = session
         .run(within, async |client| {
             client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
             let mut all = Vec::new();
-            for text in READ {
+            for text in READ.iter().chain(of_streams) {
                 all.push(client.query(&place.sql(text), &[]).await?);
             }
             client.batch_execute("COMMIT").await?;
             Ok(all)
         })
         .map_err(|error| place.wrong(&error))?;
-    let [progress, destinations, subscriptions, producers] = rows.as_slice() else {
+    let [progress, destinations, subscriptions, producers, streams @ ..] = rows.as_slice() else {
         return Err(StoreError::Bug("four statements, and not four answers".to_owned()));
     };
     let Some(next) = progress.first() else { return Err(place.failed("its row of progress is gone")) };
@@ -60,6 +70,10 @@ pub(crate) fn load(
         .map(|row| subscription_of(row).map_err(|reason| damaged("subscriptions", reason)))
         .collect::<Result<Vec<_>, _>>()?;
     let producers = ProducerWindows::from_recovered(producers.iter().map(window_of));
+    let streams = match streams {
+        [streams, positions] => Some(streams_of(streams, positions)),
+        _ => None,
+    };
     let state = State {
         destinations: destinations
             .iter()
@@ -71,6 +85,7 @@ pub(crate) fn load(
         next_subscription: SubscriptionId(uint(next.get(2))),
         producer_uses: next.get(3),
         producers,
+        streams: streams.as_ref().map(|streams| streams.iter().map(|stream| stream.record.id).collect()),
     };
     let recovered = Recovered {
         epoch,
@@ -80,6 +95,7 @@ pub(crate) fn load(
         destinations,
         subscriptions,
         producers: state.producers.iter().cloned().collect(),
+        streams: streams.map(|streams| streams.recovered()),
         quarantined: Vec::new(),
         store: None,
     };
@@ -119,6 +135,28 @@ fn subscription_of(row: &Row) -> Result<SubscriptionState, String> {
         messages: uint(row.get(7)),
         exposed: Sequence(uint(row.get(8))),
     })
+}
+
+fn streams_of(streams: &[Row], positions: &[Row]) -> Streams {
+    let mut states: BTreeMap<StreamId, StreamState> = streams
+        .iter()
+        .map(|row| {
+            let (id, reserved) = (StreamId(uint(row.get(0))), StreamPosition(uint(row.get(2))));
+            (id, StreamState::new(StreamRecord { id, name: text(row.get(1)), reserved }))
+        })
+        .collect();
+    for row in positions {
+        let passage = Passage {
+            destination: DestinationId(uint(row.get(2))),
+            sequence: Sequence(uint(row.get(3))),
+            subscription: SubscriptionId(uint(row.get(4))),
+            message: row.get::<_, i64>(5).cast_unsigned(),
+        };
+        if let Some(state) = states.get_mut(&StreamId(uint(row.get(0)))) {
+            state.positions.insert(StreamPosition(uint(row.get(1))), passage);
+        }
+    }
+    Streams::from_recovered(states.into_values())
 }
 
 fn window_of(row: &Row) -> ProducerWindow {

@@ -11,7 +11,8 @@ use crate::options::{Place, PostgresOptions};
 ///
 /// `epoch` is written by claims alone, and locked by every transaction; `progress` is written by every transaction.
 /// Small tables leave room in their pages, so that an update stays in its page.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE {s}.meta (
         only_row int2 PRIMARY KEY CHECK (only_row = 1),
         format int4 NOT NULL,
@@ -90,7 +91,24 @@ const MIGRATIONS: [&str; 1] = ["
         id int8 NOT NULL,
         PRIMARY KEY (kind, id)
     );
-"];
+",
+    "
+    CREATE TABLE {s}.streams (
+        id int8 PRIMARY KEY,
+        name bytea NOT NULL,
+        reserved int8 NOT NULL
+    );
+    CREATE TABLE {s}.positions (
+        stream int8 NOT NULL,
+        position int8 NOT NULL,
+        destination int8 NOT NULL,
+        sequence int8 NOT NULL,
+        subscription int8 NOT NULL,
+        message int8 NOT NULL,
+        PRIMARY KEY (stream, position)
+    ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 5000);
+",
+];
 
 /// Beside every version; a program that does not know it does without: where each reign began, so that a node that was
 /// away while the database went back, and then on, finds it out.
@@ -175,6 +193,15 @@ pub fn finalize(url: &str, options: PostgresOptions) -> Result<(u32, u32), Store
 /// Whether it is known how reigns began.
 pub(crate) fn has_reigns(session: &mut Session, place: &Place, within: Duration) -> Result<bool, StoreError> {
     exists(session, place, "{s}.reigns", within)
+}
+
+/// Whether the tables are of a version that has streams of links.
+pub(crate) fn has_streams(
+    session: &mut Session,
+    place: &Place,
+    within: Duration,
+) -> Result<bool, StoreError> {
+    exists(session, place, "{s}.streams", within)
 }
 
 fn exists(session: &mut Session, place: &Place, table: &str, within: Duration) -> Result<bool, StoreError> {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ferromq_model::{DestinationId, Sequence, SubscriptionId};
-use ferromq_store::{ProducerWindows, StoreError, StoreOp};
+use ferromq_model::{DestinationId, Sequence, StreamId, SubscriptionId};
+use ferromq_store::{ProducerWindows, StoreError, StoreOp, StreamOp};
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -11,6 +11,8 @@ pub(crate) struct State {
     pub(crate) destinations: BTreeMap<DestinationId, bool>,
     pub(crate) subscriptions: BTreeSet<SubscriptionId>,
     pub(crate) producers: ProducerWindows,
+    /// `None` in tables of a version that has none.
+    pub(crate) streams: Option<BTreeSet<StreamId>>,
     pub(crate) next_sequence: Sequence,
     pub(crate) next_destination: DestinationId,
     pub(crate) next_subscription: SubscriptionId,
@@ -60,6 +62,25 @@ impl State {
             }
             StoreOp::ExposeQueue { destination, .. } => self.destinations.contains_key(destination),
             StoreOp::ExposeSubscription { subscription, .. } => self.subscriptions.contains(subscription),
+            StoreOp::Stream(op) => return self.admit_stream(op),
+        })
+    }
+
+    fn admit_stream(&mut self, op: &StreamOp) -> Result<bool, StoreError> {
+        let Some(streams) = &mut self.streams else {
+            return wrong("a stream in tables of a version that has none".to_owned());
+        };
+        Ok(match op {
+            StreamOp::Put(record) => {
+                streams.insert(record.id);
+                true
+            }
+            StreamOp::Drop { id } => streams.remove(id),
+            StreamOp::Place { stream, position, .. } if !streams.contains(stream) => {
+                return wrong(format!("position {} of unknown stream {}", position.0, stream.0));
+            }
+            StreamOp::Place { .. } => true,
+            StreamOp::Settle { stream, .. } => streams.contains(stream),
         })
     }
 

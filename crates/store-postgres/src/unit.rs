@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ferromq_model::{DestinationId, Message, ProducerId, Sequence, SubscriptionId};
-use ferromq_store::{StoreOp, SubscriptionRecord, WriteBatch, header};
+use ferromq_model::{DestinationId, Message, ProducerId, Sequence, StreamId, StreamPosition, SubscriptionId};
+use ferromq_store::{Passage, StoreOp, StreamOp, StreamRecord, SubscriptionRecord, WriteBatch, header};
 
 use crate::error::int;
 use crate::state::State;
@@ -66,6 +66,33 @@ pub(crate) struct Places {
     pub(crate) sequence: Vec<i64>,
 }
 
+/// Columns of streams that are put.
+#[derive(Debug, Default)]
+pub(crate) struct StreamColumns<'a> {
+    pub(crate) id: Vec<i64>,
+    pub(crate) name: Vec<&'a [u8]>,
+    pub(crate) reserved: Vec<i64>,
+}
+
+/// Columns of positions in streams.
+#[derive(Debug, Default)]
+pub(crate) struct Positions {
+    pub(crate) stream: Vec<i64>,
+    pub(crate) position: Vec<i64>,
+    pub(crate) destination: Vec<i64>,
+    pub(crate) sequence: Vec<i64>,
+    pub(crate) subscription: Vec<i64>,
+    pub(crate) message: Vec<i64>,
+}
+
+/// Columns of ranges of positions.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    pub(crate) stream: Vec<i64>,
+    pub(crate) from: Vec<i64>,
+    pub(crate) upto: Vec<i64>,
+}
+
 /// The batches of one transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Unit<'a> {
@@ -85,6 +112,10 @@ pub(crate) struct Unit<'a> {
     pub(crate) destination_marks: Marks,
     pub(crate) subscription_marks: Marks,
     pub(crate) windows: Windows,
+    pub(crate) streams: StreamColumns<'a>,
+    pub(crate) positions: Positions,
+    pub(crate) settled: Settled,
+    pub(crate) dropped_streams: Vec<i64>,
     pub(crate) dropped_destinations: Vec<i64>,
     pub(crate) dropped_subscriptions: Vec<i64>,
     /// What the producers' order of use stands at after this.
@@ -123,6 +154,8 @@ struct Gathered<'a> {
     /// With the place of their last use in this transaction.
     producers: BTreeMap<ProducerId, i64>,
     uses: i64,
+    streams: BTreeMap<StreamId, (&'a StreamRecord, StreamPosition)>,
+    positions: BTreeMap<(StreamId, StreamPosition), Passage>,
 }
 
 impl<'a> Unit<'a> {
@@ -144,6 +177,8 @@ impl<'a> Unit<'a> {
         unit.destination_marks = Marks::from_sums(all.destinations);
         unit.subscription_marks = Marks::from_sums(all.waiting);
         unit.windows.fill(&all.producers, state);
+        all.streams.values().for_each(|(record, reserved)| unit.streams.push(record, *reserved));
+        all.positions.iter().for_each(|(place, passage)| unit.positions.push(*place, passage));
         unit.producer_uses = all.uses;
         unit
     }
@@ -207,7 +242,58 @@ impl<'a> Unit<'a> {
             StoreOp::Dedup { producer, .. } => all.used(producer),
             StoreOp::DropDestination { id } => self.dropped_destinations.push(int(id.0)),
             StoreOp::DropSubscription { id } => self.dropped_subscriptions.push(int(id.0)),
+            StoreOp::Stream(op) => self.add_stream(op, all),
         }
+    }
+}
+
+impl<'a> Unit<'a> {
+    /// A position that is put and settled in the same transaction leaves no row.
+    fn add_stream(&mut self, op: &'a StreamOp, all: &mut Gathered<'a>) {
+        match op {
+            StreamOp::Put(record) => {
+                let (kept, reserved) = all.streams.entry(record.id).or_insert((record, record.reserved));
+                (*kept, *reserved) = (record, record.reserved.max(*reserved));
+            }
+            StreamOp::Drop { id } => {
+                all.streams.remove(id);
+                all.positions.retain(|(stream, _), _| stream != id);
+                self.dropped_streams.push(int(id.0));
+            }
+            StreamOp::Place { stream, position, passage } => {
+                all.positions.insert((*stream, *position), *passage);
+            }
+            StreamOp::Settle { stream, from, upto } => {
+                let range = (*stream, *from)..=(*stream, *upto);
+                if from == upto {
+                    all.positions.remove(range.start());
+                } else {
+                    all.positions.retain(|place, _| !range.contains(place));
+                }
+                self.settled.stream.push(int(stream.0));
+                self.settled.from.push(int(from.0));
+                self.settled.upto.push(int(upto.0));
+            }
+        }
+    }
+}
+
+impl<'a> StreamColumns<'a> {
+    fn push(&mut self, record: &'a StreamRecord, reserved: StreamPosition) {
+        self.id.push(int(record.id.0));
+        self.name.push(record.name.bytes());
+        self.reserved.push(int(reserved.0));
+    }
+}
+
+impl Positions {
+    fn push(&mut self, (stream, position): (StreamId, StreamPosition), passage: &Passage) {
+        self.stream.push(int(stream.0));
+        self.position.push(int(position.0));
+        self.destination.push(int(passage.destination.0));
+        self.sequence.push(int(passage.sequence.0));
+        self.subscription.push(int(passage.subscription.0));
+        self.message.push(passage.message.cast_signed());
     }
 }
 

@@ -84,6 +84,25 @@ const WINDOWS: &str = "\
     ON CONFLICT (connection, session, value) DO UPDATE \
     SET highest = excluded.highest, bits = excluded.bits, used = excluded.used";
 
+/// Positions are settled before others are put: those of the same transaction were taken out of what is put.
+const SETTLE: &str = "\
+    DELETE FROM {s}.positions AS p USING unnest($1::int8[], $2::int8[], $3::int8[]) AS s(stream, lowest, highest) \
+    WHERE p.stream = s.stream AND p.position BETWEEN s.lowest AND s.highest";
+
+const DROP_STREAMS: &str = "\
+    WITH gone AS (DELETE FROM {s}.positions WHERE stream = ANY($1::int8[])) \
+    DELETE FROM {s}.streams WHERE id = ANY($1::int8[])";
+
+const PUT_STREAMS: &str = "\
+    INSERT INTO {s}.streams AS old SELECT * FROM unnest($1::int8[], $2::bytea[], $3::int8[]) \
+    ON CONFLICT (id) DO UPDATE SET name = excluded.name, reserved = greatest(old.reserved, excluded.reserved)";
+
+const PLACE: &str = "\
+    INSERT INTO {s}.positions \
+    SELECT * FROM unnest($1::int8[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[]) \
+    ON CONFLICT (stream, position) DO UPDATE SET destination = excluded.destination, \
+    sequence = excluded.sequence, subscription = excluded.subscription, message = excluded.message";
+
 /// What is dropped is gone at once; the rows that it leaves are cleared away bit by bit.
 const DROP_DESTINATIONS: &str = "\
     WITH gone AS (DELETE FROM {s}.destinations WHERE id = ANY($1::int8[]) RETURNING id) \
@@ -106,6 +125,10 @@ struct Statements {
     gone_and_marks: Prepared,
     subscription_marks: Prepared,
     windows: Prepared,
+    settle: Prepared,
+    drop_streams: Prepared,
+    put_streams: Prepared,
+    place: Prepared,
     drop_destinations: Prepared,
     drop_subscriptions: Prepared,
 }
@@ -127,7 +150,14 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(mut session: Session, place: &Place, within: Duration) -> Result<Self, PgError> {
+    /// `streams`: the tables have them.
+    pub(crate) fn new(
+        mut session: Session,
+        place: &Place,
+        streams: bool,
+        within: Duration,
+    ) -> Result<Self, PgError> {
+        let of_streams = |text: &'static str| if streams { text } else { "SELECT 1" };
         let texts: Vec<String> = [
             STEP,
             PUT_DESTINATIONS,
@@ -139,6 +169,10 @@ impl Writer {
             GONE_AND_MARKS,
             SUBSCRIPTION_MARKS,
             WINDOWS,
+            of_streams(SETTLE),
+            of_streams(DROP_STREAMS),
+            of_streams(PUT_STREAMS),
+            of_streams(PLACE),
             DROP_DESTINATIONS,
             DROP_SUBSCRIPTIONS,
         ]
@@ -164,6 +198,10 @@ impl Writer {
                 gone_and_marks: next().await?,
                 subscription_marks: next().await?,
                 windows: next().await?,
+                settle: next().await?,
+                drop_streams: next().await?,
+                put_streams: next().await?,
+                place: next().await?,
                 drop_destinations: next().await?,
                 drop_subscriptions: next().await?,
             })
@@ -206,7 +244,8 @@ async fn transact(
     let Unit { subscriptions: subs, messages: m, windows: w, destination_marks, subscription_marks, .. } =
         unit;
     let (waiting, acked, unwaited, gone) = (&unit.waiting, &unit.acked, &unit.unwaited, &unit.gone);
-    let candidates: [(bool, &Prepared, Vec<&(dyn ToSql + Sync)>); 11] = [
+    let (settled, streams, p) = (&unit.settled, &unit.streams, &unit.positions);
+    let candidates: [(bool, &Prepared, Vec<&(dyn ToSql + Sync)>); 15] = [
         (
             !unit.destination_ids.is_empty(),
             &with.put_destinations,
@@ -273,6 +312,14 @@ async fn transact(
             !w.used.is_empty(),
             &with.windows,
             vec![&w.connection, &w.session, &w.value, &w.highest, &w.bits, &w.used],
+        ),
+        (!settled.stream.is_empty(), &with.settle, vec![&settled.stream, &settled.from, &settled.upto]),
+        (!unit.dropped_streams.is_empty(), &with.drop_streams, vec![&unit.dropped_streams]),
+        (!streams.id.is_empty(), &with.put_streams, vec![&streams.id, &streams.name, &streams.reserved]),
+        (
+            !p.stream.is_empty(),
+            &with.place,
+            vec![&p.stream, &p.position, &p.destination, &p.sequence, &p.subscription, &p.message],
         ),
         (!unit.dropped_destinations.is_empty(), &with.drop_destinations, vec![&unit.dropped_destinations]),
         (!unit.dropped_subscriptions.is_empty(), &with.drop_subscriptions, vec![&unit.dropped_subscriptions]),

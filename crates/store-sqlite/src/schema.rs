@@ -11,7 +11,8 @@ use crate::error::database;
 pub(crate) const APPLICATION_ID: i64 = 0x464d_5101;
 
 /// Migration n leads from version n to version n + 1.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE reign (
         only INTEGER PRIMARY KEY CHECK (only = 1),
         number INTEGER NOT NULL,
@@ -71,7 +72,24 @@ const MIGRATIONS: [&str; 1] = ["
         PRIMARY KEY (connection, session, value)
     ) WITHOUT ROWID;
     CREATE INDEX producers_by_use ON producers (used);
-"];
+",
+    "
+    CREATE TABLE streams (
+        id INTEGER PRIMARY KEY,
+        name BLOB NOT NULL,
+        reserved INTEGER NOT NULL
+    );
+    CREATE TABLE positions (
+        stream INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        destination INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        subscription INTEGER NOT NULL,
+        message INTEGER NOT NULL,
+        PRIMARY KEY (stream, position)
+    ) WITHOUT ROWID;
+",
+];
 
 /// Beside every version; a program that does not know it does without: which store it is, the same in every copy.
 const IDENTITY: &str = "

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ferromq_model::{Destination, DestinationId, Epoch, ProducerId, Sequence, SubscriptionId};
+use ferromq_model::{
+    Destination, DestinationId, Epoch, ProducerId, Sequence, StreamId, StreamPosition, SubscriptionId,
+};
 use ferromq_store::{
-    DestinationState, ProducerWindow, ProducerWindows, Recovered, StoreError, StoreOp, SubscriptionRecord,
-    SubscriptionState,
+    DestinationState, Passage, ProducerWindow, ProducerWindows, Recovered, StoreError, StoreOp, StreamRecord,
+    StreamState, Streams, SubscriptionRecord, SubscriptionState,
 };
 use rusqlite::{Connection, Row, params};
 
@@ -17,6 +19,7 @@ pub(crate) struct State {
     pub(crate) destinations: BTreeMap<DestinationId, DestinationState>,
     pub(crate) subscriptions: BTreeMap<SubscriptionId, SubscriptionState>,
     pub(crate) producers: ProducerWindows,
+    pub(crate) streams: Streams,
     next_sequence: Sequence,
     next_destination: DestinationId,
     next_subscription: SubscriptionId,
@@ -58,10 +61,12 @@ impl State {
             .prepare("SELECT connection, session, value, highest, bits FROM producers ORDER BY used")?
             .query_map([], window_of)?
             .collect::<rusqlite::Result<_>>()?;
+        let streams = load_streams(connection)?;
         Ok(Self {
             destinations,
             subscriptions,
             producers: ProducerWindows::from_recovered(windows),
+            streams,
             next_sequence: Sequence(next_sequence),
             next_destination: DestinationId(next_destination),
             next_subscription: SubscriptionId(next_subscription),
@@ -79,6 +84,7 @@ impl State {
             destinations: self.destinations.values().cloned().collect(),
             subscriptions: self.subscriptions.values().cloned().collect(),
             producers: self.producers.iter().cloned().collect(),
+            streams: Some(self.streams.recovered()),
             quarantined: Vec::new(),
             store: None,
         }
@@ -111,6 +117,7 @@ impl State {
                     None => Ok(()),
                 }
             }
+            StoreOp::Stream(_) => self.streams.check(std::slice::from_ref(op)),
             _ => Ok(()),
         }
     }
@@ -312,6 +319,35 @@ fn subscription_of(row: &Row<'_>) -> rusqlite::Result<SubscriptionState> {
         messages: uint(row.get(7)?),
         exposed: Sequence(uint(row.get(8)?)),
     })
+}
+
+fn load_streams(connection: &Connection) -> rusqlite::Result<Streams> {
+    let mut states: BTreeMap<StreamId, StreamState> = connection
+        .prepare("SELECT id, name, reserved FROM streams")?
+        .query_map([], |row| {
+            let record = StreamRecord {
+                id: StreamId(uint(row.get(0)?)),
+                name: ferromq_model::Text::from_modified_utf8(row.get::<_, Vec<u8>>(1)?.into()),
+                reserved: StreamPosition(uint(row.get(2)?)),
+            };
+            Ok((record.id, StreamState::new(record)))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut statement = connection
+        .prepare("SELECT stream, position, destination, sequence, subscription, message FROM positions")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let passage = Passage {
+            destination: DestinationId(uint(row.get(2)?)),
+            sequence: Sequence(uint(row.get(3)?)),
+            subscription: SubscriptionId(uint(row.get(4)?)),
+            message: row.get::<_, i64>(5)?.cast_unsigned(),
+        };
+        if let Some(state) = states.get_mut(&StreamId(uint(row.get(0)?))) {
+            state.positions.insert(StreamPosition(uint(row.get(1)?)), passage);
+        }
+    }
+    Ok(Streams::from_recovered(states.into_values()))
 }
 
 fn window_of(row: &Row<'_>) -> rusqlite::Result<ProducerWindow> {

@@ -1,7 +1,7 @@
 //! The operations as SQL, within one transaction.
 
 use ferromq_model::{DestinationId, Message, Sequence, SubscriptionId};
-use ferromq_store::{StoreOp, header};
+use ferromq_store::{StoreOp, StreamOp, header};
 use rusqlite::{Connection, params};
 
 use crate::error::{int, uint};
@@ -37,8 +37,46 @@ pub(crate) fn apply(connection: &Connection, state: &mut State, op: &StoreOp) ->
             state.change_subscription(*subscription, |waiting| waiting.exposed = waiting.exposed.max(*upto));
         }
         StoreOp::Dedup { producer, sequence } => state.record(producer, *sequence),
+        StoreOp::Stream(op) => {
+            state.streams.apply(op);
+            change_stream(connection, state, op)?;
+        }
     }
     Ok(())
+}
+
+fn change_stream(connection: &Connection, state: &State, op: &StreamOp) -> rusqlite::Result<()> {
+    match op {
+        StreamOp::Put(record) => {
+            let reserved = state.streams.get(record.id).map_or(record.reserved, |kept| kept.record.reserved);
+            execute(
+                connection,
+                "INSERT OR REPLACE INTO streams VALUES (?1, ?2, ?3)",
+                params![int(record.id.0), &record.name.bytes()[..], int(reserved.0)],
+            )
+        }
+        StreamOp::Drop { id } => {
+            execute(connection, "DELETE FROM streams WHERE id = ?1", params![int(id.0)])?;
+            execute(connection, "DELETE FROM positions WHERE stream = ?1", params![int(id.0)])
+        }
+        StreamOp::Place { stream, position, passage } => execute(
+            connection,
+            "INSERT OR REPLACE INTO positions VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                int(stream.0),
+                int(position.0),
+                int(passage.destination.0),
+                int(passage.sequence.0),
+                int(passage.subscription.0),
+                passage.message.cast_signed()
+            ],
+        ),
+        StreamOp::Settle { stream, from, upto } => execute(
+            connection,
+            "DELETE FROM positions WHERE stream = ?1 AND position BETWEEN ?2 AND ?3",
+            params![int(stream.0), int(from.0), int(upto.0)],
+        ),
+    }
 }
 
 fn put(

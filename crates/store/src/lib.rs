@@ -12,6 +12,7 @@
 //! * [`StoreMetrics`]: how long syncs and fence checks take.
 //! * [`header`]: a message as bytes, for stores that keep rows in a database.
 //! * [`spool`]: where messages that are not persistent wait when memory is short; no store, and nothing is kept over a restart.
+//! * [`Streams`]: the positions of messages on links, as every store keeps them in memory.
 //! * [`Recovered`]: what a new master finds: counts and positions, never the messages themselves.
 //!
 //! Invariants: a batch is never half visible after a crash; batches become durable in the order of their
@@ -28,6 +29,7 @@ mod metrics;
 mod op;
 mod recovered;
 pub mod spool;
+mod streams;
 mod window;
 
 pub use backend::{
@@ -37,6 +39,9 @@ pub use backend::{
 pub use error::{ErrorKind, StoreError};
 pub use memory::MemoryStore;
 pub use metrics::{BUCKETS, Histogram, StoreMetrics};
-pub use op::{StoreOp, SubscriptionRecord, Sync, WriteBatch};
-pub use recovered::{DestinationState, ProducerWindow, Quarantined, Recovered, SubscriptionState};
+pub use op::{Passage, StoreOp, StreamOp, StreamRecord, SubscriptionRecord, Sync, WriteBatch};
+pub use recovered::{
+    DestinationState, ProducerWindow, Quarantined, Recovered, StreamState, SubscriptionState,
+};
+pub use streams::Streams;
 pub use window::ProducerWindows;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ferromq_model::{
-    Destination, DestinationId, Epoch, Message, ProducerId, Sequence, SubscriptionId, SubscriptionName, Text,
-    Ticket,
+    Destination, DestinationId, Epoch, Message, ProducerId, Sequence, StreamId, StreamPosition,
+    SubscriptionId, SubscriptionName, Text, Ticket,
 };
 
 /// One change. A [`WriteBatch`] of them is all or nothing.
@@ -88,6 +88,64 @@ pub enum StoreOp {
         /// The producer's sequence.
         sequence: i64,
     },
+    /// A stream of a link changes.
+    Stream(StreamOp),
+}
+
+/// What changes of the streams of links. Only a store in whose [`Recovered`](crate::Recovered) there are streams is
+/// asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamOp {
+    /// A stream, new or with more positions reserved; the reserved ones never become fewer.
+    Put(StreamRecord),
+    /// A stream is gone with all its positions.
+    Drop {
+        /// Its id.
+        id: StreamId,
+    },
+    /// A message has a position in a stream: at the sender it may be at the other end from now on, at the receiver it
+    /// was taken in, in this unit of work.
+    Place {
+        /// The stream.
+        stream: StreamId,
+        /// The position; what was there before is replaced.
+        position: StreamPosition,
+        /// Which message.
+        passage: Passage,
+    },
+    /// Positions that nobody asks about any longer.
+    Settle {
+        /// The stream.
+        stream: StreamId,
+        /// The first one.
+        from: StreamPosition,
+        /// The last one.
+        upto: StreamPosition,
+    },
+}
+
+/// A stream as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamRecord {
+    /// Its id.
+    pub id: StreamId,
+    /// From which store by which link to which broker.
+    pub name: Text,
+    /// The sender gives no position above this one; 0 at the receiver.
+    pub reserved: StreamPosition,
+}
+
+/// What has a position in a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passage {
+    /// At the sender: where the message lies. 0 at the receiver.
+    pub destination: DestinationId,
+    /// At the sender: its place. 0 at the receiver.
+    pub sequence: Sequence,
+    /// At the sender: the durable subscription that it was taken from; 0 for a queue.
+    pub subscription: SubscriptionId,
+    /// A hash of the message's id, by which both ends know that they mean the same one.
+    pub message: u64,
 }
 
 /// A durable subscription as the store keeps it.

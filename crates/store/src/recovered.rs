@@ -1,8 +1,12 @@
 //! What a new master finds in its store.
 
-use ferromq_model::{Destination, DestinationId, Epoch, ProducerId, Sequence, SubscriptionId};
+use std::collections::BTreeMap;
 
-use crate::SubscriptionRecord;
+use ferromq_model::{
+    Destination, DestinationId, Epoch, ProducerId, Sequence, StreamPosition, SubscriptionId,
+};
+
+use crate::{Passage, StreamRecord, SubscriptionRecord};
 
 /// The state of a store at the moment it was claimed: counts and positions; messages are paged in on demand.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +26,8 @@ pub struct Recovered {
     pub subscriptions: Vec<SubscriptionState>,
     /// The windows of stored sequences, least recently used first.
     pub producers: Vec<ProducerWindow>,
+    /// The streams of links, by id; `None` if the store is written in a format that has none.
+    pub streams: Option<Vec<StreamState>>,
     /// What was damaged and is not served.
     pub quarantined: Vec<Quarantined>,
     /// What a store is called that is not in the folder of its broker: the same for all nodes that share it.
@@ -52,6 +58,22 @@ pub struct SubscriptionState {
     pub messages: u64,
     /// Places up to here may have been delivered to it.
     pub exposed: Sequence,
+}
+
+/// A stream of a link, and the positions in it that are not settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamState {
+    /// The stream.
+    pub record: StreamRecord,
+    /// What has a position in it.
+    pub positions: BTreeMap<StreamPosition, Passage>,
+}
+
+impl StreamState {
+    /// A stream without positions.
+    pub const fn new(record: StreamRecord) -> Self {
+        Self { record, positions: BTreeMap::new() }
+    }
 }
 
 /// Which sequences of a producer are stored: everything below the window counts as unknown.

@@ -19,6 +19,7 @@ pub struct Memory {
     places: BTreeMap<DestinationId, StoredPlace>,
     subscriptions: BTreeMap<SubscriptionId, (SubscriptionRecord, Sequence)>,
     producers: BTreeMap<ProducerId, BTreeSet<i64>>,
+    streams: Streams,
     highest: [u64; 3],
     pub ops: usize,
 }
@@ -84,6 +85,10 @@ impl Memory {
                 let mark = &mut self.subscriptions.get_mut(&subscription).unwrap().1;
                 *mark = (*mark).max(upto);
             }
+            StoreOp::Stream(op) => {
+                self.streams.check(&[StoreOp::Stream(op.clone())]).unwrap();
+                self.streams.apply(&op);
+            }
             StoreOp::Dedup { producer, sequence } => {
                 self.producers.entry(producer).or_default().insert(sequence);
             }
@@ -126,6 +131,7 @@ impl Memory {
     pub fn recovered(&self) -> Recovered {
         Recovered {
             epoch: Epoch { number: 2, claim: ClaimId(2) },
+            streams: Some(self.streams.recovered()),
             next_sequence: Sequence(self.highest[0] + 1),
             next_destination: DestinationId(self.highest[1] + 1),
             next_subscription: SubscriptionId(self.highest[2] + 1),

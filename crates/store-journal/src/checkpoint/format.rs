@@ -3,9 +3,11 @@
 use ferromq_journal::Position;
 use ferromq_model::{ClaimId, DestinationId, Epoch, Sequence, SubscriptionId};
 
-use ferromq_store::{ProducerWindow, ProducerWindows};
+use ferromq_store::{ProducerWindow, ProducerWindows, StreamState, Streams};
 
-use crate::change::{put_subscription, subscription};
+use crate::change::{
+    PASSAGE_BYTES, passage, put_passage, put_stream, put_subscription, stream, subscription,
+};
 use crate::index::{
     DestinationIndex, Home, Index, PageFileId, PageList, PageRecord, Row, SegmentUse, SubscriptionIndex,
 };
@@ -14,15 +16,17 @@ use crate::wire::{Reader, put_destination, put_i64, put_producer, put_u32, put_u
 const META: [u8; 8] = *b"FMQMETA\0";
 const INDEX: [u8; 8] = *b"FMQINDX\0";
 const VERSION: u32 = 1;
+/// Of snapshots that have streams; without any they are written as before.
+const WITH_STREAMS: u32 = 2;
 const HEADER_BYTES: usize = 16;
 
 /// Bytes of a page in a root.
 const PAGE_BYTES: usize = 40;
 
-fn begin(magic: [u8; 8]) -> Vec<u8> {
+fn begin(magic: [u8; 8], version: u32) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend_from_slice(&magic);
-    put_u32(&mut out, VERSION);
+    put_u32(&mut out, version);
     put_u32(&mut out, 0);
     out
 }
@@ -33,14 +37,16 @@ fn end(mut out: Vec<u8>) -> Vec<u8> {
     out
 }
 
-fn body(bytes: &[u8], magic: [u8; 8]) -> Option<Reader<'_>> {
+/// What follows the head of a file of up to version `known`, and its version.
+fn body(bytes: &[u8], magic: [u8; 8], known: u32) -> Option<(Reader<'_>, u32)> {
     let (found, rest) = bytes.split_first_chunk::<8>()?;
     let (version, rest) = rest.split_first_chunk::<4>()?;
     let (crc, body) = rest.split_first_chunk::<4>()?;
+    let version = u32::from_le_bytes(*version);
     let whole = *found == magic
-        && u32::from_le_bytes(*version) == VERSION
+        && (VERSION..=known).contains(&version)
         && u32::from_le_bytes(*crc) == crc32c::crc32c(body);
-    whole.then(|| Reader::copying(body))
+    whole.then(|| (Reader::copying(body), version))
 }
 
 /// The metadata of a store at one position.
@@ -53,6 +59,7 @@ pub(super) struct Snapshot {
     destinations: Vec<(DestinationId, DestinationIndex)>,
     subscriptions: Vec<SubscriptionIndex>,
     producers: Vec<ProducerWindow>,
+    streams: Vec<StreamState>,
 }
 
 impl Snapshot {
@@ -63,11 +70,12 @@ impl Snapshot {
         index.destinations.extend(self.destinations);
         index.subscriptions.extend(self.subscriptions.into_iter().map(|found| (found.record.id, found)));
         index.producers = ProducerWindows::from_recovered(self.producers);
+        index.streams = Streams::from_recovered(self.streams);
     }
 }
 
 pub(super) fn encode_meta(index: &Index, epoch: Epoch, position: Position) -> Vec<u8> {
-    let mut out = begin(META);
+    let mut out = begin(META, if index.streams.is_empty() { VERSION } else { WITH_STREAMS });
     put_u64(&mut out, position.to_u64());
     put_u64(&mut out, epoch.number);
     put_u64(&mut out, epoch.claim.0);
@@ -92,11 +100,19 @@ pub(super) fn encode_meta(index: &Index, epoch: Epoch, position: Position) -> Ve
         put_varint(&mut out, window.bits.len() as u64);
         window.bits.iter().for_each(|word| put_u64(&mut out, *word));
     }
+    if !index.streams.is_empty() {
+        put_u64(&mut out, index.streams.len() as u64);
+        for stream in index.streams.iter() {
+            put_stream(&mut out, &stream.record);
+            put_u64(&mut out, stream.positions.len() as u64);
+            stream.positions.iter().for_each(|(position, passage)| put_passage(&mut out, *position, passage));
+        }
+    }
     end(out)
 }
 
 pub(super) fn decode_meta(bytes: &[u8]) -> Option<Snapshot> {
-    let mut reader = body(bytes, META)?;
+    let (mut reader, version) = body(bytes, META, WITH_STREAMS)?;
     let position = Position::from_u64(reader.u64()?);
     let epoch = Epoch { number: reader.u64()?, claim: ClaimId(reader.u64()?) };
     let (next_sequence, next_destination, next_subscription) = (reader.u64()?, reader.u64()?, reader.u64()?);
@@ -123,6 +139,18 @@ pub(super) fn decode_meta(bytes: &[u8]) -> Option<Snapshot> {
         let bits = (0..words).map(|_| reader.u64()).collect::<Option<_>>()?;
         producers.push(ProducerWindow { producer, highest, bits });
     }
+    let mut streams = Vec::new();
+    if version >= WITH_STREAMS {
+        for _ in 0..reader.u64()? {
+            let mut state = StreamState::new(stream(&mut reader)?);
+            let count = usize::try_from(reader.u64()?).ok()?;
+            if count > reader.remaining() / PASSAGE_BYTES {
+                return None;
+            }
+            state.positions = (0..count).map(|_| passage(&mut reader)).collect::<Option<_>>()?;
+            streams.push(state);
+        }
+    }
     Some(Snapshot {
         position,
         epoch,
@@ -132,6 +160,7 @@ pub(super) fn decode_meta(bytes: &[u8]) -> Option<Snapshot> {
         destinations,
         subscriptions,
         producers,
+        streams,
     })
 }
 
@@ -164,7 +193,7 @@ fn pages<R: Row>(reader: &mut Reader<'_>) -> Option<PageList<R>> {
 
 /// Every page must have its place on disk by now.
 pub(super) fn encode_index(index: &Index, position: Position) -> Vec<u8> {
-    let mut out = begin(INDEX);
+    let mut out = begin(INDEX, VERSION);
     put_u64(&mut out, position.to_u64());
     put_u64(&mut out, index.destinations.len() as u64);
     for (id, found) in &index.destinations {
@@ -200,7 +229,7 @@ pub(super) fn encode_index(index: &Index, position: Position) -> Vec<u8> {
 
 /// Fills the index that a snapshot has begun.
 pub(super) fn decode_index(bytes: &[u8], index: &mut Index) -> Option<Position> {
-    let mut reader = body(bytes, INDEX)?;
+    let (mut reader, _) = body(bytes, INDEX, VERSION)?;
     let position = Position::from_u64(reader.u64()?);
     for _ in 0..reader.u64()? {
         let id = DestinationId(reader.u64()?);

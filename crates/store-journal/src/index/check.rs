@@ -18,6 +18,7 @@ impl Index {
         // What the batch itself drops is unknown to the rest of it.
         let mut dropped = BTreeSet::new();
         let mut unsubscribed = BTreeSet::new();
+        self.streams.check(ops)?;
         for op in ops {
             match op {
                 StoreOp::DropDestination { id } => {

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use ferromq_journal::{Placed, Position};
 use ferromq_model::{Destination, DestinationId, Epoch, Sequence, SubscriptionId};
 use ferromq_store::{
-    DestinationState, IndexEntry, PageRequest, ProducerWindows, Recovered, StoreError, SubscriptionRecord,
-    SubscriptionState,
+    DestinationState, IndexEntry, PageRequest, ProducerWindows, Recovered, StoreError, Streams,
+    SubscriptionRecord, SubscriptionState,
 };
 
 use crate::change::{Change, MessageHead};
@@ -26,6 +26,7 @@ pub(crate) struct Index {
     pub(crate) destinations: BTreeMap<DestinationId, DestinationIndex>,
     pub(crate) subscriptions: BTreeMap<SubscriptionId, SubscriptionIndex>,
     pub(crate) producers: ProducerWindows,
+    pub(crate) streams: Streams,
     pub(crate) usage: Usage,
     pub(crate) next_sequence: Sequence,
     pub(crate) next_destination: DestinationId,
@@ -56,6 +57,7 @@ impl Index {
             destinations: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             producers: ProducerWindows::new(),
+            streams: Streams::default(),
             usage: Usage::default(),
             next_sequence: Sequence(1),
             next_destination: DestinationId(1),
@@ -112,6 +114,7 @@ impl Index {
                 }
             }
             Change::Dedup { producer, sequence } => self.producers.record(producer, *sequence),
+            Change::Stream(op) => self.streams.apply(op),
         }
         Ok(())
     }
@@ -314,6 +317,7 @@ impl Index {
             destinations: destinations.collect(),
             subscriptions: subscriptions.collect(),
             producers: self.producers.iter().cloned().collect(),
+            streams: Some(self.streams.recovered()),
             quarantined: Vec::new(),
             store: None,
         }

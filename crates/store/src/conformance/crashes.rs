@@ -4,7 +4,9 @@ use ferromq_env::simulated::{Crash, SeededEntropy};
 use ferromq_model::{Destination, DestinationId};
 
 use super::run::Run;
-use super::script::{ONE, QUEUE, TWO, ack, house, publish, put, put_in, record, remove};
+use super::script::{
+    ONE, QUEUE, STREAM, TWO, ack, house, place, publish, put, put_in, record, remove, settle, stream,
+};
 use super::world::{World, Worlds};
 use crate::{Budget, StoreError, StoreOp, Sync};
 
@@ -42,11 +44,12 @@ enum Step {
     Ack,
     Transaction,
     Replace,
+    Pass,
     Maintain,
     Reopen,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step::Put,
     Step::PutBig,
     Step::PutLazily,
@@ -55,6 +58,7 @@ const STEPS: [Step; 10] = [
     Step::Ack,
     Step::Transaction,
     Step::Replace,
+    Step::Pass,
     Step::Maintain,
     Step::Reopen,
 ];
@@ -81,6 +85,7 @@ impl Life {
         if let Ok(run) = Run::try_begin(world) {
             life.run = Some(run);
             let mut start = house();
+            start.push(stream(STREAM, 100));
             start.extend([put(1, 30), put(2, 30), publish(3, &[ONE, TWO]), publish(4, &[TWO])]);
             life.commit(start, Sync::Required);
         }
@@ -131,6 +136,15 @@ impl Life {
                     StoreOp::DropDestination { id: queue },
                     StoreOp::PutDestination { id: new, destination: Destination::queue("orders") },
                     put_in(new, "orders", next, 10),
+                ];
+                self.commit(ops, Sync::Required);
+            }
+            // A link's message comes with its position, and one before it is settled.
+            Step::Pass => {
+                let ops = vec![
+                    put_in(queue, "orders", next, 40),
+                    place(STREAM, next, next),
+                    settle(STREAM, next - 1, next - 1),
                 ];
                 self.commit(ops, Sync::Required);
             }
@@ -341,7 +355,7 @@ fn random_ops(run: &Run, dice: &mut SeededEntropy) -> Vec<StoreOp> {
     };
     let is_queue = destination.destination.kind.is_queue();
     let old = ferromq_model::Sequence(place.saturating_sub(1 + dice.below(30)));
-    match dice.below(16) {
+    match dice.below(19) {
         0 => vec![StoreOp::PutDestination {
             id: state.next_destination,
             destination: if dice.chance(1, 2) {
@@ -360,6 +374,22 @@ fn random_ops(run: &Run, dice: &mut SeededEntropy) -> Vec<StoreOp> {
         5 => {
             let producer = super::script::producer(dice.below(5) as i64);
             vec![StoreOp::Dedup { producer, sequence: dice.below(5000) as i64 }]
+        }
+        16 => {
+            let reserved = dice.below(100);
+            vec![stream(ferromq_model::StreamId(1 + dice.below(2)), reserved)]
+        }
+        17 => vec![
+            put_in(destination.id, "any", place.max(1), 20),
+            super::script::place(ferromq_model::StreamId(1 + dice.below(2)), dice.below(60), place),
+        ],
+        18 if dice.chance(1, 10) => {
+            vec![super::script::drop_stream(ferromq_model::StreamId(1 + dice.below(2)))]
+        }
+        18 => {
+            let from = dice.below(60);
+            let upto = from + if dice.chance(1, 2) { 0 } else { dice.below(30) };
+            vec![settle(ferromq_model::StreamId(1 + dice.below(2)), from, upto)]
         }
         6..=9 if is_queue => vec![StoreOp::RemoveMessage { destination: destination.id, sequence: old }],
         6..=9 => state

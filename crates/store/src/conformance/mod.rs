@@ -25,6 +25,7 @@ mod order;
 mod run;
 mod script;
 mod snapshot;
+mod streams;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -56,6 +57,7 @@ pub use order::{
 };
 pub use run::Run;
 pub use snapshot::Snapshot;
+pub use streams::{positions_of_streams_survive, settled_positions_take_no_room};
 pub use world::{SimWorld, World, Worlds};
 
 /// Makes a test of each check, in worlds made by the given closure; with `on_real_disk` those that need a
@@ -74,6 +76,8 @@ macro_rules! conformance_tests {
             ids_and_places_are_never_used_twice,
             pages_end_where_they_should,
             producer_windows_survive,
+            positions_of_streams_survive,
+            settled_positions_take_no_room,
             removing_what_is_not_there_changes_nothing,
             unknown_ids_are_refused,
             a_batch_is_all_or_nothing,

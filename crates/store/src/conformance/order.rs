@@ -3,7 +3,7 @@
 use ferromq_model::{ClaimId, DestinationId, Epoch, Sequence, SubscriptionId, Ticket};
 
 use super::run::{Run, claim};
-use super::script::{ONE, QUEUE, house, publish, put, put_in, record, remove};
+use super::script::{ONE, QUEUE, STREAM, house, place, publish, put, put_in, record, remove};
 use super::world::Worlds;
 use crate::{Budget, ErrorKind, StoreError, StoreOp, Sync, WriteBatch};
 
@@ -35,6 +35,7 @@ pub fn unknown_ids_are_refused(worlds: Worlds<'_>) {
     refused(worlds, "a used place", put(10, 1));
     refused(worlds, "a place that falls within the batch", put(11, 1));
     refused(worlds, "an unknown subscription", publish(12, &[ONE, SubscriptionId(9)]));
+    refused(worlds, "an unknown stream", place(STREAM, 1, 10));
     refused(
         worlds,
         "a used destination id",

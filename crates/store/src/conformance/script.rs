@@ -4,16 +4,42 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ferromq_model::{
-    BodyKind, Destination, DestinationId, Message, MessageId, ProducerId, Sequence, SubscriptionId,
-    SubscriptionName,
+    BodyKind, Destination, DestinationId, Message, MessageId, ProducerId, Sequence, StreamId, StreamPosition,
+    SubscriptionId, SubscriptionName,
 };
 
-use crate::{StoreOp, SubscriptionRecord};
+use crate::{Passage, StoreOp, StreamOp, StreamRecord, SubscriptionRecord};
 
 pub(super) const QUEUE: DestinationId = DestinationId(1);
 pub(super) const TOPIC: DestinationId = DestinationId(2);
+pub(super) const STREAM: StreamId = StreamId(1);
 pub(super) const ONE: SubscriptionId = SubscriptionId(1);
 pub(super) const TWO: SubscriptionId = SubscriptionId(2);
+
+/// The stream of a link with so many positions reserved.
+pub(super) fn stream(id: StreamId, reserved: u64) -> StoreOp {
+    let name = format!("from a over {} to b", id.0).as_str().into();
+    StoreOp::Stream(StreamOp::Put(StreamRecord { id, name, reserved: StreamPosition(reserved) }))
+}
+
+/// The message at a place of the queue has a position.
+pub(super) const fn place(stream: StreamId, position: u64, sequence: u64) -> StoreOp {
+    let passage = Passage {
+        destination: QUEUE,
+        sequence: Sequence(sequence),
+        subscription: SubscriptionId(0),
+        message: sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+    };
+    StoreOp::Stream(StreamOp::Place { stream, position: StreamPosition(position), passage })
+}
+
+pub(super) const fn settle(stream: StreamId, from: u64, upto: u64) -> StoreOp {
+    StoreOp::Stream(StreamOp::Settle { stream, from: StreamPosition(from), upto: StreamPosition(upto) })
+}
+
+pub(super) const fn drop_stream(id: StreamId) -> StoreOp {
+    StoreOp::Stream(StreamOp::Drop { id })
+}
 
 /// A queue, a topic and two subscriptions to it.
 pub(super) fn house() -> Vec<StoreOp> {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use ferromq_model::{DestinationId, Message, ProducerId, Sequence, SubscriptionId};
 
 use crate::{
-    IndexEntry, Loaded, MessageRef, PageRequest, ProducerWindow, Recovered, StoreReader, SubscriptionRecord,
+    IndexEntry, Loaded, MessageRef, PageRequest, ProducerWindow, Recovered, StoreReader, StreamState,
+    SubscriptionRecord,
 };
 
 /// Everything that a store shows, but for the next free ids.
@@ -14,6 +15,7 @@ pub struct Snapshot {
     destinations: BTreeMap<DestinationId, DestinationFacts>,
     subscriptions: BTreeMap<SubscriptionId, SubscriptionFacts>,
     producers: BTreeMap<ProducerId, (i64, Vec<i64>)>,
+    streams: Option<Vec<StreamState>>,
     quarantined: Vec<String>,
 }
 
@@ -110,6 +112,7 @@ impl Snapshot {
             destinations,
             subscriptions,
             producers: recovered.producers.iter().map(window).collect(),
+            streams: recovered.streams.clone(),
             quarantined: recovered.quarantined.iter().map(|entry| entry.reason.clone()).collect(),
         }
     }

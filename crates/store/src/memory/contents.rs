@@ -8,7 +8,7 @@ use ferromq_model::{Destination, DestinationId, Epoch, Message, MessageId, Seque
 
 use crate::{
     DestinationState, IndexEntry, Loaded, MessageRef, PageRequest, ProducerWindows, Recovered, StoreError,
-    StoreOp, SubscriptionRecord, SubscriptionState, WriteBatch,
+    StoreOp, Streams, SubscriptionRecord, SubscriptionState, WriteBatch,
 };
 
 /// The contents of a store, changed batch by batch.
@@ -17,6 +17,7 @@ pub struct Contents {
     destinations: BTreeMap<DestinationId, Place>,
     subscriptions: BTreeMap<SubscriptionId, Waiting>,
     producers: ProducerWindows,
+    streams: Streams,
     next_sequence: Sequence,
     next_destination: DestinationId,
     next_subscription: SubscriptionId,
@@ -50,6 +51,7 @@ impl Default for Contents {
             destinations: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             producers: ProducerWindows::new(),
+            streams: Streams::default(),
             next_sequence: Sequence(1),
             next_destination: DestinationId(1),
             next_subscription: SubscriptionId(1),
@@ -86,6 +88,7 @@ impl Contents {
         // What the batch itself drops is unknown to the rest of it.
         let mut dropped = BTreeSet::new();
         let mut unsubscribed = BTreeSet::new();
+        self.streams.check(&batch.ops)?;
         for op in &batch.ops {
             match op {
                 StoreOp::DropDestination { id } => {
@@ -199,6 +202,7 @@ impl Contents {
                 }
             }
             StoreOp::Dedup { producer, sequence } => self.producers.record(producer, *sequence),
+            StoreOp::Stream(op) => self.streams.apply(op),
         }
     }
 
@@ -297,6 +301,7 @@ impl Contents {
                 })
                 .collect(),
             producers: self.producers.iter().cloned().collect(),
+            streams: Some(self.streams.recovered()),
             quarantined: Vec::new(),
             store: None,
         }
