@@ -26,6 +26,7 @@ impl Settings {
             name: Text::from(self.name.as_str()),
             id: Text::from(id.as_str()),
             url: Text::from(self.published(urls).first().map(String::as_str).unwrap_or_default()),
+            links: false,
         }
     }
 

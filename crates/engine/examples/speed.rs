@@ -91,6 +91,7 @@ fn run(name: &str, persistent: bool, destination: &Destination, consumers: u64, 
                     message,
                     transaction: None,
                     window_bytes: 0,
+                    position: None,
                 }),
             );
         }

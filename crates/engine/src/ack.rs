@@ -253,6 +253,7 @@ impl Engine {
                 self.flow.free_temp(charge);
             }
             self.flow.free_memory(charge);
+            self.position_settled(origin, place);
             return Some(entry);
         }
         if entry.body.is_some() {
@@ -267,6 +268,7 @@ impl Engine {
                 Some(subscription) => StoreOp::AckDurable { subscription, destination, sequence },
             });
         }
+        self.position_settled(origin, place);
         if subscription.is_none() {
             self.refill(origin.place);
         }

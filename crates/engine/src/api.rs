@@ -1,11 +1,12 @@
 //! What goes into the engine and what comes out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ferromq_model::{
     ConnectionFacts, ConsumerFacts, Delivery, Destination, Message, MessageId, ProducerFacts, ProducerId,
-    SubscriptionName, Text, Ticket, TransactionId,
+    StreamPosition, SubscriptionName, Text, Ticket, TransactionId,
 };
 use ferromq_store::spool::{BlockId, SpoolOp, Spooled};
 use ferromq_store::{IndexEntry, Loaded, MessageRef, PageRequest, Space, SubscriptionRecord, WriteBatch};
@@ -175,6 +176,17 @@ pub enum Intent {
     Unsubscribe(SubscriptionName),
     /// Which durable subscriptions are there?
     ListDurables,
+    /// A broker is about to send this stream over the connection; answered with what of it is here
+    /// ([`Effect::Stream`]).
+    OpenStream(Text),
+    /// The local end of a link: what is handed to the connection from now on belongs to a stream, of which the remote
+    /// broker has so much.
+    BeginLink {
+        /// Which stream.
+        stream: Text,
+        /// What the remote broker answered to [`Intent::OpenStream`].
+        report: StreamReport,
+    },
     /// Answered when everything before it has been answered.
     Flush,
 }
@@ -190,6 +202,17 @@ pub struct SendRequest {
     pub transaction: Option<TransactionId>,
     /// What to grant the producer's window when it is accepted, in the protocol's own count; 0 if there is none.
     pub window_bytes: u32,
+    /// Its position in the stream that the connection has opened.
+    pub position: Option<StreamPosition>,
+}
+
+/// What a receiver has of the stream of a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamReport {
+    /// The highest position that was taken; 0 for none.
+    pub highest: u64,
+    /// The positions that were taken, as far back as can be asked about, with a hash of each message's id.
+    pub taken: BTreeMap<u64, u64>,
 }
 
 /// An acknowledgement of one message or a range.
@@ -325,6 +348,8 @@ pub enum Effect {
     Count(i32),
     /// Durable subscriptions.
     Durables(Vec<SubscriptionRecord>),
+    /// What is here of a stream.
+    Stream(StreamReport),
     /// Prepared transactions.
     Transactions(Vec<ferromq_model::Xid>),
     /// It can't be done.

@@ -34,7 +34,7 @@ impl Engine {
                 ),
             ));
         }
-        let congested = connection.congested;
+        let (congested, link) = (connection.congested, connection.link);
         let client = facts
             .client_id
             .clone()
@@ -106,6 +106,8 @@ impl Engine {
             acknowledged_at: self.now.mono,
             slow_since: None,
             aborted: false,
+            link,
+            link_full: false,
             dirty: false,
         });
         if let Some(connection) = self.connections.get_mut(&conn) {

@@ -92,6 +92,7 @@ impl Engine {
                                 sequence: Sequence(0),
                                 redelivery_counter: 0,
                                 first_of_group: false,
+                                position: None,
                             },
                         });
                     }
@@ -317,6 +318,7 @@ impl Engine {
                 sequence,
                 redelivery_counter,
                 first_of_group: false,
+                position: None,
             },
         });
     }

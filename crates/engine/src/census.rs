@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::durable::DurableKey;
 use crate::engine::Engine;
 use crate::place::{Body, PlaceKey, Site};
-use crate::window::{State, Window};
+use crate::window::{Entry, State, Window};
 use crate::{BrokerView, ConnectionView, ConsumerView, Counters, DestinationView, DurableView, View};
 
 impl Engine {
@@ -173,7 +174,7 @@ impl Engine {
 
     /// Each message in flight has exactly one holder.
     fn check_consumers(&self) -> Result<(), String> {
-        let mut holders: BTreeMap<(PlaceKey, Option<crate::durable::DurableKey>, u64), u32> = BTreeMap::new();
+        let mut holders: BTreeMap<(PlaceKey, Option<DurableKey>, u64), u32> = BTreeMap::new();
         for (_, consumer) in self.consumers.iter() {
             for held in &consumer.dispatched {
                 *holders.entry((held.origin.place, held.origin.durable, held.at)).or_default() += 1;
@@ -196,11 +197,19 @@ impl Engine {
                 *holders.entry((held.origin.place, held.origin.durable, held.at)).or_default() += 1;
             }
         }
+        let window_of = |place: PlaceKey, durable: Option<DurableKey>| match durable {
+            Some(durable) => self.durables.get(durable).and_then(|found| found.window(place)),
+            None => self.places.get(place).and_then(Site::queue).map(|queue| &queue.window),
+        };
+        // What may be at the other end of a link is held by nobody here.
+        for (origin, at) in self.links.given.keys() {
+            let entry = window_of(origin.place, origin.durable).and_then(|window| window.get(*at));
+            if entry.is_some_and(|entry| entry.state == State::InFlight) {
+                holders.entry((origin.place, origin.durable, *at)).or_insert(1);
+            }
+        }
         for ((place, durable, at), count) in &holders {
-            let window = match durable {
-                Some(durable) => self.durables.get(*durable).and_then(|found| found.window(*place)),
-                None => self.places.get(*place).and_then(Site::queue).map(|queue| &queue.window),
-            };
+            let window = window_of(*place, *durable);
             let state = window.and_then(|window| window.get(*at)).map(|entry| entry.state);
             if *count != 1 || state != Some(State::InFlight) {
                 return Err(format!("message {at} of {place:?} has {count} holders and is {state:?}"));
@@ -211,7 +220,11 @@ impl Engine {
             .arena
             .iter()
             .flat_map(|(key, site)| self.windows(key, site))
-            .map(|window| window.iter().filter(|entry| entry.state == State::InFlight).count())
+            .map(|window| {
+                let held =
+                    |entry: &&Entry| entry.state == State::InFlight && !window.is_pinned(entry.sequence());
+                window.iter().filter(held).count()
+            })
             .sum();
         if in_flight != holders.len() {
             return Err(format!("{in_flight} messages in flight, {} held by somebody", holders.len()));

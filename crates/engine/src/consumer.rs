@@ -19,7 +19,7 @@ use crate::{ConnId, LocalId};
 pub(crate) type ConsumerKey = Key<Consumer>;
 
 /// Where a message that a consumer holds is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
     /// The queue or topic.
     pub(crate) place: PlaceKey,
@@ -110,13 +110,17 @@ pub(crate) struct Consumer {
     pub(crate) slow_since: Option<Instant>,
     /// It was told to go.
     pub(crate) aborted: bool,
+    /// The link whose stream its messages belong to.
+    pub(crate) link: Option<usize>,
+    /// That stream can take no more now.
+    pub(crate) link_full: bool,
     pub(crate) dirty: bool,
 }
 
 impl Consumer {
     /// Whether one more message may be handed out now.
     pub(crate) fn has_room(&self) -> bool {
-        if self.congested || self.dispatched.len() >= self.most_unacknowledged {
+        if self.congested || self.link_full || self.dispatched.len() >= self.most_unacknowledged {
             return false;
         }
         if self.prefetch == 0 { !self.pulls.is_empty() } else { self.outstanding < self.prefetch }

@@ -10,6 +10,7 @@ use crate::engine::{Engine, Timer};
 use crate::filter::Loneliness;
 use crate::flow::Flow;
 use crate::groups::Claim;
+use crate::links::Candidate;
 use crate::load::Purpose;
 use crate::outbox::Held;
 use crate::place::{Body, PlaceKey};
@@ -137,11 +138,34 @@ impl Engine {
                 at += 1;
                 continue;
             };
+            // One that came redelivered, over a link, stays so when its reference was paged in.
+            let counter = counter.max(message.redelivery_counter);
             let message = Arc::clone(message);
             let Some(attachment) = open.get(slot).and_then(|index| queue.attached.get_mut(*index)) else {
                 break;
             };
             let Some(consumer) = self.consumers.get_mut(attachment.consumer) else { break };
+            let mut position = None;
+            if let Some(link) = consumer.link {
+                let candidate = Candidate {
+                    origin: Origin { place: key, durable: None },
+                    at: place,
+                    message: &message,
+                    destination: site.id,
+                    sequence,
+                    subscription: None,
+                    stored: entry.stored,
+                };
+                position = self.links.give(link, candidate, &mut self.outbox);
+                if position.is_none() {
+                    consumer.link_full = true;
+                    open.remove(slot);
+                    if open.is_empty() {
+                        break;
+                    }
+                    continue;
+                }
+            }
             let (first, freed) = queue.groups.assign(&message, attachment.consumer);
             freed_group |= freed;
             attachment.scan = place + 1;
@@ -160,16 +184,21 @@ impl Engine {
             });
             consumer.count();
             site.counters.dispatched += 1;
-            self.outbox.send(Output::Deliver {
+            let output = Output::Deliver {
                 conn: consumer.conn,
                 consumer: consumer.local,
                 delivery: Delivery {
                     message: Some(message),
                     sequence,
+                    position,
                     redelivery_counter: counter,
                     first_of_group: first,
                 },
-            });
+            };
+            match consumer.link {
+                Some(link) => self.links.deliver(link, output, &mut self.outbox),
+                None => self.outbox.send(output),
+            }
             drop_body(&mut queue.window, at, &mut self.flow, &self.settings);
             at += 1;
             if !consumer.has_room() || next_period.is_some() {
@@ -298,6 +327,7 @@ impl Engine {
                     message: Some(pending.message),
                     sequence: pending.sequence,
                     first_of_group: false,
+                    position: None,
                 },
             });
         }
@@ -357,7 +387,24 @@ impl Engine {
                 loads.push((share.place, missing_bodies(&mut share.window, at, durable_upto)));
                 break;
             };
-            let (counter, sequence) = (entry.counter, entry.sequence());
+            let (counter, sequence) = (entry.counter.max(message.redelivery_counter), entry.sequence());
+            let mut position = None;
+            if let Some(link) = consumer.link {
+                let candidate = Candidate {
+                    origin: Origin { place: share.place, durable: Some(key) },
+                    at: place,
+                    message: &message,
+                    destination: self.places.arena.get(share.place).and_then(|site| site.id),
+                    sequence,
+                    subscription: Some(durable.record.id),
+                    stored: entry.stored,
+                };
+                position = self.links.give(link, candidate, &mut self.outbox);
+                if position.is_none() {
+                    consumer.link_full = true;
+                    break;
+                }
+            }
             share.window.set_state(at, State::InFlight);
             consumer.dispatched.push_back(Dispatched {
                 producer: message.id.producer.clone(),
@@ -370,16 +417,21 @@ impl Engine {
             if let Some(site) = self.places.arena.get_mut(share.place) {
                 site.counters.dispatched += 1;
             }
-            self.outbox.send(Output::Deliver {
+            let output = Output::Deliver {
                 conn: consumer.conn,
                 consumer: consumer.local,
                 delivery: Delivery {
                     message: Some(message),
                     sequence,
+                    position,
                     redelivery_counter: counter,
                     first_of_group: false,
                 },
-            });
+            };
+            match consumer.link {
+                Some(link) => self.links.deliver(link, output, &mut self.outbox),
+                None => self.outbox.send(output),
+            }
             drop_body(&mut share.window, at, &mut self.flow, &self.settings);
         }
         for (place, wanted) in loads {

@@ -13,6 +13,7 @@ use crate::dead_letter::Burials;
 use crate::dedup::Dedup;
 use crate::durable::{Durable, DurableKey};
 use crate::flow::Flow;
+use crate::links::Links;
 use crate::load::Loads;
 use crate::outbox::{Held, Outbox};
 use crate::place::{Body, PlaceKey, Places};
@@ -93,6 +94,7 @@ pub struct Engine {
     pub(crate) answering: Option<(ConnId, Tag)>,
     pub(crate) burying: FxHashMap<(ConnId, Tag), usize>,
     pub(crate) repeats: Repeats,
+    pub(crate) links: Links,
     /// The first sequence that was free when this engine began.
     pub(crate) recovered_next: u64,
     /// Whatever is sent now belongs to a commit, and waits for its unit of work.
@@ -132,6 +134,7 @@ impl Engine {
             answering: None,
             burying: FxHashMap::default(),
             repeats: Repeats::default(),
+            links: Links::default(),
             recovered_next: 0,
             commit_barrier: false,
             inactive_armed: false,
@@ -232,7 +235,11 @@ impl Engine {
             Intent::RemoveProducer(local) => self.remove_producer(conn, local),
             Intent::AddConsumer(facts) => self.add_consumer(conn, facts),
             Intent::RemoveConsumer { consumer, last_delivered } => {
-                self.remove_consumer(conn, consumer, last_delivered)
+                // A link that lives has had an answer for all that it sent.
+                self.links.letting_go = connection.link.is_some();
+                let done = self.remove_consumer(conn, consumer, last_delivered);
+                self.links.letting_go = false;
+                done
             }
             Intent::Pull { consumer, timeout } => self.pull(conn, consumer, timeout),
             Intent::SetPrefetch { consumer, prefetch } => self.set_prefetch(conn, consumer, prefetch),
@@ -246,6 +253,8 @@ impl Engine {
                 let durables = self.durables.iter().map(|(_, durable)| durable.record.clone()).collect();
                 return self.outbox.reply_again(conn, tag, crate::Effect::Durables(durables));
             }
+            Intent::OpenStream(stream) => return self.open_stream(conn, tag, &stream),
+            Intent::BeginLink { stream, report } => self.begin_link(conn, &stream, &report),
             Intent::Flush => return self.flush(conn, tag),
         };
         match done {

@@ -27,8 +27,8 @@ struct Border {
 /// What a queue knows when a consumer's filter is asked.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Loneliness {
-    /// Brokers that a message may have passed and still go back to where it came from, because it can only be
-    /// consumed there; 0 for never.
+    /// Brokers that a message may have passed and still go to where it can be consumed, though it came from there or
+    /// has come too far already; 0 for never. A bridge may have a bound of its own.
     pub(crate) hops: u32,
 }
 
@@ -76,11 +76,14 @@ impl Filter {
 impl Border {
     fn lets_pass(&self, message: &Message, lonely: Loneliness) -> bool {
         let path = message.extra.as_ref().map_or(&[][..], |extra| &extra.broker_path);
+        // What nobody else can consume goes to where it can be consumed, be it back, be it further than it should.
+        let most = if lonely.hops == 0 { 0 } else { self.rule.max_hops.unwrap_or(lonely.hops) };
+        let moves = self.direct && path.len() < most as usize;
         if path.contains(&self.rule.broker) {
-            return self.direct && path.len() < lonely.hops as usize;
+            return moves;
         }
         if usize::try_from(self.rule.message_ttl).is_ok_and(|most| path.len() >= most) {
-            return false;
+            return moves && !path.is_empty();
         }
         !is_for_bridges(message)
     }

@@ -56,6 +56,7 @@ mod filter;
 mod flow;
 mod groups;
 mod inactive;
+mod links;
 mod load;
 mod outbox;
 mod place;
@@ -82,6 +83,7 @@ mod window;
 pub use api::*;
 pub use engine::{Engine, Outputs};
 pub use ferromq_store::SubscriptionRecord;
+pub use links::own_id;
 pub use policy::{
     AbortSlow, DeadLetterPolicy, DeadLetterTarget, NetworkRule, PendingLimit, Policies, Policy,
     PolicyAdvisories, PrefetchPolicy, Recovery,

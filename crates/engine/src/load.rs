@@ -216,6 +216,7 @@ impl Engine {
             site.store_bytes = site.store_bytes.saturating_sub(u64::from(entry.charge));
             self.flow.unstored(u64::from(entry.charge));
         }
+        self.position_settled(origin, place);
     }
 
     /// The body of a message in a window, if it is in memory.

@@ -143,6 +143,7 @@ impl Engine {
                 sequence: Sequence(0),
                 redelivery_counter: 0,
                 first_of_group: false,
+                position: None,
             },
         });
     }

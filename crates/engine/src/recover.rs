@@ -66,6 +66,7 @@ impl Engine {
                 site.counters.recovered += held;
             }
         }
+        self.recover_links(recovered.streams);
         for lost in recovered.quarantined {
             let name =
                 lost.destination.map_or_else(|| "an unknown destination".to_owned(), |name| name.to_string());

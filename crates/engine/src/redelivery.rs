@@ -1,8 +1,8 @@
 //! Redelivery: what a consumer held goes back to its place when the consumer goes.
 
-use crate::consumer::{Consumer, Dispatched, Stage};
+use crate::consumer::{Consumer, Dispatched, Origin, Stage};
 use crate::engine::Engine;
-use crate::window::{State, sequence_of};
+use crate::window::{Place, State, sequence_of};
 
 /// No message was handed to the application.
 const NOTHING_DELIVERED: i64 = -1;
@@ -47,6 +47,9 @@ impl Engine {
     /// Puts one message back in its place.
     pub(crate) fn give_back(&mut self, dispatched: &Dispatched, seen: bool) {
         let origin = dispatched.origin;
+        if self.is_in_doubt(origin, dispatched.at) {
+            return;
+        }
         let Some(window) = self.window_mut(origin) else { return };
         let index = window.index_from(dispatched.at);
         let Some(entry) = window.at_mut(index) else { return };
@@ -55,6 +58,11 @@ impl Engine {
         }
         entry.counter = entry.counter.saturating_add(u32::from(seen));
         window.set_state(index, State::Ready);
+        self.ready_again(origin, dispatched.at);
+    }
+
+    /// A message is there again for whoever consumes.
+    pub(crate) fn ready_again(&mut self, origin: Origin, at: Place) {
         match origin.durable {
             Some(durable) => {
                 if let Some(consumer) = self.durables.get(durable).and_then(|durable| durable.consumer) {
@@ -63,7 +71,7 @@ impl Engine {
             }
             None => {
                 if let Some(queue) = self.places.get_mut(origin.place).and_then(|site| site.queue_mut()) {
-                    queue.look_again(dispatched.at);
+                    queue.look_again(at);
                 }
                 self.wake_place(origin.place);
             }

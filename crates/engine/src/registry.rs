@@ -46,6 +46,10 @@ pub(crate) struct Connection {
     pub(crate) flushes: Vec<Tag>,
     /// The unit of work of the last message that it sent, if that was stored.
     pub(crate) stored: Ticket,
+    /// The stream that it is the local end of.
+    pub(crate) link: Option<usize>,
+    /// The stream that it sends.
+    pub(crate) stream: Option<usize>,
 }
 
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use ferromq_model::{Destination, DestinationPattern, Message, ProducerId, Text};
 use ferromq_store::StoreOp;
 
 use crate::engine::{Engine, fault};
+use crate::links::Seen;
 use crate::outbox::Held;
 use crate::place::{Body, PlaceKey};
 use crate::registry::{Producer, Route};
@@ -44,7 +45,13 @@ impl Engine {
             Ok(target) => target,
             Err(fault) => return self.outbox.fail(conn, tag, fault),
         };
-        if self.is_repeated(conn, &request) {
+        if let Some(position) = request.position {
+            match self.seen(conn, position, &request) {
+                Seen::New => {}
+                Seen::Before => return self.accepted_before(conn, tag, &request),
+                Seen::Wrong => return self.refuse_stream(conn, position, &request),
+            }
+        } else if self.is_repeated(conn, &request) {
             return self.accepted_before(conn, tag, &request);
         }
         for place in target.places() {
@@ -59,6 +66,13 @@ impl Engine {
     pub(crate) fn accepted(&mut self, conn: ConnId, tag: Option<Tag>, request: &SendRequest) {
         if request.window_bytes > 0 {
             self.grant(conn, (request.producer.clone(), request.window_bytes));
+        }
+        if request.position.is_some() && !request.message.persistent {
+            // Its position rides with the next sync: nobody waits for the disk because of what is lost with the memory.
+            if let Some(tag) = tag {
+                self.outbox.send(crate::Output::Reply { conn, tag, effect: Effect::Done });
+            }
+            return;
         }
         self.outbox.reply(conn, tag, Effect::Done);
     }
@@ -189,8 +203,10 @@ impl Engine {
 
     /// Takes a message in; there is room for it and it was not there before.
     pub(crate) fn take_in(&mut self, conn: ConnId, request: &SendRequest, target: &Target) {
-        let dedup = from_client(request);
-        if let Some((producer, sequence)) = identity(request) {
+        let dedup = from_client(request) && request.position.is_none();
+        if let Some(position) = request.position {
+            self.take_position(conn, position, &request.message.id);
+        } else if let Some((producer, sequence)) = identity(request) {
             let slot = self.slot(conn, &request.producer);
             let slot = self.dedup.mark(&producer, sequence, slot);
             if !dedup && request.message.persistent {

@@ -76,7 +76,7 @@ impl Engine {
         }
     }
 
-    fn take_over(&mut self, old: ConnId, why: &str) {
+    pub(crate) fn take_over(&mut self, old: ConnId, why: &str) {
         self.outbox.log(Severity::Info, why.to_owned());
         self.end(old, UNKNOWN);
         self.connections.insert(old, Connection::default());
@@ -101,6 +101,7 @@ impl Engine {
         let Some(facts) = self.connections.get(&conn).and_then(|connection| connection.facts.clone()) else {
             return;
         };
+        self.links.lost(conn);
         self.drop_parked(conn);
         self.burying.retain(|(waiting, _), _| *waiting != conn);
         self.repeats.forget(conn);

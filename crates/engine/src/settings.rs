@@ -44,9 +44,13 @@ pub struct Settings {
     pub mirror_prefix: Option<String>,
     /// How often destinations are searched for inactive ones; zero for never.
     pub gc_period: Duration,
-    /// A message that nobody here but bridges could consume may go back to a broker that it came from, if it has
-    /// passed fewer brokers than this; 0 for never, as ActiveMQ does without `replayWhenNoConsumers`.
+    /// A message that nobody here but bridges could consume may go to a broker that it came from, or further than its
+    /// TTL says, if it has passed fewer brokers than this (or than the bridge's own bound); 0 for never, as ActiveMQ
+    /// does without `replayWhenNoConsumers`.
     pub orphan_hops: u32,
+    /// The names of the network connectors: what is held because it may be at the other end of a link whose connector is
+    /// not there any longer is let go. `None` to hold all of it.
+    pub connectors: Option<Vec<String>>,
     /// How long a connection that was refused stays open, so that its peer can read why.
     pub refused_linger: Duration,
     /// A transaction may hold at most so many messages and acknowledgements.
@@ -77,6 +81,7 @@ impl Default for Settings {
             mirror_prefix: None,
             gc_period: Duration::ZERO,
             orphan_hops: 16,
+            connectors: None,
             refused_linger: Duration::from_secs(2),
             transaction_entries: 1 << 20,
             transaction_bytes: 512 << 20,

@@ -55,6 +55,7 @@ impl Engine {
                         sequence,
                         redelivery_counter: message.redelivery_counter,
                         first_of_group: false,
+                        position: None,
                     },
                 });
                 if let Some(site) = self.places.get_mut(key) {

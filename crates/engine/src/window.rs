@@ -105,6 +105,8 @@ pub(crate) struct Window {
     recovered_mark: Sequence,
     /// Whether those come flagged as redelivered.
     flags_recovered: bool,
+    /// Messages that may be at the other end of a link since before this engine began.
+    pinned: FxHashSet<Sequence>,
     /// Bodies are being loaded for dispatch.
     pub(crate) loading: bool,
     /// Entries with an expiration.
@@ -133,6 +135,7 @@ impl Window {
             exposed: Sequence(0),
             recovered_mark: Sequence(0),
             flags_recovered: true,
+            pinned: FxHashSet::default(),
             loading: false,
             expiring: 0,
         }
@@ -260,6 +263,40 @@ impl Window {
     /// What is there at and behind a place.
     pub(crate) fn iter_from(&self, from: Place) -> impl Iterator<Item = &Entry> {
         self.entries.range(self.index_from(from)..).filter(|entry| entry.state != State::Removed)
+    }
+
+    /// Keeps a message that is in the store alone from being handed out.
+    pub(crate) fn pin(&mut self, sequence: Sequence) {
+        self.pinned.insert(sequence);
+    }
+
+    /// Lets go of a message that was kept back.
+    pub(crate) fn unpin(&mut self, sequence: Sequence) {
+        self.pinned.remove(&sequence);
+    }
+
+    /// Whether a message is kept back.
+    pub(crate) fn is_pinned(&self, sequence: Sequence) -> bool {
+        self.pinned.contains(&sequence)
+    }
+
+    /// The place of a message in memory.
+    pub(crate) fn find(&self, sequence: Sequence) -> Option<Place> {
+        if !self.prioritized {
+            return self.get(sequence.0 & SEQUENCE_MASK).map(|entry| entry.place);
+        }
+        self.iter().find(|entry| entry.sequence() == sequence).map(|entry| entry.place)
+    }
+
+    /// A message that is in the store alone is gone; says whether it was counted here. What its body was charged is not
+    /// known.
+    pub(crate) fn strike(&mut self, sequence: Sequence, ticket: Ticket) -> bool {
+        let counted = !self.at_end() && sequence > self.seen;
+        if counted {
+            self.held = self.held.saturating_sub(1);
+        }
+        self.removing.push_back((ticket, sequence));
+        counted
     }
 
     /// Where to begin looking for a ready entry, at or behind `from`.
@@ -417,7 +454,7 @@ impl Window {
                 expiration: found.expiration,
                 charge: found.charge,
                 counter: u32::from(self.flags_recovered && found.sequence <= self.recovered_mark),
-                state: State::Ready,
+                state: if self.pinned.contains(&found.sequence) { State::InFlight } else { State::Ready },
                 stored: true,
                 exposed: found.sequence <= self.mark,
             });

@@ -88,6 +88,7 @@ fn main() {
                     sequence: Sequence((batch * BATCH + n) as u64),
                     redelivery_counter: 0,
                     first_of_group: false,
+                    position: None,
                 };
                 session.deliver(now, LocalId { session: 1, value: 1 }, &delivery);
             }

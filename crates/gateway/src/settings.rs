@@ -16,6 +16,8 @@ pub struct BrokerIdentity {
     pub id: Text,
     /// The address it publishes.
     pub url: Text,
+    /// Whether it keeps streams of links, and tells its peers so.
+    pub links: bool,
 }
 
 impl Default for BrokerIdentity {
@@ -24,6 +26,7 @@ impl Default for BrokerIdentity {
             name: Text::from_static("localhost"),
             id: Text::from_static("ID:ferromq-0-0-0:1"),
             url: Text::from_static("tcp://localhost:61616"),
+            links: false,
         }
     }
 }

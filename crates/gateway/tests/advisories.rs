@@ -54,6 +54,7 @@ fn told(advisory: Advisory) -> Command {
         sequence: Sequence(1),
         redelivery_counter: 0,
         first_of_group: false,
+        position: None,
     };
     world.session.deliver(world.now, LocalId { session: -1, value: 1 }, &delivery);
     let Command::MessageDispatch(dispatch) = world.answer() else { panic!("a dispatch") };

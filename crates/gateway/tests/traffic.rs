@@ -99,6 +99,7 @@ fn delivered(world: &mut World, send: &SendRequest, redelivery_counter: u32) -> 
         sequence: Sequence(42),
         redelivery_counter,
         first_of_group: true,
+        position: None,
     };
     world.session.deliver(world.now, CONSUMER, &delivery);
     let Command::MessageDispatch(dispatch) = world.answer() else { panic!("a dispatch") };
@@ -389,7 +390,13 @@ fn the_end_of_a_browse_is_a_dispatch_of_nothing() {
     let mut world = World::plain();
     let send = sent(&mut world, message(MessageKind::Text));
     delivered(&mut world, &send, 2);
-    let end = Delivery { message: None, sequence: Sequence(0), redelivery_counter: 0, first_of_group: false };
+    let end = Delivery {
+        message: None,
+        sequence: Sequence(0),
+        redelivery_counter: 0,
+        first_of_group: false,
+        position: None,
+    };
     world.session.deliver(world.now, CONSUMER, &end);
     assert_eq!(
         world.answer(),
@@ -403,8 +410,13 @@ fn many_deliveries_make_one_piece_of_output() {
     let send = sent(&mut world, full(MessageKind::Text));
     for n in 0..1_000 {
         let message = Some(Arc::clone(&send.message));
-        let delivery =
-            Delivery { message, sequence: Sequence(n), redelivery_counter: 0, first_of_group: false };
+        let delivery = Delivery {
+            message,
+            sequence: Sequence(n),
+            redelivery_counter: 0,
+            first_of_group: false,
+            position: None,
+        };
         world.session.deliver(world.now, CONSUMER, &delivery);
     }
     let answers = world.answers();

@@ -112,6 +112,9 @@ pub struct NetworkFilter {
     pub message_ttl: i32,
     /// How many brokers a subscription may pass, −1 for any number.
     pub consumer_ttl: i32,
+    /// How many brokers a message may have passed that goes over because nobody else can consume it; `None` for as many
+    /// as the broker allows.
+    pub max_hops: Option<u32>,
 }
 
 /// A producer as others may know it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{Advisory, ConsumerId, Destination, MessageId, Sequence, Text, TransactionId};
+use crate::{Advisory, ConsumerId, Destination, MessageId, Sequence, StreamPosition, Text, TransactionId};
 
 /// The encoding of a message's properties and body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -161,6 +161,8 @@ pub struct Delivery {
     pub message: Option<Arc<Message>>,
     /// The message's place in the store's order.
     pub sequence: Sequence,
+    /// Its position in the stream of the link that it is handed to.
+    pub position: Option<StreamPosition>,
     /// How often it may have been delivered before; above 0 means JMSRedelivered.
     pub redelivery_counter: u32,
     /// Whether it is the first of its group for this consumer (JMSXGroupFirstForConsumer).

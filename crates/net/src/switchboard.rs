@@ -118,6 +118,7 @@ mod tests {
             sequence: Sequence(1),
             redelivery_counter: 0,
             first_of_group: false,
+            position: None,
         };
         Parcel::Deliver(LocalId { session: 1, value: 1 }, delivery)
     }

@@ -503,6 +503,7 @@ pub fn send(message: Message, transaction: Option<TransactionId>) -> Intent {
         message: Arc::new(message),
         transaction,
         window_bytes: 0,
+        position: None,
     })
 }
 

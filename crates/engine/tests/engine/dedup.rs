@@ -63,6 +63,7 @@ fn a_forwarded_message_is_never_taken_for_a_repetition() {
         message: std::sync::Arc::new(message),
         transaction: None,
         window_bytes: 0,
+        position: None,
     });
     b.do_it(&bridge, forwarded);
     assert_eq!(b.held("A"), 2);

@@ -19,6 +19,8 @@ mod expiry;
 mod flow;
 mod groups;
 mod inactive;
+mod link_random;
+mod links;
 mod memory;
 mod network;
 mod policy;

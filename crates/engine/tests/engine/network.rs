@@ -14,7 +14,8 @@ fn bridge_to(b: &mut Bench, peer: &'static str) -> (Client, LocalId) {
         facts.network = true;
         facts.priority = -5;
         facts.broker_path = vec![peer.into()];
-        facts.network_filter = Some(NetworkFilter { broker: peer.into(), message_ttl: 1, consumer_ttl: 1 });
+        facts.network_filter =
+            Some(NetworkFilter { broker: peer.into(), message_ttl: 1, consumer_ttl: 1, max_hops: None });
     });
     (client, local)
 }

@@ -11,6 +11,7 @@ use super::inbound::{self, fault};
 use super::names::text;
 use super::outbound;
 use super::session::{Awaited, Phase, Session};
+use super::streams;
 use crate::{Credentials, LoginQuestion, LoginRefused, PeerBroker, SessionError};
 
 /// A command's number, if its sender waits for an answer.
@@ -72,7 +73,7 @@ impl Session {
             Command::BrokerInfo(info) => {
                 self.answer(request(info.command_id, info.response_required));
                 self.peer.network = info.network_connection;
-                if info.network_connection {
+                if info.network_connection && info.broker_name.is_some() {
                     let (name, url) = (info.broker_name.as_ref(), info.broker_url.as_ref());
                     let (name, url) = (name.map(text).unwrap_or_default(), url.map(text).unwrap_or_default());
                     self.peer.broker = Some(PeerBroker { name, url });
@@ -83,6 +84,7 @@ impl Session {
                 if info.network_connection && compares {
                     self.wants_durables();
                 }
+                self.peer.max_hops = inbound::max_hops(&info);
                 if info.network_connection && info.duplex_connection && !self.has_mirror {
                     self.has_mirror = true;
                     self.put_aside(Command::BrokerInfo(info));
@@ -96,7 +98,7 @@ impl Session {
                 self.peer.fault_tolerant |= control.fault_tolerant;
                 self.answer(request(control.command_id, control.response_required));
             }
-            Command::ControlCommand(info) => self.answer(request(info.command_id, info.response_required)),
+            Command::ControlCommand(info) => self.take_control(&info, now),
             Command::ConnectionError(error) => {
                 self.answer(request(error.command_id, error.response_required))
             }
@@ -193,6 +195,15 @@ impl Session {
         }
     }
 
+    /// Only of a bridge, and about its link; whatever else is controlled by such commands is not controlled here.
+    fn take_control(&mut self, info: &wire::ControlCommand, now: Now) {
+        let request = request(info.command_id, info.response_required);
+        let text = info.command.as_ref().filter(|_| self.peer.network).map(ToString::to_string);
+        let Some(intent) = text.as_deref().and_then(streams::intent) else { return self.answer(request) };
+        self.sends_stream |= matches!(intent, Ok(Intent::OpenStream(_)));
+        self.ask("a link's stream", request, None, intent, now);
+    }
+
     fn take_message(&mut self, message: Arc<wire::Message>, frame_bytes: usize, now: Now) {
         let request = request(message.command_id, message.response_required);
         let window = match (&message.producer_id, request) {
@@ -202,9 +213,10 @@ impl Session {
             }
             _ => 0,
         };
+        let position = streams::position(message.message_id.as_ref()).filter(|_| self.sends_stream);
         let user = self.peer.user.as_ref().filter(|_| self.settings.populate_user_id);
-        let intent =
-            inbound::send(&mut self.names, message, frame_bytes, user, window, now).map(Intent::Send);
+        let intent = inbound::send(&mut self.names, message, frame_bytes, user, window, position, now)
+            .map(Intent::Send);
         self.ask("a message", request, None, intent, now);
     }
 
@@ -340,7 +352,8 @@ impl Session {
         if !self.admit("ConsumerInfo", request, owner, now) {
             return;
         }
-        let intent = inbound::consumer_facts(&mut self.names, info).and_then(|facts| {
+        let max_hops = self.peer.max_hops;
+        let intent = inbound::consumer_facts(&mut self.names, info, max_hops).and_then(|facts| {
             let id = LocalId { session: facts.id.session, value: facts.id.value };
             self.registry.add_consumer(id, &self.settings.limits)?;
             if let Some(tag) = tag(request) {

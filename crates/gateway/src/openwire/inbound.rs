@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use ferromq_engine::{AckKind, AckRequest, Fault, FaultKind, LocalId, SendRequest, TransactionVerb};
 use ferromq_model::{
-    BodyKind, ConsumerFacts, Encoding, Extra, Message, NetworkFilter, Now, ProducerFacts, Text, TransactionId,
+    BodyKind, ConsumerFacts, Encoding, Extra, Message, NetworkFilter, Now, ProducerFacts, StreamPosition,
+    Text, TransactionId,
 };
 use ferromq_openwire as wire;
 use ferromq_openwire::{AckType, Command, MessageKind, TransactionType, WireFormat};
@@ -43,6 +44,7 @@ pub(super) fn send(
     frame_bytes: usize,
     user_id: Option<&Text>,
     window_bytes: u32,
+    position: Option<StreamPosition>,
     now: Now,
 ) -> Result<SendRequest, Fault> {
     let mut sent = Arc::unwrap_or_clone(sent);
@@ -81,7 +83,7 @@ pub(super) fn send(
         extra,
         id,
     };
-    Ok(SendRequest { producer, message: Arc::new(message), transaction, window_bytes })
+    Ok(SendRequest { producer, message: Arc::new(message), transaction, window_bytes, position })
 }
 
 fn extra(
@@ -188,7 +190,11 @@ pub(super) fn ack(names: &mut Names, ack: &wire::MessageAck) -> Result<AckReques
     })
 }
 
-pub(super) fn consumer_facts(names: &mut Names, info: &wire::ConsumerInfo) -> Result<ConsumerFacts, Fault> {
+pub(super) fn consumer_facts(
+    names: &mut Names,
+    info: &wire::ConsumerInfo,
+    max_hops: Option<u32>,
+) -> Result<ConsumerFacts, Fault> {
     let id = info.consumer_id.as_ref().ok_or_else(|| missing("ConsumerInfo", "consumerId"))?;
     let destination = info.destination.as_ref().ok_or_else(|| missing("ConsumerInfo", "destination"))?;
     Ok(ConsumerFacts {
@@ -216,12 +222,15 @@ pub(super) fn consumer_facts(names: &mut Names, info: &wire::ConsumerInfo) -> Re
             .iter()
             .map(|id| names.consumer(id))
             .collect(),
-        network_filter: info.additional_predicate.as_deref().and_then(network_filter),
+        network_filter: info
+            .additional_predicate
+            .as_deref()
+            .and_then(|predicate| network_filter(predicate, max_hops)),
     })
 }
 
 /// A predicate of another kind is for nobody here (OpenWire, `ConsumerInfo.additionalPredicate`).
-fn network_filter(predicate: &Command) -> Option<NetworkFilter> {
+fn network_filter(predicate: &Command, max_hops: Option<u32>) -> Option<NetworkFilter> {
     let Command::NetworkBridgeFilter(filter) = predicate else { return None };
     let broker = filter.network_broker_id.as_ref()?.value.as_ref()?;
     // Up to version 9 there was one number for both.
@@ -230,7 +239,14 @@ fn network_filter(predicate: &Command) -> Option<NetworkFilter> {
         broker: text(broker),
         message_ttl: ttl(filter.message_ttl),
         consumer_ttl: ttl(filter.consumer_ttl),
+        max_hops,
     })
+}
+
+/// What a bridge of this kind says of itself besides what the wire has a place for.
+pub(super) fn max_hops(info: &wire::BrokerInfo) -> Option<u32> {
+    let text = info.network_properties.as_ref().filter(|_| info.network_connection)?.to_str();
+    text.lines().find_map(|line| line.trim_end().strip_prefix("maxHops=")?.parse().ok())
 }
 
 pub(super) fn producer_facts(names: &mut Names, info: &wire::ProducerInfo) -> Result<ProducerFacts, Fault> {

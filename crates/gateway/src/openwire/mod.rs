@@ -8,6 +8,7 @@ mod outbound;
 mod properties;
 mod registry;
 mod session;
+mod streams;
 
 /// What bridges say over a connection that they share with a session.
 pub use ferromq_openwire::{BrokerInfo, Command};

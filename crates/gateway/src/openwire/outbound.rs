@@ -8,9 +8,13 @@ use ferromq_openwire as wire;
 use ferromq_openwire::{Command, MessageKind, ObjectId, Throwable, WireFormat, WireStr};
 
 use super::names::{Names, wire_brokers, wire_str, wire_xid};
+use super::streams;
 
 /// The longest text of an exception, in characters; a string of the tight encoding ends at 32,766 bytes.
 const FAULT_TEXT_CHARS: usize = 4_096;
+
+/// By this in its `BrokerInfo` a broker tells that its links have streams.
+const LINKS: &str = "ferromqLinks=1\n";
 
 /// An answer to the command `correlation_id`.
 pub(super) fn response(correlation_id: i32, effect: Effect) -> Command {
@@ -19,6 +23,12 @@ pub(super) fn response(correlation_id: i32, effect: Effect) -> Command {
         Effect::Count(result) => {
             wire::IntegerResponse { correlation_id, result, ..Default::default() }.into()
         }
+        Effect::Stream(report) => wire::DataResponse {
+            correlation_id,
+            data: Some(Arc::new(streams::data(&report))),
+            ..Default::default()
+        }
+        .into(),
         Effect::Transactions(xids) => {
             let data = xids.iter().map(|xid| Command::XaTransactionId(wire_xid(xid))).collect();
             wire::DataArrayResponse { correlation_id, data: Some(data), ..Default::default() }.into()
@@ -79,7 +89,10 @@ pub(super) fn fill_dispatch(
     if let Some(out) = Arc::get_mut(&mut out) {
         fill_message(names, out, message);
         if let Some(id) = &mut out.message_id {
-            id.broker_sequence_id = i64::try_from(delivery.sequence.0).unwrap_or(i64::MAX);
+            id.broker_sequence_id = match delivery.position {
+                Some(position) => streams::on_the_wire(position),
+                None => i64::try_from(delivery.sequence.0).unwrap_or(i64::MAX),
+            };
         }
         out.redelivery_counter = counter;
         out.broker_out_time = now.wall.0;
@@ -296,6 +309,8 @@ pub(super) fn broker_info(broker: &crate::BrokerIdentity) -> Command {
         broker_id: Some(wire::BrokerId { value: Some(wire_str(&broker.id)) }),
         broker_url: Some(wire_str(&broker.url)),
         broker_name: Some(wire_str(&broker.name)),
+        // A property that ActiveMQ reads past.
+        network_properties: broker.links.then(|| WireStr::from(LINKS)),
         ..Default::default()
     }
     .into()

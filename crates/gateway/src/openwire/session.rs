@@ -84,6 +84,8 @@ pub(super) struct Peer {
     pub(super) reconnected: bool,
     /// The broker whose bridge it is, until that was asked for.
     pub(super) broker: Option<PeerBroker>,
+    /// How many brokers a message may have passed that goes to it because nobody else can consume it.
+    pub(super) max_hops: Option<u32>,
 }
 
 /// Somebody whose login takes long to check.
@@ -119,6 +121,8 @@ pub struct Session {
     pub(super) applicant: Option<Applicant>,
     /// The peer wants a bridge back over this connection.
     pub(super) has_mirror: bool,
+    /// It sends the stream of a link: its messages have positions.
+    pub(super) sends_stream: bool,
     /// For that bridge, not for the engine.
     pub(super) aside: VecDeque<Command>,
     /// When the peer is told of other brokers.
@@ -155,6 +159,7 @@ impl Session {
             requests_in_flight: 0,
             applicant: None,
             has_mirror: false,
+            sends_stream: false,
             aside: VecDeque::new(),
             brokers_due: None,
             brokers_late: Instant(0),

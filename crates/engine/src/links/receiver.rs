@@ -1,0 +1,157 @@
+//! [`Incoming`]: a stream that another broker sends.
+
+use std::collections::BTreeMap;
+
+use ferromq_model::{StreamId, StreamPosition, Text};
+use ferromq_store::{Passage, StoreOp, StreamOp, StreamRecord, StreamState};
+
+use super::{MOST_STREAMS, SPAN, fingerprint};
+use crate::engine::{Engine, fault};
+use crate::{ConnId, Effect, Fault, FaultKind, SendRequest, Severity, StreamReport, Tag};
+
+/// Positions that nobody can ask about are dropped by so many at once.
+const AT_ONCE: u64 = 256;
+
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    id: StreamId,
+    name: Text,
+    /// From whom it is taken now.
+    pub(crate) conn: Option<ConnId>,
+    highest: u64,
+    /// What was taken, with the hash of its message's id.
+    taken: BTreeMap<u64, u64>,
+}
+
+/// What a position says about the message that came with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    New,
+    /// The same message was taken.
+    Before,
+    /// Another message was taken, or it is too old to be known.
+    Wrong,
+}
+
+impl Incoming {
+    pub(super) fn recovered(state: StreamState) -> Self {
+        let taken: BTreeMap<u64, u64> =
+            state.positions.iter().map(|(position, passage)| (position.0, passage.message)).collect();
+        Self {
+            id: state.record.id,
+            name: state.record.name,
+            conn: None,
+            highest: taken.last_key_value().map_or(0, |(position, _)| *position),
+            taken,
+        }
+    }
+
+    fn seen(&self, position: u64, message: u64) -> Seen {
+        match self.taken.get(&position) {
+            Some(known) if *known == message => Seen::Before,
+            Some(_) => Seen::Wrong,
+            None if position + SPAN <= self.highest => Seen::Wrong,
+            None => Seen::New,
+        }
+    }
+
+    fn report(&self) -> StreamReport {
+        let oldest = (self.highest + 1).saturating_sub(SPAN);
+        StreamReport {
+            highest: self.highest,
+            taken: self.taken.range(oldest..).map(|(position, message)| (*position, *message)).collect(),
+        }
+    }
+}
+
+impl Engine {
+    /// A broker is about to send a stream, and is told what of it is here. Whoever sent it before sends no more.
+    pub(crate) fn open_stream(&mut self, conn: ConnId, tag: Option<Tag>, name: &Text) {
+        match self.find_incoming(name) {
+            Err(fault) => self.outbox.fail(conn, tag, fault),
+            Ok(index) => {
+                let before = self.links.incoming.get(index).and_then(|stream| stream.conn);
+                if let Some(before) = before.filter(|before| *before != conn) {
+                    self.take_over(before, &format!("the link of stream {name} has come up again"));
+                }
+                let Some(stream) = self.links.incoming.get_mut(index) else { return };
+                stream.conn = Some(conn);
+                let report = stream.report();
+                if let Some(connection) = self.connections.get_mut(&conn) {
+                    connection.stream = Some(index);
+                }
+                // What is told is durable, and so is what was taken from the connection before.
+                self.outbox.reply_after(self.outbox.issued(), conn, tag, Effect::Stream(report));
+            }
+        }
+    }
+
+    fn find_incoming(&mut self, name: &Text) -> Result<usize, Fault> {
+        if !self.links.kept {
+            return Err(self.no_streams());
+        }
+        if let Some(index) = self.links.incoming.iter().position(|stream| stream.name == *name) {
+            return Ok(index);
+        }
+        if self.links.incoming.len() >= MOST_STREAMS {
+            let text = format!("more than {MOST_STREAMS} brokers and connectors have sent messages here");
+            return Err(fault(FaultKind::ResourceAllocation, text));
+        }
+        let id = self.new_stream();
+        let record = StreamRecord { id, name: name.clone(), reserved: StreamPosition(0) };
+        self.outbox.op(StoreOp::Stream(StreamOp::Put(record)));
+        let (name, taken) = (name.clone(), BTreeMap::new());
+        self.links.incoming.push(Incoming { id, name, conn: None, highest: 0, taken });
+        Ok(self.links.incoming.len() - 1)
+    }
+
+    fn incoming(&self, conn: ConnId) -> Option<&Incoming> {
+        let index = self.connections.get(&conn)?.stream?;
+        self.links.incoming.get(index).filter(|stream| stream.conn == Some(conn))
+    }
+
+    /// What is known of the position that a message came with.
+    pub(crate) fn seen(&mut self, conn: ConnId, position: StreamPosition, request: &SendRequest) -> Seen {
+        let message = fingerprint(&request.message.id);
+        self.incoming(conn).map_or(Seen::Wrong, |stream| stream.seen(position.0, message))
+    }
+
+    /// The sender is not who it says, or its store is not what it was: it is told by the end of the connection.
+    pub(crate) fn refuse_stream(&mut self, conn: ConnId, position: StreamPosition, request: &SendRequest) {
+        let name = self.incoming(conn).map(|stream| stream.name.to_string()).unwrap_or_default();
+        let text = format!(
+            "position {} of stream {name} was taken with another message than {}, or is too old; is the store of the \
+             sender a copy?",
+            position.0, request.message.id
+        );
+        self.outbox.log(Severity::Error, text.clone());
+        self.take_over(conn, &text);
+    }
+
+    /// Notes that a message is taken, in the unit of work that stores it.
+    pub(crate) fn take_position(
+        &mut self,
+        conn: ConnId,
+        position: StreamPosition,
+        message: &ferromq_model::MessageId,
+    ) {
+        let Some(index) = self.connections.get(&conn).and_then(|connection| connection.stream) else {
+            return;
+        };
+        let Some(stream) = self.links.incoming.get_mut(index) else { return };
+        let message = fingerprint(message);
+        stream.taken.insert(position.0, message);
+        stream.highest = stream.highest.max(position.0);
+        let passage = Passage { message, ..Passage::default() };
+        self.outbox.op(StoreOp::Stream(StreamOp::Place { stream: stream.id, position, passage }));
+        let oldest = (stream.highest + 1).saturating_sub(SPAN);
+        if let Some((first, _)) = stream.taken.first_key_value()
+            && *first + AT_ONCE <= oldest
+        {
+            let from = StreamPosition(*first);
+            stream.taken = stream.taken.split_off(&oldest);
+            let upto = StreamPosition(oldest.saturating_sub(1));
+            self.outbox.op(StoreOp::Stream(StreamOp::Settle { stream: stream.id, from, upto }));
+        }
+    }
+}

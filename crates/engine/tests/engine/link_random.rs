@@ -1,0 +1,294 @@
+//! Two brokers and a link, with everything that can happen in any order: each message is at one of them, once.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ferromq_engine::*;
+use ferromq_model::*;
+
+use crate::bench::*;
+
+/// A number after another (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ z >> 31) % n
+    }
+}
+
+/// A connection of the link at the receiver, and what is on its way there; it may outlive the sender's end.
+struct Wire {
+    client: Client,
+    frames: VecDeque<Got>,
+    asked: BTreeMap<u32, Got>,
+}
+
+/// What is wrong on purpose.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bug {
+    None,
+    /// The sender takes it that nothing has arrived.
+    IgnoresTheReport,
+    /// The receiver takes messages as if they had no position.
+    ForgetsPositions,
+}
+
+struct World {
+    a: Bench,
+    b: Bench,
+    dice: Dice,
+    bug: Bug,
+    producer: Client,
+    /// The sender's end of the link.
+    link: Option<Client>,
+    wires: Vec<Wire>,
+    next: u32,
+    asked: BTreeMap<u32, String>,
+    accepted: Vec<String>,
+    consumed: Vec<String>,
+}
+
+impl World {
+    fn new(seed: u64, bug: Bug) -> Self {
+        let policy = || Bench::policy(Policy { window: 16, ..Policy::default() });
+        let (mut a, mut b) = (policy(), policy());
+        a.crash();
+        b.crash();
+        let producer = a.connect("producer");
+        let (dice, wires) = (Dice(seed), Vec::new());
+        let (asked, accepted, consumed) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { a, b, dice, bug, producer, link: None, wires, next: 0, asked, accepted, consumed }
+    }
+
+    fn send(&mut self) {
+        self.next += 1;
+        let text = format!("m{}", self.next);
+        let message = self.a.message(&self.producer, "Q", &text);
+        let tag = self.a.begin(&self.producer, send(message, None));
+        self.asked.insert(tag, text);
+    }
+
+    /// The producer reads its answers.
+    fn answers(&mut self) {
+        let (asked, replies) = (&mut self.asked, &self.a.replies);
+        let accepted = &mut self.accepted;
+        asked.retain(|tag, text| {
+            let answered = matches!(replies.get(tag), Some(Effect::Done));
+            if answered {
+                accepted.push(std::mem::take(text));
+            }
+            !answered
+        });
+    }
+
+    /// What the sender hands to the link goes on its way.
+    fn carry(&mut self) {
+        let Some(link) = &self.link else { return };
+        let Some(wire) = self.wires.last_mut() else { return };
+        let mine: Vec<Got> = self.a.take().into_iter().filter(|got| got.conn == link.conn).collect();
+        wire.frames.extend(mine);
+    }
+
+    /// A frame arrives, on this connection or on one that the sender has given up.
+    fn arrive(&mut self) {
+        let which = self.dice.below(self.wires.len().max(1) as u64) as usize;
+        let Some(wire) = self.wires.get_mut(which) else { return };
+        let Some(got) = wire.frames.pop_front() else { return };
+        let request = SendRequest {
+            producer: ProducerId::new(wire.client.id.clone(), 1, 1),
+            message: got.delivery.message.clone().unwrap(),
+            transaction: None,
+            window_bytes: 0,
+            position: got.delivery.position.filter(|_| self.bug != Bug::ForgetsPositions),
+        };
+        let tag = self.b.begin(&wire.client, Intent::Send(request));
+        wire.asked.insert(tag, got);
+    }
+
+    /// Answers of the receiver reach the sender, if its end is still there.
+    fn acknowledge(&mut self) {
+        let Some(link) = self.link.clone() else { return };
+        let Some(wire) = self.wires.last_mut() else { return };
+        let done: Vec<u32> = wire
+            .asked
+            .keys()
+            .copied()
+            .filter(|tag| matches!(self.b.replies.get(tag), Some(Effect::Done)))
+            .collect();
+        for tag in done {
+            let got = wire.asked.remove(&tag).unwrap();
+            self.a.tell(&link, ack(AckKind::Individual, &got, &got, 1, None));
+        }
+    }
+
+    fn connect(&mut self) {
+        self.cut();
+        let client = self.b.engine_client();
+        let tag = self.b.begin(&client, Intent::OpenStream("a>b".into()));
+        self.b.run();
+        let Some(Effect::Stream(mut report)) = self.b.replies.remove(&tag) else { panic!("no report") };
+        self.wires.push(Wire { client, frames: VecDeque::new(), asked: BTreeMap::new() });
+        if self.bug == Bug::IgnoresTheReport {
+            report.taken.clear();
+        }
+        let link = self.a.engine_client();
+        let begun = self.a.begin(&link, Intent::BeginLink { stream: "a>b".into(), report });
+        self.a.run();
+        assert!(matches!(self.a.replies.get(&begun), Some(Effect::Done)), "{:?}", self.a.replies.get(&begun));
+        self.a.take();
+        let (_, facts) = self.a.consumer(&link, "Q", |facts| {
+            facts.prefetch = 20;
+            facts.network = true;
+        });
+        self.a.begin(&link, Intent::AddConsumer(facts));
+        self.link = Some(link);
+    }
+
+    /// The sender's end notices that the link is gone; what was on its way may arrive later all the same.
+    fn cut(&mut self) {
+        if let Some(link) = self.link.take() {
+            self.a.take();
+            self.a.detach(&link);
+        }
+    }
+
+    fn crash_sender(&mut self) {
+        self.a.take();
+        self.a.crash();
+        self.link = None;
+        self.asked.clear();
+        self.producer = self.a.connect("producer");
+    }
+
+    fn crash_receiver(&mut self) {
+        self.b.crash();
+        self.cut();
+        self.wires.clear();
+    }
+
+    /// Somebody takes some messages at the sender itself.
+    fn consume_here(&mut self, most: u32) {
+        self.carry();
+        let client = self.a.engine_client();
+        let (_, facts) = self.a.consumer(&client, "Q", |facts| facts.prefetch = most);
+        self.a.begin(&client, Intent::AddConsumer(facts));
+        self.a.run();
+        let link = self.link.as_ref().map(|link| link.conn);
+        let (mine, others): (Vec<Got>, Vec<Got>) =
+            self.a.take().into_iter().partition(|got| got.conn == client.conn);
+        let mine: Vec<Got> = mine.into_iter().take(most as usize).collect();
+        if let Some(wire) = self.wires.last_mut() {
+            wire.frames.extend(others.into_iter().filter(|got| Some(got.conn) == link));
+        }
+        for got in &mine {
+            self.a.begin(&client, ack(AckKind::Individual, got, got, 1, None));
+            self.consumed.push(got.text());
+        }
+        self.a.run();
+        // Those that came meanwhile go back.
+        let rest: Vec<Got> = self.a.take().into_iter().filter(|got| Some(got.conn) == link).collect();
+        if let Some(wire) = self.wires.last_mut() {
+            wire.frames.extend(rest);
+        }
+        self.a.detach(&client);
+        self.a.run();
+    }
+
+    fn step(&mut self) {
+        match self.dice.below(100) {
+            0..20 => self.send(),
+            20..35 => self.a.sync(),
+            35..45 => self.b.sync(),
+            45..50 => self.a.answer_load(),
+            50..60 => self.carry(),
+            60..80 => self.arrive(),
+            80..88 => self.acknowledge(),
+            88..91 => self.connect(),
+            91..94 => self.cut(),
+            94..95 => self.crash_sender(),
+            95..96 => self.crash_receiver(),
+            96..98 => {
+                let most = 1 + self.dice.below(3) as u32;
+                self.consume_here(most);
+            }
+            _ if !self.wires.is_empty() => {
+                // A connection ends at the receiver as well; what was on its way is lost.
+                let which = self.dice.below(self.wires.len() as u64) as usize;
+                let gone = self.wires.remove(which);
+                self.b.detach(&gone.client);
+                if which == self.wires.len() {
+                    self.cut();
+                }
+            }
+            _ => {}
+        }
+        self.answers();
+    }
+
+    /// All faults are over: everything flows until nothing is under way. What is where, by text.
+    fn settle(&mut self) -> BTreeMap<String, u32> {
+        self.a.run();
+        self.answers();
+        self.connect();
+        for _ in 0..1_000 {
+            self.a.run();
+            self.carry();
+            for _ in 0..200 {
+                self.arrive();
+            }
+            self.b.run();
+            self.acknowledge();
+        }
+        self.a.run();
+        assert!(self.wires.iter().all(|wire| wire.frames.is_empty()));
+        let client = self.b.connect("reader");
+        self.b.auto = true;
+        self.b.take();
+        self.b.consume_as(&client, "Q", |facts| facts.prefetch = 100_000);
+        let mut found = BTreeMap::new();
+        for text in self.b.texts().into_iter().chain(self.consumed.drain(..)) {
+            *found.entry(text).or_default() += 1;
+        }
+        assert_eq!(self.a.held("Q"), 0, "nothing is stuck at the sender");
+        found
+    }
+}
+
+/// Plays one seed; the messages that were lost, and those that are there twice.
+fn play(seed: u64, bug: Bug) -> (Vec<String>, Vec<String>) {
+    let mut world = World::new(seed, bug);
+    world.a.auto = false;
+    world.b.auto = false;
+    // So that there is a queue to hold something.
+    world.send();
+    for _ in 0..600 {
+        world.step();
+    }
+    let found = world.settle();
+    let lost = world.accepted.iter().filter(|text| !found.contains_key(*text)).cloned().collect();
+    let twice = found.into_iter().filter(|(_, count)| *count > 1).map(|(text, _)| text).collect();
+    (lost, twice)
+}
+
+#[test]
+fn each_message_is_there_once_whatever_happens() {
+    for seed in 0..150 {
+        let (lost, twice) = play(seed, Bug::None);
+        assert!(lost.is_empty() && twice.is_empty(), "seed {seed}: lost {lost:?}, twice {twice:?}");
+    }
+}
+
+#[test]
+fn a_link_that_does_not_listen_or_does_not_remember_is_found() {
+    for bug in [Bug::IgnoresTheReport, Bug::ForgetsPositions] {
+        let found = (0..150).any(|seed| {
+            let (lost, twice) = play(seed, bug);
+            !lost.is_empty() || !twice.is_empty()
+        });
+        assert!(found, "the check finds nothing");
+    }
+}

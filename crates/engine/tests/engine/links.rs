@@ -1,0 +1,406 @@
+//! Links to other brokers: each message goes over exactly once, whoever dies when.
+
+use std::collections::BTreeMap;
+
+use ferromq_engine::*;
+use ferromq_model::*;
+use ferromq_store::*;
+
+use crate::bench::*;
+
+/// A broker whose store keeps streams.
+fn broker() -> Bench {
+    let mut b = Bench::new();
+    b.crash();
+    b
+}
+
+fn prioritized() -> Bench {
+    let mut b = Bench::policy(Policy { prioritized_messages: true, ..Policy::default() });
+    b.crash();
+    b
+}
+
+/// The local end of a link whose remote broker has this of the stream.
+fn link(b: &mut Bench, report: StreamReport) -> Client {
+    let client = b.connect("link");
+    b.do_it(&client, Intent::BeginLink { stream: "a>b".into(), report });
+    client
+}
+
+fn open(b: &mut Bench, client: &Client) -> StreamReport {
+    match b.ask(client, Intent::OpenStream("a>b".into())) {
+        Effect::Stream(report) => report,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn report(highest: u64, taken: &[(u64, u64)]) -> StreamReport {
+    StreamReport { highest, taken: taken.iter().copied().collect() }
+}
+
+/// A message as a link brings it.
+fn forwarded(got: &Got, link: &Client) -> Intent {
+    let message = got.delivery.message.clone().unwrap();
+    let producer = ProducerId::new(link.id.clone(), 1, 1);
+    let position = got.delivery.position;
+    Intent::Send(SendRequest { producer, message, transaction: None, window_bytes: 0, position })
+}
+
+/// What the store has of the stream.
+fn kept(b: &Bench) -> BTreeMap<u64, u64> {
+    let streams = b.store.recovered().streams.unwrap();
+    let stream = streams.iter().find(|stream| stream.record.name.to_str() == "a>b").unwrap();
+    stream.positions.iter().map(|(position, passage)| (position.0, passage.message)).collect()
+}
+
+fn positions(got: &[Got]) -> Vec<u64> {
+    got.iter().map(|got| got.delivery.position.unwrap().0).collect()
+}
+
+#[test]
+fn a_message_leaves_over_a_link_when_its_position_is_durable_and_not_before() {
+    let mut b = broker();
+    let l = link(&mut b, StreamReport::default());
+    b.consume(&l, "A");
+    let c = b.connect("c");
+    b.auto = false;
+    let message = b.message(&c, "A", "m");
+    b.begin(&c, send(message, None));
+    b.sync();
+    assert!(b.got.is_empty(), "message and position are not durable together: the message came first");
+    b.sync();
+    assert_eq!(positions(&b.got), [1]);
+    assert_eq!(kept(&b).len(), 1);
+    // and a message in memory alone does not overtake one that waits for the disk
+    for persistent in [true, false] {
+        let mut message = b.message(&c, "A", "next");
+        message.persistent = persistent;
+        b.begin(&c, send(message, None));
+        if persistent {
+            b.sync();
+        }
+    }
+    assert_eq!(b.got.len(), 1);
+    b.sync();
+    assert_eq!(positions(&b.got), [1, 2, 3]);
+    assert_eq!(kept(&b).len(), 2, "what is in memory alone has its position in memory alone");
+}
+
+#[test]
+fn what_was_under_way_is_nobodys_until_the_link_is_up_again() {
+    for crash in [false, true] {
+        for mut b in [broker(), prioritized()] {
+            let l = link(&mut b, StreamReport::default());
+            b.consume(&l, "A");
+            let c = b.connect("c");
+            for n in 1..=4 {
+                b.send_as(&c, "A", &format!("m{n}"), |message| message.priority = n as u8 * 2);
+            }
+            let got = b.take();
+            assert_eq!(positions(&got), [1, 2, 3, 4]);
+            // Given one that was acknowledged, and the end of the link or of the broker
+            b.ack(&l, &got[0]);
+            let known = kept(&b);
+            assert_eq!(known.keys().copied().collect::<Vec<_>>(), [2, 3, 4]);
+            if crash {
+                b.crash();
+            } else {
+                b.detach(&l);
+            }
+            let d = b.connect("d");
+            b.consume(&d, "A");
+            b.send(&d, "A", "for whoever is there");
+            assert_eq!(b.texts(), ["for whoever is there"]);
+            // When the other broker says that it has two of them
+            let taken = [(2, known[&2]), (4, known[&4])];
+            link(&mut b, report(4, &taken));
+            // Then the third is free, and the others are gone.
+            assert_eq!(b.texts(), ["m3"]);
+            assert_eq!(kept(&b).len(), 0);
+            assert_eq!(b.held("A"), 2, "two are with d");
+            b.check();
+        }
+    }
+}
+
+#[test]
+fn what_is_in_doubt_of_a_durable_subscription_waits_for_it() {
+    for crash in [false, true] {
+        let mut b = broker();
+        let durable = |facts: &mut ConsumerFacts| facts.subscription = Some("NC-DS".into());
+        let l = link(&mut b, StreamReport::default());
+        b.consume_as(&l, "topic://T", durable);
+        let c = b.connect("c");
+        for n in 1..=3 {
+            b.send(&c, "topic://T", &format!("m{n}"));
+        }
+        assert_eq!(positions(&b.take()), [1, 2, 3]);
+        let known = kept(&b);
+        if crash {
+            b.crash();
+        } else {
+            b.detach(&l);
+        }
+        let l = link(&mut b, report(2, &[(2, known[&2])]));
+        b.consume_as(&l, "topic://T", durable);
+        let got = b.take();
+        assert_eq!(got.iter().map(Got::text).collect::<Vec<_>>(), ["m1", "m3"]);
+        assert!(positions(&got).iter().all(|position| *position > 3), "no position comes again");
+        b.ack_all(&l, &got);
+        assert_eq!((b.store.messages(), kept(&b).len()), (0, 0));
+    }
+}
+
+#[test]
+fn positions_are_never_given_twice_even_those_that_were_in_memory_alone() {
+    let mut b = broker();
+    let mut highest = 0;
+    for _ in 0..3 {
+        let l = link(&mut b, report(highest, &[]));
+        b.consume(&l, "A");
+        let c = b.connect("c");
+        for n in 0..5 {
+            b.send_np(&c, "A", &format!("m{n}"));
+        }
+        let given = positions(&b.take());
+        assert!(given.iter().all(|position| *position > highest), "{given:?} after {highest}");
+        highest = *given.last().unwrap();
+        b.crash();
+    }
+}
+
+#[test]
+fn a_receiver_has_message_and_position_together_or_neither() {
+    let mut a = broker();
+    let l = link(&mut a, StreamReport::default());
+    a.consume(&l, "A");
+    let c = a.connect("c");
+    a.send(&c, "A", "m1");
+    a.send(&c, "A", "m2");
+    let got = a.take();
+
+    let mut b = broker();
+    let from = b.connect("from");
+    assert_eq!(open(&mut b, &from), StreamReport::default());
+    b.do_it(&from, forwarded(&got[0], &from));
+    b.auto = false;
+    b.begin(&from, forwarded(&got[1], &from));
+    let ops = &b.unsynced.back().unwrap().ops;
+    let both =
+        |op: &&StoreOp| matches!(op, StoreOp::PutMessage { .. } | StoreOp::Stream(StreamOp::Place { .. }));
+    assert_eq!(ops.iter().filter(both).count(), 2, "in one unit of work: {ops:?}");
+    // When it dies before that is durable
+    b.crash();
+    b.auto = true;
+    // Then it says so, and has the first one alone.
+    let from = b.connect("from");
+    let told = open(&mut b, &from);
+    assert_eq!((told.highest, told.taken.len()), (1, 1));
+    assert_eq!(told.taken[&1], kept(&a)[&1], "both ends know the message by the same number");
+    assert_eq!(b.held("A"), 1);
+}
+
+#[test]
+fn a_known_position_is_answered_for_the_same_message_and_an_error_for_another() {
+    let mut b = broker();
+    let from = b.connect("from");
+    open(&mut b, &from);
+    let c = b.connect("c");
+    let message = b.message(&c, "A", "m");
+    let request = |message: &Message, position: u64| {
+        Intent::Send(SendRequest {
+            producer: ProducerId::new("link".into(), 1, 1),
+            message: message.clone().into(),
+            transaction: None,
+            window_bytes: 0,
+            position: Some(StreamPosition(position)),
+        })
+    };
+    b.do_it(&from, request(&message, 1));
+    b.do_it(&from, request(&message, 1));
+    assert_eq!(b.held("A"), 1, "a repetition is answered and not stored");
+    // The same message on another journey is another one.
+    b.do_it(&from, request(&message, 2));
+    assert_eq!(b.held("A"), 2);
+    let other = b.message(&c, "A", "other");
+    let tag = b.begin(&from, request(&other, 2));
+    assert!(!b.replies.contains_key(&tag), "never an acknowledgement");
+    assert!(b.closed.contains(&from.conn));
+    let error = b.logs.iter().find(|event| event.severity == Severity::Error).unwrap();
+    assert!(error.text.contains("position 2 of stream a>b") && error.text.contains(&other.id.to_string()));
+    assert_eq!(b.held("A"), 2);
+
+    // So is one that is too old to be known.
+    let from = b.connect("from");
+    open(&mut b, &from);
+    b.do_it(&from, request(&other, 5_000));
+    let tag = b.begin(&from, request(&message, 3_000));
+    assert!(!b.replies.contains_key(&tag) && b.closed.contains(&from.conn));
+}
+
+#[test]
+fn who_opens_a_stream_is_told_what_is_durable_and_the_one_before_sends_no_more() {
+    let mut b = broker();
+    let old = b.connect("old");
+    open(&mut b, &old);
+    let c = b.connect("c");
+    let request = |b: &mut Bench, position: u64| {
+        let message = b.message(&c, "A", "m");
+        let request = SendRequest {
+            producer: ProducerId::new("link".into(), 1, 1),
+            message: message.into(),
+            transaction: None,
+            window_bytes: 0,
+            position: Some(StreamPosition(position)),
+        };
+        Intent::Send(request)
+    };
+    b.auto = false;
+    let first = request(&mut b, 1);
+    let sent = b.begin(&old, first);
+    let new = b.attach("new");
+    b.begin(&new, Intent::Connect(facts(&new, "new")));
+    let asked = b.begin(&new, Intent::OpenStream("a>b".into()));
+    assert!(!b.replies.contains_key(&asked), "what it would be told is not durable yet");
+    let second = request(&mut b, 2);
+    let late = b.begin(&old, second);
+    assert!(matches!(b.replies.get(&late), Some(Effect::Failed(_))), "a frame that came too late");
+    b.run();
+    assert!(matches!(b.replies.get(&asked), Some(Effect::Stream(told)) if told.taken.len() == 1));
+    assert!(matches!(b.replies.get(&sent), Some(Effect::Done)));
+    assert_eq!(b.held("A"), 1);
+}
+
+#[test]
+fn what_a_living_link_gives_back_was_not_sent() {
+    let mut b = broker();
+    let l = link(&mut b, StreamReport::default());
+    let consumer = b.consume(&l, "A");
+    let c = b.connect("c");
+    b.send(&c, "A", "m");
+    b.take();
+    b.close(&l, consumer, -2);
+    assert!(kept(&b).is_empty());
+    let local = b.consume(&c, "A");
+    assert_eq!(b.texts_of(&c, local), ["m"]);
+}
+
+#[test]
+fn a_refused_message_is_a_dead_letter_and_its_position_is_settled() {
+    let mut b = broker();
+    let l = link(&mut b, StreamReport::default());
+    b.consume(&l, "A");
+    let c = b.connect("c");
+    b.send(&c, "A", "m");
+    let got = b.take();
+    b.do_it(&l, ack(AckKind::Poison, &got[0], &got[0], 1, None));
+    assert_eq!((b.held("A"), b.held("ActiveMQ.DLQ"), kept(&b).len()), (0, 1, 0));
+}
+
+#[test]
+fn a_link_has_no_more_under_way_than_the_other_end_can_be_asked_about() {
+    let mut b = broker();
+    let l = link(&mut b, StreamReport::default());
+    b.consume_as(&l, "A", |facts| facts.prefetch = 10_000);
+    let c = b.connect("c");
+    for n in 0..1_100 {
+        b.send(&c, "A", &format!("m{n}"));
+    }
+    let got = b.take();
+    assert_eq!(got.len(), 1_024);
+    b.ack(&l, &got[1]);
+    assert!(b.got.is_empty(), "the oldest one counts");
+    b.ack(&l, &got[0]);
+    assert_eq!(positions(&b.take()), [1_025, 1_026]);
+}
+
+#[test]
+fn a_store_that_is_older_than_what_it_sent_is_refused() {
+    let mut b = broker();
+    let l = b.connect("link");
+    let begin = |report| Intent::BeginLink { stream: "a>b".into(), report };
+    let refusal = b.refused(&l, begin(report(7, &[(7, 1)])));
+    assert!(refusal.text.contains("older") && refusal.text.contains("copy"), "{}", refusal.text);
+    b.do_it(&l, begin(StreamReport::default()));
+    b.consume(&l, "A");
+    let c = b.connect("c");
+    b.send(&c, "A", "m");
+    b.detach(&l);
+    // A position with another message is no acknowledgement.
+    let l = b.connect("link");
+    let refusal = b.refused(&l, begin(report(1, &[(1, 12)])));
+    assert!(refusal.text.contains("another message"), "{}", refusal.text);
+    assert_eq!(b.held("A"), 1);
+}
+
+#[test]
+fn what_is_held_for_a_connector_that_was_taken_away_is_let_go() {
+    for (connectors, free) in [(None, false), (Some(vec!["nc"]), false), (Some(vec!["other"]), true)] {
+        let connectors = connectors.map(|names| names.into_iter().map(str::to_owned).collect());
+        let mut b = Bench::with(Settings { connectors, ..Settings::default() });
+        b.crash();
+        let l = b.connect("link");
+        b.do_it(&l, Intent::BeginLink { stream: "ID:a:1>ID:b:1/nc".into(), report: StreamReport::default() });
+        b.consume(&l, "A");
+        let c = b.connect("c");
+        b.send(&c, "A", "m");
+        b.take();
+        b.crash();
+        let c = b.connect("c");
+        b.consume(&c, "A");
+        let got: Vec<_> = b.take().iter().map(|got| (got.text(), got.delivery.redelivery_counter)).collect();
+        assert_eq!(got, if free { vec![("m".to_owned(), 1)] } else { Vec::new() });
+        assert_eq!(b.logs.iter().any(|event| event.text.contains("connector of stream")), free);
+    }
+}
+
+#[test]
+fn a_store_without_streams_says_so() {
+    let mut b = Bench::new();
+    let l = b.connect("link");
+    for intent in [
+        Intent::OpenStream("a>b".into()),
+        Intent::BeginLink { stream: "a>b".into(), report: StreamReport::default() },
+    ] {
+        assert_eq!(b.refused(&l, intent).kind, FaultKind::Unsupported);
+    }
+}
+
+#[test]
+fn a_message_that_nobody_here_can_consume_moves_on_within_the_bound_of_hops() {
+    // Passed by so many brokers; the broker at the other end was among them; whether it goes.
+    let cases = [
+        (0, false, 16, true),
+        (1, false, 16, true),
+        (1, true, 16, true),
+        (3, false, 16, true),
+        (4, false, 4, false),
+        (4, true, 4, false),
+        (1, true, 0, false),
+        (1, false, 0, false),
+    ];
+    for (passed, back, hops, goes) in cases {
+        let mut b = broker();
+        let c = b.connect("c");
+        b.send_as(&c, "A", "m", |message| {
+            let path = (0..passed).map(|n| Text::from(if back && n == 0 { "ID:there" } else { "ID:other" }));
+            message.extra_mut().broker_path = path.collect();
+        });
+        let l = link(&mut b, StreamReport::default());
+        let network = |facts: &mut ConsumerFacts| {
+            facts.network = true;
+            facts.broker_path = vec!["ID:there".into()];
+            let max_hops = Some(hops);
+            let broker = "ID:there".into();
+            facts.network_filter = Some(NetworkFilter { broker, message_ttl: 1, consumer_ttl: 1, max_hops });
+        };
+        // While somebody here may consume it, it does not go further than its TTL says.
+        let local = b.consume_as(&c, "A", |facts| facts.selector = Some("colour = 'red'".into()));
+        let far = b.consume_as(&l, "A", network);
+        assert_eq!(b.texts_of(&l, far).len(), usize::from(passed == 0), "{passed} brokers");
+        b.close(&c, local, -2);
+        let moved = passed == 0 || b.texts_of(&l, far).len() == 1;
+        assert_eq!(moved, goes, "passed {passed} brokers, back {back}, bound {hops}");
+    }
+}
