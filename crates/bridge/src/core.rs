@@ -3,6 +3,7 @@
 mod advisory;
 mod durables;
 mod report;
+pub(crate) mod stream;
 mod traffic;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -100,6 +101,7 @@ struct Broker {
     name: String,
     /// Where clients find it, if it says so.
     url: Option<WireStr>,
+    keeps_streams: bool,
 }
 
 /// A message whose answer is awaited, or that is to be tried again.
@@ -126,6 +128,7 @@ pub struct Bridge {
     local_ready: bool,
     remote_ready: bool,
     over: bool,
+    stream: stream::Stream,
     local_session: SessionId,
     producer: ProducerId,
     advisories: ConsumerId,
@@ -170,6 +173,7 @@ impl Bridge {
             local_ready: false,
             remote_ready: false,
             over: false,
+            stream: stream::Stream::None,
             local_session: SessionId::default(),
             producer: ProducerId::default(),
             advisories: ConsumerId::default(),
@@ -222,8 +226,8 @@ impl Bridge {
     }
 
     /// Whether both brokers have let it in.
-    pub const fn is_up(&self) -> bool {
-        self.local_ready && self.remote_ready
+    pub fn is_up(&self) -> bool {
+        self.local_ready && self.remote_ready && self.stream_settled()
     }
 
     /// What it has done so far.
@@ -273,6 +277,11 @@ impl Bridge {
             self.closing.iter().filter(|(_, (at, _))| *at <= now).map(|(number, _)| *number).collect();
         for number in late {
             let open = self.flights.values().filter(|flight| flight.subscription == number).count();
+            if self.has_stream() && open > 0 {
+                // Both brokers know better what became of them.
+                let text = format!("{open} messages whose consumer over there is gone were not answered for");
+                return self.end(Ending::Lost(text));
+            }
             let text = format!(
                 "{open} messages whose consumer over there is gone were not answered for; they may come twice"
             );
@@ -317,6 +326,7 @@ impl Bridge {
             (Side::Remote, Command::ExceptionResponse(response)) => {
                 self.remote_answered(response.correlation_id, response.exception.as_deref());
             }
+            (Side::Remote, Command::DataResponse(response)) if self.stream_reported(&response) => {}
             (Side::Remote, Command::MessageDispatch(dispatch)) => self.advised(&dispatch),
             (Side::Remote, Command::BrokerSubscriptionInfo(info)) => self.list_remote(info),
             (Side::Remote, command) => self.take_remote(command),
@@ -369,13 +379,27 @@ impl Bridge {
         if local.id == remote.id || local.name == remote.name {
             return self.end(Ending::Loop);
         }
+        let with_stream = self.wants_stream(&local, &remote);
         let ids = if self.settings.names_in_ids {
             format!("{}->{}-{}", local.name, remote.name, self.seed)
         } else {
             format!("ID:{}", self.seed)
         };
         self.log_in_locally(&format!("{ids}:1"), &local, &remote);
+        if with_stream && self.settings.duplex && !self.mirror {
+            // So that the other half may speak of its own stream.
+            self.say(Side::Inbound, BrokerInfo { network_connection: true, ..Default::default() });
+        }
         self.log_in_remotely(&format!("{ids}:2"), &local);
+        if with_stream {
+            self.open_stream(&local, &remote);
+        } else {
+            self.subscribe_statically();
+            self.listen_remotely();
+        }
+        if self.remote_ready {
+            self.came_up();
+        }
     }
 
     fn log_in_locally(&mut self, connection: &str, local: &Broker, remote: &Broker) {
@@ -384,14 +408,17 @@ impl Bridge {
         let command_id = self.command_id();
         let login = self.settings.local_login.clone();
         self.local_client.clone_from(&client);
-        // Asks for the durable subscriptions, as a bridge asks at the other end.
-        let asked = WireStr::from("syncDurableSubs=true\ndynamicallyIncludedDestinations=[topic\\://>]\n");
+        let mut properties = format!("maxHops={}\n", self.settings.max_hops);
+        if !self.settings.static_bridge {
+            // Asks for the durable subscriptions, as a bridge asks at the other end.
+            properties.push_str("syncDurableSubs=true\ndynamicallyIncludedDestinations=[topic\\://>]\n");
+        }
         // The local broker tells its clients where the remote one is.
         let info = BrokerInfo {
             broker_name: Some(WireStr::from(remote.name.as_str())),
             broker_url: remote.url.clone(),
             network_connection: true,
-            network_properties: Some(asked).filter(|_| !self.settings.static_bridge),
+            network_properties: Some(WireStr::from(properties)),
             ..Default::default()
         };
         self.say(Side::Local, info);
@@ -414,6 +441,9 @@ impl Bridge {
             SessionInfo { session_id: Some(self.local_session.clone()), ..Default::default() },
         );
         self.listen_locally();
+    }
+
+    fn subscribe_statically(&mut self) {
         for rule in self.settings.statically_included.clone() {
             let destination = rule.destination();
             if self.settings.permits(&destination) {
@@ -435,7 +465,10 @@ impl Bridge {
                 broker_url: local.url.clone(),
                 network_connection: true,
                 duplex_connection: duplex,
-                network_properties: Some(WireStr::from(properties::write(&self.settings))),
+                network_properties: Some(WireStr::from(properties::write(
+                    &self.settings,
+                    local.keeps_streams,
+                ))),
                 ..Default::default()
             };
             self.say(Side::Remote, info);
@@ -466,6 +499,12 @@ impl Bridge {
         self.say(Side::Remote, SessionInfo { command_id, session_id: Some(session), ..Default::default() });
         let (command_id, producer_id) = (self.command_id(), Some(self.producer.clone()));
         self.say(Side::Remote, ProducerInfo { command_id, producer_id, ..Default::default() });
+        if !answered {
+            self.remote_ready = true;
+        }
+    }
+
+    fn listen_remotely(&mut self) {
         if !self.settings.static_bridge {
             let info = ConsumerInfo {
                 command_id: self.command_id(),
@@ -476,10 +515,6 @@ impl Bridge {
                 ..Default::default()
             };
             self.say(Side::Remote, info);
-        }
-        if !answered {
-            self.remote_ready = true;
-            self.came_up();
         }
     }
 
@@ -497,7 +532,10 @@ impl Bridge {
         }
     }
 
-    fn local_answered(&mut self, _request: i32, refusal: Option<&Throwable>) {
+    fn local_answered(&mut self, request: i32, refusal: Option<&Throwable>) {
+        if self.stream_answered(Side::Local, request, refusal) {
+            return;
+        }
         match refusal {
             // Only the login is asked about before the bridge is up.
             None if !self.local_ready => {
@@ -594,6 +632,7 @@ fn broker(info: &BrokerInfo) -> Option<Broker> {
         id: info.broker_id.clone()?,
         name: info.broker_name.as_ref().map(ToString::to_string).unwrap_or_default(),
         url: info.broker_url.clone(),
+        keeps_streams: properties::has(info.network_properties.as_ref(), stream::KEEPS_STREAMS),
     })
 }
 

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use ferromq_openwire::WireStr;
+
+use crate::core::stream::KEEPS_STREAMS;
 use crate::{Login, Rule, Settings};
 
 /// More than any list that a peer has reason to send.
 const MOST_RULES: usize = 10_000;
 
 /// The text that makes the peer build the same bridge the other way round.
-pub(crate) fn write(settings: &Settings) -> String {
+/// `keeps_streams` is said of the local broker.
+pub(crate) fn write(settings: &Settings, keeps_streams: bool) -> String {
     let mut text = String::from("#\n");
     let mut put = |key: &str, value: String| {
         text.push_str(key);
@@ -59,7 +63,16 @@ pub(crate) fn write(settings: &Settings) -> String {
             put(key, format!("[{}]", rules.iter().map(Rule::text).collect::<Vec<_>>().join(", ")));
         }
     }
+    if keeps_streams && settings.exactly_once {
+        text.push_str(KEEPS_STREAMS);
+        text.push('\n');
+    }
     text
+}
+
+/// Whether a peer's properties have this line.
+pub(crate) fn has(text: Option<&WireStr>, wanted: &str) -> bool {
+    text.is_some_and(|text| text.to_str().lines().any(|line| line.trim_end() == wanted))
 }
 
 /// What a peer asks the other half of its bridge to be; what is unknown or malformed keeps its default.
@@ -149,7 +162,7 @@ mod tests {
             forget_counters_after: None,
             ..Settings::default()
         };
-        let read = read(&write(&settings));
+        let read = read(&write(&settings, true));
         let switches = |it: &Settings| {
             let flags = [it.dynamic_only, it.suppress_queues, it.suppress_topics, it.sync_durables];
             (flags, [it.virtual_consumers, it.compress, it.tell_failed], it.forget_counters_after)

@@ -157,6 +157,11 @@ impl Rivals {
         self.claims.get(&number)
     }
 
+    /// Whether a claim is left to a rival.
+    pub(crate) fn has_left(&self, number: i64) -> bool {
+        self.claims.get(&number).is_some_and(|claim| claim.yielded)
+    }
+
     /// Claims that are left to rivals.
     pub(crate) fn yielded(&self) -> usize {
         self.claims.values().filter(|claim| claim.yielded).count()

@@ -72,6 +72,11 @@ pub struct Settings {
     pub dynamically_included: Vec<Rule>,
     /// `staticallyIncludedDestinations`: forwarded whether somebody wants them or not.
     pub statically_included: Vec<Rule>,
+    /// `exactly_once`: between brokers that both keep streams of links, each message has a durable position in one.
+    pub exactly_once: bool,
+    /// `max_hops`: brokers that a message which only bridges could consume may have passed, whatever the TTL says, if it
+    /// is to be moved to where a consumer is.
+    pub max_hops: u32,
     /// Remote consumers whose demand is kept at one time; what is beyond is told and not forwarded to.
     pub most_consumers: usize,
 }
@@ -110,6 +115,8 @@ impl Default for Settings {
             excluded: Vec::new(),
             dynamically_included: Vec::new(),
             statically_included: Vec::new(),
+            exactly_once: true,
+            max_hops: 16,
             most_consumers: 100_000,
         }
     }

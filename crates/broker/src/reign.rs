@@ -86,11 +86,19 @@ impl Reign {
             storage::open(settings, follower, epoch, run.trim_start_matches("ID:"), &mailbox, &failure)?;
         let (cutoff, metrics) = (storage.cutoff(), storage.metrics());
         settings.keep_id(&mut identity, recovered.store.as_deref());
+        // A store that more than one node can have keeps the id itself, once it is known to others.
+        if let Some(id) = ferromq_engine::own_id(&recovered) {
+            identity.id = id;
+        }
+        // What a memory held is gone with it, and so is what it knew of streams.
+        identity.links = recovered.streams.is_some() && settings.store != crate::StoreChoice::Memory;
         let mut engine_settings = settings.engine.clone();
         engine_settings.spool = storage.spools().then_some(settings.spooling);
         engine_settings.broker_id = identity.id.clone();
         engine_settings.broker_name = identity.name.clone();
         engine_settings.broker_url = identity.url.clone();
+        let connectors = settings.network.iter().map(|connector| connector.settings.name.clone());
+        engine_settings.connectors = Some(connectors.collect());
         let mut engine = Engine::new(engine_settings, Arc::new(OpenWireProperties), recovered.epoch);
         let mut outputs = Vec::new();
         engine.recover(recovered, &mut outputs);

@@ -267,6 +267,60 @@ fn a_link_that_is_cut_by_the_death_of_a_broker_loses_and_repeats_nothing() {
 }
 
 #[test]
+fn each_message_goes_over_once_and_in_order_whichever_end_is_killed_under_load() {
+    const MESSAGES: usize = 4_000;
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (at_a, at_b) = (free_port(), free_port());
+    // Nobody consumes while brokers die, so that what comes twice came twice over the link.
+    let uri = format!(
+        "static:({at_b})?initialReconnectDelay=50&useExponentialBackOff=false&staticallyIncludedDestinations=queue://flow"
+    );
+    let start_a = || {
+        let start = launch("a").listen(&at_a).data(here.path());
+        start.arg("--network-connector").arg(&uri).start().unwrap()
+    };
+    let start_b = || launch("b").listen(&at_b).data(there.path()).start().unwrap();
+    let (mut b, mut a) = (start_b(), start_a());
+    established(&a, 1);
+    let sender = {
+        let url = format!("failover:({at_a})?initialReconnectDelay=10");
+        std::thread::spawn(move || send(&url, "queue://flow", 0..MESSAGES, &[]))
+    };
+    let mut kills = 0;
+    let mut ups = 1;
+    while kills < 4 || (!sender.is_finished() && kills < 12) {
+        // Into the middle of what is under way, a different one each time.
+        std::thread::sleep(Duration::from_millis(60 + 35 * (kills % 5)));
+        if kills % 2 == 0 {
+            b.kill();
+            b = start_b();
+            ups += 1;
+        } else {
+            a.kill();
+            a = start_a();
+            ups = 1;
+        }
+        established(&a, ups);
+        kills += 1;
+    }
+    sender.join().unwrap();
+    let receiver = Receiver::new(&at_b, "queue://flow", &[]);
+    assert!(
+        receiver.wait_for(MESSAGES),
+        "{} of {MESSAGES}\n{:?}\n{:?}",
+        receiver.all().len(),
+        a.log().all(),
+        b.log().all()
+    );
+    settle();
+    assert_eq!(account(&format!("{kills} kills of both ends"), MESSAGES, &[receiver.all()]), whole(MESSAGES));
+    let order: Vec<String> = (0..MESSAGES).map(|number| format!("m{number}")).collect();
+    assert_eq!(receiver.all(), order, "in the order in which they were sent");
+    let decided = a.log().all().iter().filter(|line| line.contains("had arrived")).count();
+    println!("messages were in doubt {decided} times since the last start of the sender");
+}
+
+#[test]
 fn selectors_and_exclusions_hold_over_a_link() {
     let b = linked("b", &[]);
     let a = linked("a", &[to(&b, "excludedDestinations=queue://secret.%3E")]);

@@ -5,7 +5,7 @@ use ferromq_openwire::{
     MessageAck, MessageDispatch, ObjectId,
 };
 
-use super::{Bridge, Side};
+use super::{Bridge, Ending, Side};
 use crate::demand::Merge;
 use crate::forward::{exceeds, grown, passed};
 use crate::settings::VIRTUAL_CONSUMERS;
@@ -152,6 +152,12 @@ impl Bridge {
             return self.rivals.told(id.value);
         }
         for number in self.rivals.came(info, self.settings.most_consumers) {
+            if self.has_stream() && self.flights.values().any(|flight| flight.subscription == number) {
+                // What is under way may have arrived: the brokers decide that when the link is up again.
+                let text = "messages are under way for consumers that are left to another bridge";
+                return self.end(Ending::Lost(text.to_owned()));
+            }
+            self.waiting.retain(|(_, flight)| flight.subscription != number);
             self.close_consumer(number);
         }
     }

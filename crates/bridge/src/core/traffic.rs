@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ferromq_openwire::{AckType, Command, ConsumerId, MessageAck, MessageDispatch, Throwable};
 
+use super::stream::is_about_stream;
 use super::{Bridge, Ending, Flight, Order, Side, text_of};
 use crate::forward::{compress, exceeds, hops, is_passing, outward};
 
@@ -15,7 +16,11 @@ impl Bridge {
     /// The local broker has a message that is wanted over there.
     pub(super) fn forward(&mut self, dispatch: MessageDispatch) {
         let Some(flight) = self.dispatch_ack(&dispatch) else { return };
-        if self.closing.contains_key(&flight.subscription) {
+        let number = flight.subscription;
+        if self.demand.subscription(number).is_none()
+            || self.closing.contains_key(&number)
+            || self.rivals.has_left(number)
+        {
             // It stays with the local broker, which gets it back when the subscription ends.
             return;
         }
@@ -55,6 +60,9 @@ impl Bridge {
 
     /// The remote broker has answered.
     pub(super) fn remote_answered(&mut self, request: i32, refusal: Option<&Throwable>) {
+        if self.stream_answered(Side::Remote, request, refusal) {
+            return;
+        }
         let Some(flight) = self.flights.remove(&request) else {
             return self.login_answered(refusal);
         };
@@ -126,6 +134,9 @@ impl Bridge {
     pub(super) fn take_remote(&mut self, command: Command) {
         match command {
             Command::Message(message) if is_advisory(&message) => self.told(&message),
+            command if self.settings.duplex && !self.mirror && is_about_stream(&command) => {
+                self.say(Side::Inbound, command);
+            }
             Command::WireFormatInfo(_)
             | Command::KeepAliveInfo(_)
             | Command::ConnectionControl(_)

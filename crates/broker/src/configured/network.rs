@@ -127,6 +127,8 @@ fn settings(given: &NetworkConnector) -> Settings {
     settings.local_login = login(given.user_name.as_ref(), given.password.as_ref());
     settings.remote_login = login(given.remote_user_name.as_ref(), given.remote_password.as_ref())
         .or_else(|| settings.local_login.clone());
+    settings.exactly_once = given.exactly_once;
+    settings.max_hops = given.max_hops;
     settings.excluded = rules(&given.excluded);
     settings.dynamically_included = rules(&given.dynamically_included);
     settings.statically_included = rules(&given.statically_included);
