@@ -114,6 +114,7 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
             "store-journal",
             "engine",
             "auth",
+            "bridge",
             "gateway",
             "client",
         ],

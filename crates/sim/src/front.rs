@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ferromq_engine::{ConnId, Engine, Input, LoadId, LoadRequest, Output, Settings};
 use ferromq_gateway::openwire::OpenWireProperties;
-use ferromq_gateway::{Session, SessionSettings};
+use ferromq_gateway::{BrokerIdentity, Session, SessionSettings};
 use ferromq_model::{Epoch, Now, Text};
 use ferromq_store::spool::SpoolOp;
 use ferromq_store::{Recovered, WriteBatch};
@@ -18,6 +18,19 @@ pub(crate) enum ToPeer {
     Send { conn: ConnId, bytes: Vec<u8> },
     /// The connection is closed.
     Close { conn: ConnId },
+}
+
+/// How a broker calls itself.
+#[derive(Clone, Default)]
+pub(crate) struct Identity(BrokerIdentity);
+
+impl Identity {
+    /// One of a mesh, whose links have streams.
+    pub(crate) fn numbered(number: usize) -> Self {
+        let (name, id) = (format!("b{number}"), format!("ID:b{number}-1-1-0:1"));
+        let (name, id) = (Text::from(name), Text::from(id));
+        Self(BrokerIdentity { name, id, links: true, ..BrokerIdentity::default() })
+    }
 }
 
 /// An engine and its sessions.
@@ -34,19 +47,24 @@ pub(crate) struct Front {
 impl Front {
     /// An engine that begins with what a store found.
     pub(crate) fn new(
+        identity: &Identity,
         settings: Settings,
         epoch: Epoch,
         recovered: Recovered,
         now: Now,
         saboteur: &mut Saboteur,
     ) -> Self {
+        let BrokerIdentity { id, name, .. } = identity.0.clone();
+        let settings = Settings { broker_id: id, broker_name: name, ..settings };
+        let mut session = SessionSettings::default();
+        session.broker = identity.0.clone();
         let mut engine = Engine::new(settings, Arc::new(OpenWireProperties), epoch);
         let mut out = Vec::new();
         engine.recover(saboteur.recovered(recovered), &mut out);
         let mut front = Self {
             engine,
             sessions: BTreeMap::new(),
-            settings: Arc::new(SessionSettings::default()),
+            settings: Arc::new(session),
             persists: Vec::new(),
             loads: Vec::new(),
             spools: Vec::new(),

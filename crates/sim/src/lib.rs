@@ -7,7 +7,8 @@
 //! * [`run`]: one seed, one [`Report`].
 //! * [`oracle`]: what may and must happen, seen from outside: acknowledged, refused, unknown.
 //! * [`nodes::run`]: the same for several nodes on one shared folder.
-//! * [`Planted`], [`nodes::NodeBug`]: bugs that a run must find.
+//! * [`mesh::run`]: the same for brokers with links between them, each with a disk of its own.
+//! * [`Planted`], [`nodes::NodeBug`], [`mesh::LinkBug`]: bugs that a run must find.
 //!
 //! Invariant: the same seed gives the same run, to the byte.
 //!
@@ -18,6 +19,7 @@
 
 mod client;
 mod front;
+pub mod mesh;
 mod node;
 pub mod nodes;
 pub mod oracle;

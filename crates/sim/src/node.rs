@@ -13,7 +13,7 @@ use ferromq_store::spool::{Spool, SpoolOp, SpoolOptions};
 use ferromq_store::{Budget, Claimed, StoreBackend, StoreError, StoreReader, Sync, WriteBatch};
 use ferromq_store_journal::{Options, open};
 
-use crate::front::{Front, ToPeer};
+use crate::front::{Front, Identity, ToPeer};
 use crate::saboteur::Saboteur;
 
 /// Where the store lies on the simulated disk.
@@ -89,6 +89,17 @@ impl Node {
         dice: &mut SeededEntropy,
         saboteur: &mut Saboteur,
     ) -> Result<Self, StoreError> {
+        Self::start_as(Identity::default(), disk, now, dice, saboteur)
+    }
+
+    /// The same for one of several brokers.
+    pub(crate) fn start_as(
+        identity: Identity,
+        disk: &SimDisk,
+        now: Now,
+        dice: &mut SeededEntropy,
+        saboteur: &mut Saboteur,
+    ) -> Result<Self, StoreError> {
         let mut follower =
             open(Arc::new(disk.clone()), Arc::new(SimClock::default()), Path::new(FOLDER), options())?;
         follower.follow(FOLLOW)?;
@@ -99,7 +110,7 @@ impl Node {
         let sizes = SpoolOptions { segment_bytes: 6_000, leave_free_bytes: 0 };
         let spool = Spool::open(Arc::new(disk.clone()), Path::new(SPOOL), &run, sizes)?;
         let mut node = Self {
-            front: Front::new(settings(), epoch, recovered, now, saboteur),
+            front: Front::new(&identity, settings(), epoch, recovered, now, saboteur),
             backend,
             reader,
             disk: disk.clone(),

@@ -6,7 +6,9 @@
 use ferromq_engine::{Input, Intent, Output, TransactionVerb};
 use ferromq_env::simulated::SeededEntropy;
 use ferromq_model::Ticket;
-use ferromq_store::{Recovered, StoreOp, Sync, WriteBatch};
+use ferromq_store::{Recovered, StoreOp, StreamOp, Sync, WriteBatch};
+
+use crate::mesh::LinkBug;
 
 /// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,11 +67,13 @@ impl Planted {
 pub(crate) struct Saboteur {
     planted: Option<Planted>,
     dice: SeededEntropy,
+    /// Of a mesh.
+    pub(crate) link_bug: Option<LinkBug>,
 }
 
 impl Saboteur {
     pub(crate) const fn new(planted: Option<Planted>, dice: SeededEntropy) -> Self {
-        Self { planted, dice }
+        Self { planted, dice, link_bug: None }
     }
 
     fn is(&self, bug: Planted) -> bool {
@@ -129,6 +133,12 @@ impl Saboteur {
 
     /// Between the engine and the store.
     pub(crate) fn batch(&mut self, mut batch: WriteBatch) -> WriteBatch {
+        if let Some(bug) = self.link_bug {
+            batch.ops.retain(|op| match op {
+                StoreOp::Stream(StreamOp::Place { passage, .. }) => !bug.forgets(passage.destination.0 > 0),
+                _ => true,
+            });
+        }
         match self.planted {
             Some(Planted::LoseAcknowledgement) => batch.ops.retain(|op| {
                 !matches!(op, StoreOp::RemoveMessage { .. } | StoreOp::AckDurable { .. })

@@ -21,7 +21,7 @@ use super::traffic::Link;
 use super::worker::{self, Answer, Making, Order, Place, Stand};
 use super::{Conditions, Mishaps, NodeBug, NodesReport};
 use crate::client::Client;
-use crate::front::Front;
+use crate::front::{Front, Identity};
 use crate::node::LAZY_SYNC;
 use crate::oracle::Oracle;
 use crate::plan::Plan;
@@ -582,6 +582,7 @@ impl World {
                     self.oracle.accuse("honesty", text);
                 }
                 let front = Front::new(
+                    &Identity::default(),
                     ferromq_engine::Settings::default(),
                     epoch,
                     recovered,
