@@ -23,6 +23,14 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// The same without messages that live in the memory of a master alone, which every takeover loses.
+    pub(crate) fn persistent_only(mut self) -> Self {
+        let volatile = Destination::queue(VOLATILE);
+        self.producers.retain(|(destination, _)| *destination != volatile);
+        self.consumers.retain(|(destination, _)| *destination != volatile);
+        self
+    }
+
     pub(crate) fn draw(dice: &mut SeededEntropy, planted: Option<Planted>) -> Self {
         let mut plan = Self {
             planted,

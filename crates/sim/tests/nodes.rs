@@ -96,11 +96,11 @@ fn planted() -> [(NodeBug, Conditions, Range<u64>); 11] {
         (NodeBug::Impatient, folder, 0..20),
         (NodeBug::Timid, folder, 0..20),
         (NodeBug::NeverStepsDown, folder, 0..20),
-        (NodeBug::LeaseUnchecked, folder, 80..140),
+        (NodeBug::LeaseUnchecked, folder, 0..400),
         (NodeBug::SharedClaim, folder, 0..60),
-        (NodeBug::LeaseFromAnswer, late, 0..20),
-        (NodeBug::EpochReadPlainly, database, 0..20),
-        (NodeBug::CommitAssumed, database, 0..20),
+        (NodeBug::LeaseFromAnswer, late, 0..60),
+        (NodeBug::EpochReadPlainly, database, 0..100),
+        (NodeBug::CommitAssumed, database, 0..60),
     ]
 }
 

@@ -137,7 +137,7 @@ pub struct NodesReport {
 /// Runs a world of two or three nodes from a seed.
 pub fn run(seed: u64, conditions: Conditions) -> NodesReport {
     let mut dice = SeededEntropy::new(seed);
-    let plan = crate::plan::Plan::draw(&mut dice, None);
+    let plan = crate::plan::Plan::draw(&mut dice, None).persistent_only();
     let mut world = world::World::new(&plan, conditions, dice);
     world.run();
     world.report(seed)
