@@ -582,8 +582,9 @@ fn begin(
     at_least.raise(follower.seen_epoch());
     let (mut provider, timings) = storage::lock(settings)?;
     if let Some(witness) = Witness::of(settings) {
-        // Claims are ahead of what was written under them. What can't be seen is said by the first look.
-        let claimed = provider.look().ok().flatten().map(|seen| seen.epoch).unwrap_or_default();
+        // Claims are ahead of what was written under them.
+        let seen = provider.look().map_err(|error| storage::understood_claim(error, settings))?;
+        let claimed = seen.map(|seen| seen.epoch).unwrap_or_default();
         if claimed.number < follower.seen_epoch().number {
             tracing::warn!(
                 claimed = claimed.number,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ferromq_engine::{Input, LoadContent, LoadId, LoadRequest};
 use ferromq_env::{Disk, SystemClock, SystemDisk, SystemEntropy};
-use ferromq_lock::file::FileLock;
+use ferromq_lock::file::{Claims, FileLock};
 use ferromq_lock::{LockError, LockProvider, Timings};
 use ferromq_lock_postgres::PostgresLock;
 use ferromq_model::Epoch;
@@ -23,6 +23,7 @@ use ferromq_store_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::failure::Failure;
 use crate::memory::DatabaseMemory;
+use crate::role;
 use crate::spool::{self, Spooling};
 use crate::{Broken, Database, Settings, StartError, StoreChoice};
 
@@ -215,6 +216,9 @@ pub(crate) fn id(settings: &Settings, memory: &DatabaseMemory) -> Option<String>
 
 /// The claim on a folder could not be made or seen.
 pub(crate) fn understood_claim(error: LockError, settings: &Settings) -> StartError {
+    if let (LockError::NameTaken { .. }, Some(same)) = (&error, namesake(settings)) {
+        return same;
+    }
     let error = match error {
         LockError::Held { place, holder } => StoreError::InUse { store: place, holder },
         LockError::NameTaken { place, name } => StoreError::InUse {
@@ -226,6 +230,18 @@ pub(crate) fn understood_claim(error: LockError, settings: &Settings) -> StartEr
         other => StoreError::Bug(other.to_string()),
     };
     understood(error, settings)
+}
+
+/// The master of a shared folder, if it is the one that has this node's name.
+fn namesake(settings: &Settings) -> Option<StartError> {
+    if settings.store == StoreChoice::Postgres {
+        return None;
+    }
+    let claims = Claims::new(Arc::new(SystemDisk), &settings.data);
+    let (epoch, owner) = claims.highest().ok()?;
+    let owner = owner?;
+    let same = role::name_of(&owner) == settings.node_name() && !claims.has_died(epoch.number).ok()?;
+    same.then(|| StartError::SameName { path: settings.data.clone(), owner, epoch: epoch.number })
 }
 
 /// A folder that nobody may write is not a disk that fails.

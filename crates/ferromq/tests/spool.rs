@@ -1,5 +1,7 @@
 //! Messages that are not persistent leave the memory of a real broker, and come back whole and in order.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "what can not be set up ends the test")]
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;

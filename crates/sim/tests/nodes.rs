@@ -92,11 +92,11 @@ fn planted() -> [(NodeBug, Conditions, Range<u64>); 11] {
     [
         (NodeBug::FenceUnchecked, folder, 0..20),
         (NodeBug::RefusalIgnored, folder, 0..20),
-        (NodeBug::WallClock, folder, 0..20),
+        (NodeBug::WallClock, folder, 60..260),
         (NodeBug::Impatient, folder, 0..20),
         (NodeBug::Timid, folder, 0..20),
         (NodeBug::NeverStepsDown, folder, 0..20),
-        (NodeBug::LeaseUnchecked, folder, 0..400),
+        (NodeBug::LeaseUnchecked, folder, 100..400),
         (NodeBug::SharedClaim, folder, 0..60),
         (NodeBug::LeaseFromAnswer, late, 0..60),
         (NodeBug::EpochReadPlainly, database, 0..100),
