@@ -1,3 +1,5 @@
+//! The spool on a simulated disk: torn, full, failing and damaged.
+
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::Duration;
