@@ -30,7 +30,7 @@ const SUITES: &[(&[&str], &[&str])] = &[
     ),
     (
         &["interop", "--quiet", "--only", "network", "--lines", "5.19"],
-        &["interop", "--quiet", "--only", "network"],
+        &["interop", "--quiet", "--only", "network,spread"],
     ),
     (&["client"], &["client", "--against", "both"]),
     (&["kills", "--times", "20"], &["kills", "--times", "50"]),
