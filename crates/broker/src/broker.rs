@@ -340,7 +340,7 @@ impl Broker {
     /// Writes down what was seen of a database, on a thread that may wait for its disk; one at a time.
     fn remember(&mut self) {
         self.save_at = tokio::time::Instant::now() + REMEMBER_EVERY;
-        if self.memory.is_behind() && self.saving.as_ref().is_none_or(JoinHandle::is_finished) {
+        if self.saving.as_ref().is_none_or(JoinHandle::is_finished) && self.memory.is_behind() {
             let memory = Arc::clone(&self.memory);
             self.saving = Some(tokio::task::spawn_blocking(move || memory.save()));
         }
@@ -515,13 +515,14 @@ impl Broker {
             }
             State::Blind => (Ok(()), None),
         };
-        let memory = Arc::clone(&self.memory);
-        let _ = tokio::task::spawn_blocking(move || memory.save()).await;
         if let Some(Ha { keeper, news }) = self.ha.take() {
             // The thread must not wait for somebody who does not listen any longer.
             drop(news);
             let _ = tokio::task::spawn_blocking(move || keeper.end()).await;
         }
+        // Others may have the store by now, however long this machine's own disk takes.
+        let memory = Arc::clone(&self.memory);
+        let _ = tokio::task::spawn_blocking(move || memory.save()).await;
         if let Some(spool) = spool {
             let _ = tokio::task::spawn_blocking(move || spool.wait()).await;
         }

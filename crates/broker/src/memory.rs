@@ -17,6 +17,9 @@ pub(crate) struct DatabaseMemory {
     folder: Option<PathBuf>,
     seen: Mutex<Option<HighWater>>,
     saved: Mutex<Option<HighWater>>,
+    /// Held while the file is read and written, and for nothing else: the disk may take its time, and who commits or looks
+    /// must not wait for it.
+    writing: Mutex<()>,
 }
 
 impl DatabaseMemory {
@@ -35,7 +38,7 @@ impl DatabaseMemory {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|mark| mark.store.clone())
     }
 
-    /// Whether there is something to save.
+    /// Whether there is something to save. Never waits for the disk.
     pub(crate) fn is_behind(&self) -> bool {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         *seen != *self.saved.lock().unwrap_or_else(PoisonError::into_inner)
@@ -43,8 +46,8 @@ impl DatabaseMemory {
 
     /// Writes what was seen, unless the file knows more. The disk may take its time.
     pub(crate) fn save(&self) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(seen) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
-        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(path) = self.path(&seen.store) else { return };
         // Nodes of one machine share the file.
         if self.recall(&seen.store).is_none_or(|there| seen.is_beyond(&there))
@@ -55,13 +58,13 @@ impl DatabaseMemory {
                 "what was seen of the database can't be remembered; one that forgets would not be noticed at the next start"
             );
         }
-        *saved = Some(seen);
+        *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
     }
 }
 
 impl Memory for DatabaseMemory {
     fn recall(&self, store: &str) -> Option<HighWater> {
-        let mark: HighWater = witness::read_note(&self.path(store)?)?.trim_end().parse().ok()?;
+        let mark: HighWater = witness::read_note(&self.path(store)?, |text| text.trim_end().parse().ok())?;
         (mark.store == store).then_some(mark)
     }
 
@@ -111,5 +114,38 @@ mod tests {
         assert_eq!(here.recall("a0-b1"), Some(mark(12)));
         assert!(here.recall("../a0").is_none() && later.recall("c2").is_none());
         assert!(here.place("a0-b1").ends_with("postgres-a0-b1"));
+    }
+
+    #[test]
+    fn nobody_who_commits_or_looks_waits_for_a_disk_that_hangs() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = std::sync::Arc::new(memory(folder.path()));
+        here.saw(&mark(10));
+        // A pipe that nobody writes to, in place of a file on a disk that does not answer.
+        let file = folder.path().join("postgres-a0-b1");
+        let made = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+        assert!(made.success());
+        let saving = std::thread::spawn({
+            let here = std::sync::Arc::clone(&here);
+            move || here.save()
+        });
+        while here.writing.try_lock().is_ok() {
+            std::thread::yield_now();
+        }
+        let (told, answers) = std::sync::mpsc::channel();
+        std::thread::spawn({
+            let here = std::sync::Arc::clone(&here);
+            move || {
+                let behind = here.is_behind();
+                here.saw(&mark(11));
+                told.send(behind)
+            }
+        });
+        let answer = answers.recv_timeout(std::time::Duration::from_secs(10));
+        // The disk answers again: what it has is no mark, and is replaced.
+        std::fs::write(&file, "").unwrap();
+        saving.join().unwrap();
+        assert_eq!(answer, Ok(true));
+        assert!(here.is_behind(), "what was seen meanwhile is not saved yet");
     }
 }
