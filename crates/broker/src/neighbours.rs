@@ -11,7 +11,7 @@ use ferromq_uri::{MulticastOptions, Options, Uri};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::bridges::Connector;
+use crate::bridges::{Connector, stop_all};
 
 /// How a connector finds its peers.
 #[derive(Clone, Debug)]
@@ -161,9 +161,7 @@ impl Seeker {
             self.part();
         }
         let links = std::mem::take(&mut *lock(&self.links));
-        for link in links.into_values() {
-            link.stop().await;
-        }
+        stop_all(links.into_values()).await;
     }
 
     /// Links to whoever has come.

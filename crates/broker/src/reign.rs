@@ -170,8 +170,7 @@ impl Reign {
         census: &Census,
         hurry: impl Future<Output = ()>,
     ) -> (Result<(), Broken>, Option<SpoolEnding>) {
-        self.neighbours.stop().await;
-        self.bridges.stop().await;
+        tokio::join!(self.neighbours.stop(), self.bridges.stop());
         self.plug.pull(patience);
         tokio::select! {
             () = census.empty() => {}

@@ -238,7 +238,12 @@ impl Supervisor {
     async fn connect(&mut self) -> Result<Ended, String> {
         let clock = Clock::new();
         let (events, mut inbox) = channel();
-        let (remote, info) = self.reach(clock).await?;
+        let mut stop = self.stop.clone();
+        let (remote, info) = tokio::select! {
+            reached = self.reach(clock) => reached?,
+            // A broker that does not answer is not waited for by one that ends.
+            _ = stop.wait_for(|stop| *stop) => return Err("the broker ends".to_owned()),
+        };
         self.status.send_modify(|status| status.enter_for(LinkState::Starting, START));
         let mut ways = Ways { remote: Some(remote.begin(&events)), ..Ways::default() };
         ways.local = Some(self.open_local(Side::Local, clock, &events).await?);
