@@ -32,7 +32,7 @@ pub fn render(view: &RoleView, meters: &Meters, destinations: Option<&[Destinati
         page.single("ferromq_lag_bytes", "gauge", "Bytes of the store not followed yet, at most.", lag);
     }
     if let Some(expected) = view.expected_takeover {
-        let help = "How long a takeover would last from the death of the master.";
+        let help = "How long a takeover would last from the last sign of life of a silent master.";
         page.single("ferromq_expected_takeover_seconds", "gauge", help, expected.as_secs_f64());
     }
     page.takeover(view);

@@ -64,7 +64,7 @@ pub struct RoleView {
     pub suspects: bool,
     /// How far a standby is behind, as it saw it last.
     pub lag: Option<Lag>,
-    /// How long a takeover would last from the death of the master.
+    /// How long a takeover would last from the last sign of life of a silent master; from one that died it is less.
     pub expected_takeover: Option<Duration>,
     /// Its last takeover.
     pub last_takeover: Option<Takeover>,

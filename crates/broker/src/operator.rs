@@ -57,7 +57,9 @@ impl Outlook {
         self.publish.send_if_modified(|view| {
             view.lag = lag.map(|bytes| Lag { bytes, seen: std::time::Instant::now() });
             view.expected_takeover = match (self.wait, catch_up) {
-                (Some(wait), Some(catch_up)) => Some(wait + catch_up + self.work(view)),
+                (Some(wait), Some(catch_up)) => {
+                    Some(catch_up.saturating_add(wait).saturating_add(self.work(view)))
+                }
                 _ => None,
             };
             false
