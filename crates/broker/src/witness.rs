@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -85,17 +85,34 @@ pub(crate) fn write(path: &Path, note: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     // Whole or not there, for whoever reads it meanwhile.
     let unfinished = path.with_extension(std::process::id().to_string());
-    fs::write(&unfinished, note)?;
+    let mut file = fs::File::create(&unfinished)?;
+    file.write_all(note.as_bytes())?;
+    // Or a machine that loses power is left with a name and nothing in it.
+    file.sync_all()?;
     fs::rename(&unfinished, path)?;
     forget(folder)
 }
 
-/// The text of a note; `None` if there is none, or it is none.
-pub(crate) fn read_note(path: &Path) -> Option<String> {
-    if fs::symlink_metadata(path).ok()?.len() > MAX_NOTE_BYTES {
-        return None;
+/// What a note says; `None` if there is none. One that is there and can't be read is told, for it guards nothing.
+pub(crate) fn read_note<T>(path: &Path, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    let no_note = |reason| io::Error::new(ErrorKind::InvalidData, reason);
+    let found = fs::symlink_metadata(path).and_then(|there| {
+        if there.len() > MAX_NOTE_BYTES {
+            return Err(no_note("it is too long for a note"));
+        }
+        parse(&fs::read_to_string(path)?).ok_or_else(|| no_note("it is no note"))
+    });
+    match found {
+        Ok(note) => Some(note),
+        Err(missing) if missing.kind() == ErrorKind::NotFound => None,
+        Err(error) => {
+            tracing::warn!(
+                %error, file = %path.display(),
+                "what this machine remembers of the store can't be read; an older copy of it is not noticed"
+            );
+            None
+        }
     }
-    fs::read_to_string(path).ok()
 }
 
 /// Where this machine keeps its notes.
@@ -115,18 +132,23 @@ fn folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 
 /// `None` if there is no note, or none that can be read.
 fn read(path: &Path) -> Option<Epoch> {
-    let text = read_note(path)?;
-    let mut words = text.split_whitespace();
-    let mut value = |name| (words.next()? == name).then(|| words.next())?;
-    let number = value("epoch")?.parse().ok()?;
-    let claim = u64::from_str_radix(value("claim")?, 16).ok()?;
-    Some(Epoch { number, claim: ClaimId(claim) })
+    read_note(path, |text| {
+        let mut words = text.split_whitespace();
+        let mut value = |name| (words.next()? == name).then(|| words.next())?;
+        let number = value("epoch")?.parse().ok()?;
+        let claim = u64::from_str_radix(value("claim")?, 16).ok()?;
+        Some(Epoch { number, claim: ClaimId(claim) })
+    })
 }
 
+/// Removes the notes of long ago, and nothing else that stands in the folder: it may be somebody's own.
 fn forget(folder: &Path) -> io::Result<()> {
     let mut notes = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
+        if !entry.file_name().to_str().is_some_and(is_note) {
+            continue;
+        }
         let changed = entry.metadata().and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
         notes.push((changed, entry.path()));
     }
@@ -137,6 +159,14 @@ fn forget(folder: &Path) -> io::Result<()> {
         let _ = fs::remove_file(path);
     }
     Ok(())
+}
+
+/// Whether a file of this name is a note, or one that came to nothing: the kind of a store, its id, and the number of a process.
+fn is_note(name: &str) -> bool {
+    let (named, process) = name.split_once('.').unwrap_or((name, "0"));
+    let id = ["sqlite-", "postgres-"].iter().find_map(|kind| named.strip_prefix(kind)).unwrap_or(named);
+    let of_id = |letter: u8| letter.is_ascii_hexdigit() || letter == b'-';
+    id.len() >= 16 && id.bytes().all(of_id) && process.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -165,12 +195,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_forgotten() {
+    fn what_is_too_much_is_forgotten_and_what_is_no_note_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        for number in 0..REMEMBERED + 5 {
-            fs::write(folder.path().join(number.to_string()), "x").unwrap();
+        let others = ["ferromq.xml", "cafe", "sqlite-", "key.pem", "0123456789abcdef.bak"];
+        for name in others {
+            fs::write(folder.path().join(name), "x").unwrap();
         }
+        for number in 0..REMEMBERED + 5 {
+            let kind = ["", "sqlite-", "postgres-"][number % 3];
+            fs::write(folder.path().join(format!("{kind}{number:016x}")), "x").unwrap();
+        }
+        fs::write(folder.path().join("postgres-0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f.4711"), "x").unwrap();
         forget(folder.path()).unwrap();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), REMEMBERED);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), others.len() + REMEMBERED);
+        assert!(others.iter().all(|name| folder.path().join(name).exists()));
     }
 }
