@@ -17,8 +17,8 @@ use crate::{Contention, LockError};
 /// Claims below the present one that are kept, so that a paused owner of one of them finds its successor.
 const KEPT: u64 = 64;
 
-/// How many numbers may be skipped by one claim.
-const MAX_SKIP: u64 = 1024;
+/// How many numbers may be skipped by one claim: those of a folder that lost its claims, which are made anew.
+const MAX_SKIP: u64 = 1 << 16;
 
 /// Where in a claim the mark stands: in a page of its own, so that no cache carries anything else there. The page is part
 /// of the file from the beginning, since a length may be cached too.
@@ -87,13 +87,17 @@ impl Claims {
             Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(io("list", &self.folder)(error)),
         };
-        let number = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u64>().ok();
-        let mut numbers: Vec<_> = names.iter().filter_map(number).collect();
+        // Whatever else stands here, as a copy that somebody made, is no claim.
+        let number = |path: &PathBuf| {
+            let number = path.file_name()?.to_str()?.parse().ok()?;
+            self.path(number).ends_with(path.file_name()?).then_some(number)
+        };
+        let mut numbers: Vec<u64> = names.iter().filter_map(number).collect();
         numbers.sort_unstable();
         // The highest claim is never removed: a listing that lacks a known one is an old one.
         let known = self.known.load(Ordering::Relaxed);
         let listed = numbers.last().copied().unwrap_or(0);
-        numbers.extend(listed + 1..=known);
+        numbers.extend(listed.saturating_add(1)..=known);
         Ok(numbers)
     }
 
@@ -240,7 +244,12 @@ impl Claims {
             return Err(LockError::Superseded { place: self.place(), ours: epoch, theirs });
         }
         if epoch.number - highest > MAX_SKIP {
-            return Err(LockError::Bug(format!("epoch {} was claimed right after {highest}", epoch.number)));
+            let reason = format!(
+                "{highest} is the last one, and {} is to be made; put those back that are missing",
+                epoch.number
+            );
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidData, reason);
+            return Err(io("go on with the claims in", &self.folder)(source));
         }
         before()?;
         let mut held = None;
@@ -256,29 +265,33 @@ impl Claims {
     /// Marks all claims below `epoch` that are not, the lowest first, each of them safe before the next: so below a marked
     /// claim all are marked, whoever dies half way. A mark is never wrong, however late it is written.
     fn mark_below(&self, epoch: Epoch) -> Result<(), LockError> {
+        let open = |number: u64| {
+            let path = self.path(number);
+            match self.disk.open(&path, OpenMode::Write) {
+                // Claims of long ago are removed by somebody who had marked them.
+                Err(gone) if gone.kind() == std::io::ErrorKind::NotFound && number + KEPT < epoch.number => {
+                    Ok(None)
+                }
+                opened => opened.map(|file| Some((path.clone(), file))).map_err(io("open", &path)),
+            }
+        };
         let mut unmarked = Vec::new();
         // A listing of a folder in which this machine has just made a name is not older than that.
         for number in self.numbers()?.into_iter().rev().filter(|number| *number < epoch.number) {
-            let path = self.path(number);
-            let file = match self.disk.open(&path, OpenMode::Write) {
-                Ok(file) => file,
-                // Claims of long ago are removed by somebody who had marked them.
-                Err(gone) if gone.kind() == std::io::ErrorKind::NotFound && number + KEPT < epoch.number => {
-                    break;
-                }
-                Err(error) => return Err(io("open", &path)(error)),
-            };
+            let Some((path, file)) = open(number)? else { break };
             if marker_in(&*file, self.disk.is_coherent(&path)).map_err(io("read", &path))?.is_some() {
                 break;
             }
-            unmarked.push((path, file));
+            // Opened again when its turn comes: they may be more than a process may have open.
+            unmarked.push(number);
         }
         let mut mark = [0; MARK_BYTES];
         let words = [*MARK, epoch.number.to_le_bytes(), epoch.claim.0.to_le_bytes()];
         mark.iter_mut().zip(words.as_flattened()).for_each(|(to, from)| *to = *from);
-        for (path, file) in unmarked.iter().rev() {
-            file.write_at(&mark, MARK_AT).map_err(io("mark", path))?;
-            file.sync().map_err(io("sync", path))?;
+        for number in unmarked.into_iter().rev() {
+            let Some((path, file)) = open(number)? else { continue };
+            file.write_at(&mark, MARK_AT).map_err(io("mark", &path))?;
+            file.sync().map_err(io("sync", &path))?;
         }
         Ok(())
     }
@@ -383,4 +396,53 @@ fn marker_in(file: &dyn DiskFile, coherent: bool) -> std::io::Result<Option<Epoc
         u64::from_le_bytes(word)
     };
     Ok(Some(Epoch { number: word(8), claim: ClaimId(word(16)) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use ferromq_env::simulated::SimDisk;
+
+    use super::*;
+
+    const STORE: &str = "/store";
+
+    fn claims(disk: &SimDisk) -> Claims {
+        Claims::new(Arc::new(disk.another_process()), Path::new(STORE))
+    }
+
+    fn epoch(number: u64) -> Epoch {
+        Epoch { number, claim: ClaimId(number + 70) }
+    }
+
+    #[test]
+    fn a_store_of_many_epochs_that_lost_its_claims_is_claimed_above_them() {
+        let disk = SimDisk::new();
+        let claims = claims(&disk);
+        let claim = claims.claim(epoch(3_000), "a", false).unwrap();
+        assert_eq!(claims.highest().unwrap(), (epoch(3_000), Some("a".to_owned())));
+        claim.check().unwrap();
+        claim.tidy().unwrap();
+        let kept = disk.list(&Path::new(STORE).join("claims")).unwrap();
+        assert_eq!(kept.len() as u64, KEPT + 1);
+        for path in kept.iter().filter(|path| !path.ends_with("0000003000")) {
+            let file = disk.open(path, OpenMode::Read).unwrap();
+            assert_eq!(marker_in(&*file, true).unwrap(), Some(epoch(3_000)), "{}", path.display());
+        }
+        let far = claims.claim(epoch(3_001 + MAX_SKIP), "a", true).err().unwrap();
+        assert!(far.to_string().contains("put those back"), "{far}");
+    }
+
+    #[test]
+    fn what_is_no_claim_is_none_whatever_it_is_called() {
+        let disk = SimDisk::new();
+        let claims = claims(&disk);
+        claims.claim(epoch(2), "a", false).unwrap();
+        for name in ["7", "0000000003.bak", "+000000009", "copy"] {
+            let path = Path::new(STORE).join("claims").join(name);
+            disk.open(&path, OpenMode::CreateNew).unwrap();
+        }
+        assert_eq!(claims.highest().unwrap().0, epoch(2));
+        claims.claim(epoch(3), "b", false).unwrap().check().unwrap();
+        claims.claim(epoch(3), "a", false).err().unwrap();
+    }
 }
