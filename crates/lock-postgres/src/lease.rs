@@ -28,12 +28,14 @@ pub struct PostgresLock {
     timings: Timings,
     entropy: Box<dyn Entropy>,
     clock: Arc<dyn Clock>,
-    session: Option<Session>,
+    pub(crate) session: Option<Session>,
     /// Whom the last look showed: a claim supersedes nobody else.
     seen: Option<Lease>,
     /// Since when the holder's session has been missing.
     absent_since: Option<(Epoch, model::Instant)>,
     held: Option<Epoch>,
+    /// Locks of a holder that a session of its own still has which was cut off: they end with that, and are taken then.
+    owed: Vec<i64>,
 }
 
 impl PostgresLock {
@@ -71,6 +73,7 @@ impl PostgresLock {
             seen: None,
             absent_since: None,
             held: None,
+            owed: Vec::new(),
         })
     }
 
@@ -119,6 +122,7 @@ impl PostgresLock {
             return Ok(());
         }
         self.session = None;
+        self.owed.clear();
         // A first connection takes its time: names, TLS, logins.
         let within =
             if self.held.is_some() { self.within() } else { Duration::from_secs(5).max(self.within()) };
@@ -130,6 +134,7 @@ impl PostgresLock {
         while !try_lock(&mut session, key, within).map_err(|error| self.failed("ask", &error))? {
             // While a session of ours that was cut off is still there, so is its lock; the epoch decides.
             if self.held.is_some() {
+                self.owed.push(key);
                 break;
             }
             if Instant::now() >= until {
@@ -139,10 +144,23 @@ impl PostgresLock {
         }
         if let Some(epoch) = self.held {
             let key = self.holder_key() ^ epoch.number.cast_signed();
-            try_lock(&mut session, key, within).map_err(|error| self.failed("ask", &error))?;
+            if !try_lock(&mut session, key, within).map_err(|error| self.failed("ask", &error))? {
+                self.owed.push(key);
+            }
         }
         self.session = Some(session);
         Ok(())
+    }
+
+    /// Takes the locks that a session which was cut off has let go of: without them the holder would be thought dead.
+    fn take_owed(&mut self) {
+        let within = self.timings.renew_every;
+        for key in std::mem::take(&mut self.owed) {
+            // What fails is tried at the next renewal, on this session or by the next one.
+            if !self.run("ask", within, |session, within| try_lock(session, key, within)).unwrap_or(false) {
+                self.owed.push(key);
+            }
+        }
     }
 
     /// Runs statements on a session; one that failed is not used again.
@@ -273,6 +291,7 @@ impl LockProvider for PostgresLock {
             session.run(within, async |client| client.execute(&renew, &[&number, &claim]).await)
         })?;
         if moved > 0 {
+            self.take_owed();
             return Ok(Grant { epoch: grant.epoch, lasts: self.timings.lease });
         }
         let theirs = self.read()?.map_or(Epoch::default(), |lease| lease.epoch);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ferromq_env::Clock;
 use ferromq_lock::conformance::{Names, World};
@@ -107,6 +107,28 @@ fn a_holder_rides_out_a_restart_of_the_database_and_nobody_thinks_it_dead() {
     assert_eq!(renewed.epoch, grant.epoch);
     sleep(timings().lease);
     assert!(!b.look().unwrap().unwrap().died, "its lock is back");
+}
+
+#[test]
+fn a_holder_that_was_cut_off_is_not_thought_dead_when_the_server_notices_at_last() {
+    let Some(server) = Postgres::start_or_skip() else { return };
+    let (mut a, mut b) = (node(&server, "a"), node(&server, "b"));
+    let grant = granted(acquire(&mut a, Contention::Vacant));
+    // Given a session that the holder has lost, and the server not yet
+    let cut_off = a.session.take();
+    a.renew(&grant).unwrap();
+    assert!(!b.look().unwrap().unwrap().died);
+    // When its end is noticed, then the locks are those of the session after it.
+    drop(cut_off);
+    let until = Instant::now() + 3 * timings().lease;
+    while Instant::now() < until {
+        a.renew(&grant).unwrap();
+        let seen = b.look().unwrap().unwrap();
+        assert!(!seen.died, "it beats and is thought dead: {seen:?}");
+        sleep(timings().renew_every / 2);
+    }
+    let mut twin = node(&server, "a");
+    assert!(matches!(twin.look(), Err(LockError::NameTaken { .. })));
 }
 
 #[test]
