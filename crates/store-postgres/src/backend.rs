@@ -118,8 +118,11 @@ impl Backend {
                 }
                 Ok(())
             }
-            // Somebody moved the epoch, or this was applied already: the rows say which.
-            Err(error) if error.code() == Some(&SqlState::DIVISION_BY_ZERO) => self.resolve(within),
+            // Somebody moved the epoch, or the database is at another ticket: the rows say which, and from there it goes on.
+            Err(error) if error.code() == Some(&SqlState::DIVISION_BY_ZERO) => {
+                self.resolve(within)?;
+                Err(Trouble::Passing(error))
+            }
             Err(error) if error.kind() == PgErrorKind::Lost => {
                 self.former = self.writer.take().map(|writer| writer.session.server().clone());
                 Err(Trouble::Passing(error))
@@ -215,6 +218,7 @@ impl Backend {
             );
         }
         self.written = ticket;
+        self.mark.commits = self.mark.commits.max(uint(row.get(3)));
         Ok(())
     }
 

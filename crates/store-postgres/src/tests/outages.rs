@@ -59,6 +59,25 @@ fn a_restart_within_the_patience_is_a_slow_commit_and_nothing_is_applied_twice()
 }
 
 #[test]
+fn a_database_at_an_earlier_unit_of_work_is_brought_on_from_there_and_only_then_answered_for() {
+    let Some(server) = Postgres::start_or_skip() else { return };
+    let mut claimed = claimed(&server, Duration::from_secs(20), 1).unwrap();
+    claimed.backend.commit(&[unit(1, 1)], false).unwrap();
+    let lazy = WriteBatch { sync: Sync::Lazy, ..unit(1, 2) };
+    assert!(claimed.backend.commit(&[lazy], false).unwrap().is_none());
+    // Given one that forgot what nobody was answered for, and kept the session
+    server.sql("DELETE FROM ferromq.messages WHERE sequence = 2; UPDATE ferromq.progress SET ticket = 1");
+    server.sql("UPDATE ferromq.destinations SET messages = 1");
+    // When the next unit of work is committed, then the forgotten one is there before it.
+    assert_eq!(claimed.backend.commit(&[unit(1, 3)], false).unwrap().unwrap().upto(), Ticket(3));
+    assert_eq!(
+        server.sql("SELECT string_agg(sequence::text, ',' ORDER BY sequence) FROM ferromq.messages"),
+        "1,2,3"
+    );
+    assert_eq!(server.sql("SELECT ticket FROM ferromq.progress"), "3");
+}
+
+#[test]
 fn an_outage_beyond_the_patience_ends_the_reign_with_the_reason() {
     let Some(mut server) = Postgres::start_or_skip() else { return };
     let mut claimed = claimed(&server, Duration::from_millis(700), 1).unwrap();
