@@ -258,12 +258,20 @@ fn clean(disk: &dyn Disk, folder: &Path) -> Result<(), StoreError> {
             let ours = left.extension().is_some_and(|kind| kind == SEGMENT)
                 && name(&left).to_string_lossy().strip_prefix(&prefix).is_some_and(is_number);
             if ours {
-                disk.remove(&left).map_err(failed("remove", &left))?;
+                remove(disk, &left)?;
             }
         }
-        disk.remove(&path).map_err(failed("remove", &path))?;
+        remove(disk, &path)?;
     }
     Ok(())
+}
+
+/// Another process that cleans up may have been faster.
+fn remove(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
+    match disk.remove(path) {
+        Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome.map_err(failed("remove", path)),
+    }
 }
 
 /// Whether this is all that stands behind the name of a run in the name of one of its segments.
