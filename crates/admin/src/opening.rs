@@ -1,4 +1,4 @@
-//! [`Opening`]: a connection whose peer has to say what it speaks within its time.
+//! [`Opening`]: a connection whose peer has to say what it speaks within its time, and to take what it is answered.
 
 use std::io;
 use std::pin::Pin;
@@ -11,16 +11,20 @@ use tokio::time::{Sleep, sleep};
 /// So many bytes tell HTTP/2 from everything else; before them nobody else watches the time.
 const TELLING_BYTES: usize = 24;
 
-/// A connection; a peer that is silent at its beginning ends it, and its seat is free.
+/// A connection; a peer that is silent at its beginning, or takes nothing of an answer, ends it, and its seat is free.
 pub(crate) struct Opening<S> {
     stream: S,
+    patience: Duration,
     /// While there is something to wait for: how many bytes, and until when.
     awaited: Option<(usize, Pin<Box<Sleep>>)>,
+    /// While the peer takes nothing: until when it may.
+    stuck: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Opening<S> {
     pub(crate) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, awaited: Some((TELLING_BYTES, Box::pin(sleep(patience)))) }
+        let awaited = Some((TELLING_BYTES, Box::pin(sleep(patience))));
+        Self { stream, patience, awaited, stuck: None }
     }
 }
 
@@ -31,7 +35,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let Self { stream, awaited } = &mut *self;
+        let Self { stream, awaited, .. } = &mut *self;
         if let Poll::Ready(read) = Pin::new(stream).poll_read(context, buffer) {
             let got = buffer.filled().len() - before;
             *awaited =
@@ -50,7 +54,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let Self { stream, patience, stuck, .. } = &mut *self;
+        if let Poll::Ready(written) = Pin::new(stream).poll_write(context, bytes) {
+            *stuck = None;
+            return Poll::Ready(written);
+        }
+        ready!(stuck.get_or_insert_with(|| Box::pin(sleep(*patience))).as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not take its answer")))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -85,5 +95,21 @@ mod tests {
         assert_eq!(opening.read(&mut [0; 64]).await.unwrap(), TELLING_BYTES);
         let later = tokio::time::timeout(100 * PATIENCE, opening.read(&mut [0; 64])).await;
         assert!(later.is_err(), "it may be silent now");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_of_an_answer_is_left_and_who_is_slow_is_not() {
+        let (mut peer, ours) = duplex(16);
+        let mut opening = Opening::new(ours, PATIENCE);
+        let answer = tokio::spawn(async move { opening.write_all(&[b'x'; 64]).await });
+        for _ in 0..3 {
+            tokio::time::sleep(PATIENCE * 9 / 10).await;
+            assert_eq!(peer.read(&mut [0; 16]).await.unwrap(), 16);
+        }
+        answer.await.unwrap().unwrap();
+
+        let (_peer, ours) = duplex(16);
+        let error = Opening::new(ours, PATIENCE).write_all(&[b'x'; 64]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }
