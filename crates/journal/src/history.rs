@@ -296,6 +296,23 @@ impl History {
         Ok(true)
     }
 
+    /// Whether there were older segments that are gone by now, as the first one that is there says.
+    ///
+    /// # Errors
+    /// The medium failed.
+    pub fn is_cut_short(&self, disk: &dyn Disk) -> Result<bool, JournalError> {
+        let Some(first) = self.segments.first() else { return Ok(false) };
+        let mut scan = first.scan(disk, 0)?.past_cache(self.past_cache);
+        Ok(match scan.next()? {
+            Item::Record { header, payload, .. } if header.kind == Kind::SEAL => {
+                Seal::decode(payload).is_some_and(|seal| !seal.ends.is_empty())
+            }
+            // It goes on where another one ended.
+            Item::Record { .. } => true,
+            _ => false,
+        })
+    }
+
     fn end_of_batches(
         &self,
         disk: &dyn Disk,

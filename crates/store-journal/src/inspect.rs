@@ -54,6 +54,8 @@ pub struct Inspection {
     quarantined: Vec<Quarantined>,
     /// Segments that must be there and are not.
     lost: Vec<PathBuf>,
+    /// What went with the snapshots.
+    forgotten: Option<Quarantined>,
     shared: Arc<Shared>,
 }
 
@@ -88,11 +90,13 @@ impl Inspection {
             .map_err(failure::journal)?;
         history.settle(&*disk).map_err(failure::journal)?;
         let checkpoints = Checkpoints::new(disk.clone(), folder, claimed);
-        let Rebuilt { mut index, quarantined, lost, .. } = recovery::restore(&disk, &history, &checkpoints)?;
+        let Rebuilt { candidate, mut index, quarantined, lost, .. } =
+            recovery::restore(&disk, &history, &checkpoints)?;
+        let forgotten = recovery::forgotten(&*disk, &history, candidate)?;
         index.written = Position { segment: u32::MAX, offset: u32::MAX };
         let shared = Arc::new(Shared::new(disk.clone(), journal, index));
         let folder = folder.to_path_buf();
-        Ok(Self { disk, folder, mark, claimed, owner, history, quarantined, lost, shared })
+        Ok(Self { disk, folder, mark, claimed, owner, history, quarantined, lost, forgotten, shared })
     }
 
     /// The folder that was looked at.
@@ -159,6 +163,7 @@ impl Inspection {
             let reason = format!("{} is missing, with messages that are not consumed", path.display());
             found.unreadable.push(unnamed(reason));
         }
+        found.unreadable.extend(self.forgotten.clone());
         for segment in &self.history.segments {
             found.segments += 1;
             let mut scan = match segment.scan(&*self.disk, 0) {

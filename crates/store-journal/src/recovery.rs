@@ -146,7 +146,7 @@ fn find(place: &Place, claims: &Claims, epoch: Epoch, prepared: &mut Prepared) -
         return Err(StoreError::Incomplete {
             store: folder.display().to_string(),
             reason: format!("{}, with messages that are not consumed", files.join(", ")),
-            expendable: "`meta` and `index`",
+            expendable: "`index`",
         });
     }
     Ok(Found { history, closing, candidate, pages, checkpoints, index, quarantined })
@@ -285,13 +285,14 @@ pub(crate) fn restore(
         let (whole, from) = (restored.whole, restored.from);
         let pages = restored.pages.clone();
         match replay(disk, history, restored) {
-            Ok((index, quarantined)) => {
+            Ok((index, mut quarantined)) => {
                 let missing = if whole { Vec::new() } else { missing(history, &index, from) };
                 // Where something is damaged, a removal may be, and what it removed may be gone by right.
                 let sound = quarantined.is_empty() && history.damage.is_empty();
                 let lost = lost.get_or_insert_with(|| if sound { missing.clone() } else { Vec::new() });
                 if whole || refers_only_to(history, &index) {
                     let lost = std::mem::take(lost);
+                    quarantined.extend(forgotten(&**disk, history, candidate)?);
                     return Ok(Rebuilt { candidate, pages, index, quarantined, lost });
                 }
                 tracing::warn!("a checkpoint names segments that are missing; trying the one before");
@@ -304,6 +305,24 @@ pub(crate) fn restore(
         }
     }
     Err(StoreError::Bug(String::from("the whole journal is always a candidate")))
+}
+
+/// What a journal without snapshots can't say once its beginning was unlinked.
+pub(crate) fn forgotten(
+    disk: &dyn Disk,
+    history: &History,
+    candidate: Candidate,
+) -> Result<Option<Quarantined>, StoreError> {
+    let Some(first) = history.segments.first() else { return Ok(None) };
+    if candidate != Candidate::Journal || !history.is_cut_short(disk).map_err(failure::journal)? {
+        return Ok(None);
+    }
+    let reason = format!(
+        "the snapshots in `meta` are gone, and with them what stood before {} of durable subscriptions, producers and \
+         links: durable subscribers begin anew, and what waited for them is not served",
+        first.path.display()
+    );
+    Ok(Some(Quarantined { destination: None, sequence: None, message_id: None, reason }))
 }
 
 /// Segments that must be there and are not: something lives in them, or they stood between others of one reign behind

@@ -441,16 +441,51 @@ fn a_message_for_many_subscriptions_is_stored_once_and_copied_for_those_that_sti
     assert!(disk.open(first, OpenMode::Read).is_err(), "the first segment is gone");
     drop(broker);
     let disk = disk.kill();
-    for name in disk.list(Path::new("/store/index")).unwrap() {
-        disk.remove(&Path::new("/store/index").join(name.file_name().unwrap())).unwrap();
-    }
+    remove_all(&disk, "/store/index");
     let mut broker = start(&disk);
+    assert!(broker.store.recovered.quarantined.is_empty(), "the snapshot says it all");
     let waiting: Vec<u64> = broker.store.recovered.subscriptions.iter().map(|s| s.messages).collect();
     assert_eq!(waiting, [0, 20], "who has acknowledged does not get it again from a copy");
     broker.commit((1..=20).map(|n| ack(2, n)).collect());
     let queue = broker.sequences();
     broker.commit(queue.into_iter().map(remove).collect());
     assert_eq!(broker.maintain().live, 0, "the last acknowledgement frees it");
+}
+
+#[test]
+fn honesty_a_journal_that_lost_its_snapshots_says_what_it_can_not_know() {
+    let disk = SimDisk::new();
+    let mut broker = start(&disk);
+    broker.commit(vec![make_queue()]);
+    drop(broker);
+    // Given one whose every segment is there, nothing is missing.
+    let disk = disk.kill();
+    remove_all(&disk, "/store/meta");
+    remove_all(&disk, "/store/index");
+    let mut broker = start(&disk);
+    assert!(broker.store.recovered.quarantined.is_empty());
+    let stored = work(&mut broker, &mut SeededEntropy::new(1), 1, 1200);
+    drop(broker);
+    // When the first ones were unlinked, and then the snapshots are lost
+    let disk = disk.kill();
+    let first = Path::new("/store/journal/0000000001-0000000001.journal");
+    assert!(disk.open(first, OpenMode::Read).is_err(), "the first segment is gone");
+    remove_all(&disk, "/store/meta");
+    remove_all(&disk, "/store/index");
+    // Then queues are served from what the messages say themselves, and the rest is told.
+    let inspection = Inspection::open(Arc::new(disk.clone()), Path::new(STORE)).unwrap();
+    let verified = inspection.verify(|_| ()).unwrap();
+    assert!(verified.unreadable.len() == 1 && verified.damaged.is_empty(), "{verified:?}");
+    let mut broker = start(&disk);
+    assert_eq!(broker.sequences(), stored.keys().copied().collect::<Vec<_>>());
+    let told: Vec<_> = broker.store.recovered.quarantined.iter().map(|lost| lost.reason.as_str()).collect();
+    assert!(told.len() == 1 && told[0].contains("durable subscribers begin anew"), "{told:?}");
+}
+
+fn remove_all(disk: &SimDisk, folder: &str) {
+    for name in disk.list(Path::new(folder)).unwrap() {
+        disk.remove(&Path::new(folder).join(name.file_name().unwrap())).unwrap();
+    }
 }
 
 #[test]

@@ -98,7 +98,7 @@ pub enum StoreError {
     },
     /// Files are gone that hold what is needed.
     #[error(
-        "{store} has lost files: {reason}; put them back from where they went. If they are lost for good, restore a backup, or remove the folders {expendable} in it: then it goes on with what is left"
+        "{store} has lost files: {reason}; put them back from where they went. If they are lost for good, restore a backup, or remove the folder {expendable} in it: then it goes on with what is left"
     )]
     Incomplete {
         /// The folder.
