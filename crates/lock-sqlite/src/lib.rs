@@ -1,9 +1,9 @@
 //! A lock provider in a SQLite file, for processes of one machine: a row with an epoch.
 //!
 //! The row says who claimed last and under which epoch; a transaction moves it. Heartbeats stand in a file beside the
-//! database, so that nobody waits for SQLite's one writer to show a sign of life. In the same file the holder locks a place
-//! of its epoch, and each node one of its name: the end of a process is noticed at once, and a second node of one name is
-//! refused.
+//! database: a sign of life reads the row, for which it waits while somebody commits at most, and never for a whole
+//! transaction of SQLite's one writer. In the same file the holder locks a place of its epoch, and each node one of its
+//! name: the end of a process is noticed at once, and a second node of one name is refused.
 //!
 //! It is nothing for several machines: SQLite's locks are not to be trusted on network file systems. And it makes nothing
 //! safe by itself: what the leader writes must check the epoch, best in the transaction that writes (see the README).
