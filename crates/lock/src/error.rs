@@ -63,6 +63,12 @@ pub enum LockError {
         /// The name of both.
         name: String,
     },
+    /// The lock before the claims can't be used, see [`crate::Guarded`].
+    #[error(
+        "{0}; without this lock a master steps down when its lease ends, and nobody takes over: bring it back, or \
+         correct its address"
+    )]
+    Guard(Box<LockError>),
     /// Times that contradict each other.
     #[error("{0}")]
     Timings(String),
@@ -77,7 +83,7 @@ impl LockError {
         match self {
             Self::Held { .. } => ErrorKind::Held,
             Self::Superseded { .. } => ErrorKind::Superseded,
-            Self::Io { .. } => ErrorKind::Storage,
+            Self::Io { .. } | Self::Guard(_) => ErrorKind::Storage,
             Self::Timings(_) | Self::NameTaken { .. } => ErrorKind::Caller,
             Self::Bug(_) => ErrorKind::Bug,
         }

@@ -6,6 +6,7 @@
 //!
 //! * [`LockProvider`]: what can be asked of a place where claims are made; blocking.
 //! * [`file::FileLock`]: claims in a folder that all share. [`file::Claims`] is their format.
+//! * [`Guarded`]: claims that only the holder of another lock makes.
 //! * [`Lease`]: how long a holder may still act. [`Watch`]: what a standby makes of what it sees. Both are without
 //!   threads, clocks and files.
 //! * [`Timings`]: everything that follows from the one setting, `takeover_after`.
@@ -37,12 +38,14 @@
 pub mod conformance;
 mod error;
 pub mod file;
+mod guarded;
 mod lease;
 mod names;
 mod provider;
 mod timings;
 
 pub use error::{ErrorKind, LockError};
+pub use guarded::Guarded;
 pub use lease::{Lease, Verdict, Watch};
 pub use names::NameLock;
 pub use provider::{Acquired, Contention, Grant, LockProvider, Sighting};

@@ -74,4 +74,9 @@ pub trait LockProvider: Send {
     /// # Errors
     /// [`crate::ErrorKind::Storage`]: a standby will have to wait for the silence then.
     fn release(&mut self, grant: Grant) -> Result<(), LockError>;
+
+    /// What the last look showed that an operator should know of if it lasts: a mistake in how nodes were set up.
+    fn oddity(&self) -> Option<&str> {
+        None
+    }
 }

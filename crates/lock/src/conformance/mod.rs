@@ -45,6 +45,8 @@ pub use silence::{
     a_paused_holder_is_superseded_and_finds_out, calendars_may_jump,
     latency_shortens_a_lease_and_breaks_nothing,
 };
+#[cfg(test)]
+pub(crate) use tests::contents;
 pub use twins::two_nodes_of_one_name_are_refused;
 pub use world::{Names, World, Worlds};
 

@@ -13,7 +13,7 @@ use crate::file::FileLock;
 use crate::{LockError, LockProvider, Timings};
 
 /// Names and bytes of all files below `folder`.
-fn contents(disk: &dyn Disk, folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn contents(disk: &dyn Disk, folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for path in disk.list(folder).unwrap_or_default() {
         match disk.open(&path, OpenMode::Read).and_then(|file| Ok((file.len()?, file))) {
