@@ -51,7 +51,10 @@ const ROOMS: &[(&str, bool, &[&str])] = &[
         false,
         &[
             "lock",
+            // A broker may have any of the locks beside its store.
+            "lock-etcd",
             "lock-postgres",
+            "lock-sqlite",
             "model",
             "env",
             "uri",

@@ -214,6 +214,7 @@ fn status(view: &RoleView, meters: &Meters) -> proto::Status {
         connections: meters.gauges().map_or(0, |gauges| gauges.connections()),
         in_role_ms: millis(view.since.elapsed()),
         store: view.store.clone(),
+        lock: view.lock.clone(),
         wall_ms: wall_ms(),
         links: meters.gauges().map(|gauges| gauges.links().iter().map(link).collect()).unwrap_or_default(),
     }

@@ -72,6 +72,8 @@ pub struct RoleView {
     pub listeners: Vec<String>,
     /// What keeps the messages, without passwords.
     pub store: String,
+    /// The lock beside the store, if there is one, without passwords.
+    pub lock: Option<String>,
 }
 
 impl RoleView {
@@ -89,6 +91,7 @@ impl RoleView {
             last_takeover: None,
             listeners: Vec::new(),
             store: String::new(),
+            lock: None,
         }
     }
 

@@ -602,8 +602,9 @@ fn begin(
         First::Won { grant, asked } => Some((*grant, *asked)),
         First::Master { epoch, owner } => {
             let owner = owner.clone().unwrap_or_default();
-            // In a database the name itself is locked: whoever stands there under ours was here before, and was killed.
-            let named_alone = settings.store == StoreChoice::Postgres;
+            // In a database the name itself is locked, and in the folder behind a lock as well: whoever stands there
+            // under ours was here before, and was killed.
+            let named_alone = settings.store == StoreChoice::Postgres || settings.guard.is_some();
             if !named_alone && role::name_of(&owner) == settings.node_name() {
                 return Err(StartError::SameName { path: settings.data.clone(), owner, epoch: epoch.number });
             }

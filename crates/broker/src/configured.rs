@@ -13,7 +13,7 @@ use ferromq_store_journal::FsyncPolicy;
 
 mod network;
 
-use crate::{Database, Door, Settings, SpoolPlace, StartError, StoreChoice};
+use crate::{Database, Door, Guard, Settings, SpoolPlace, StartError, StoreChoice};
 
 impl Settings {
     /// What a checked configuration asks for.
@@ -38,6 +38,7 @@ impl Settings {
                 .url
                 .as_ref()
                 .map(|url| Database { url: url.expose().to_owned(), schema: store.schema.clone() }),
+            guard: config.lock.uri.as_ref().map(|place| guard(place, &config.lock.schema)),
             journal: ferromq_store_journal::Options {
                 fsync: match store.sync {
                     config::SyncPolicy::Periodic => FsyncPolicy::Periodic(millis(store.sync_interval_ms)),
@@ -78,6 +79,18 @@ impl Settings {
             told: network::told(config),
             engine: engine_settings(config),
         })
+    }
+}
+
+fn guard(place: &config::LockPlace, schema: &str) -> Guard {
+    match place {
+        config::LockPlace::Etcd { members, prefix } => {
+            Guard::Etcd { members: members.expose().to_owned(), prefix: prefix.clone() }
+        }
+        config::LockPlace::Sqlite(path) => Guard::Sqlite(path.clone()),
+        config::LockPlace::Postgres(url) => {
+            Guard::Postgres(Database { url: url.expose().to_owned(), schema: schema.to_owned() })
+        }
     }
 }
 

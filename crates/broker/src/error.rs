@@ -117,6 +117,11 @@ pub enum StartError {
         /// The id that was asked for.
         wanted: String,
     },
+    /// The lock beside the store can't be used.
+    #[error(
+        "the lock beside the store (lock.uri) can't be used: {0}; is the service up, and the address right?"
+    )]
+    Lock(String),
     /// Times that can't work.
     #[error("{0}")]
     Timings(String),
@@ -148,7 +153,7 @@ impl StartError {
             Self::OpenDoor { .. } | Self::Address(_) | Self::Users(_) | Self::Timings(_) => ErrorKind::Caller,
             Self::Network { .. } | Self::Filter { .. } => ErrorKind::Caller,
             Self::Listen(ListenError::Unresolved { .. }) => ErrorKind::Caller,
-            Self::Listen(_) | Self::Thread(_) => ErrorKind::Resource,
+            Self::Listen(_) | Self::Thread(_) | Self::Lock(_) => ErrorKind::Resource,
             Self::Folder { .. }
             | Self::OtherStore { .. }
             | Self::SameName { .. }

@@ -150,6 +150,7 @@ impl Start {
             suspected: None,
             rest_until: Instant(0),
             complained: false,
+            odd: Oddity::default(),
         };
         if let Some((grant, asked)) = won {
             worker.hold(grant, asked);
@@ -197,6 +198,30 @@ struct Worker {
     suspected: Option<Instant>,
     rest_until: Instant,
     complained: bool,
+    odd: Oddity,
+}
+
+/// What looks odd: transient while roles change, and a mistake if it stays.
+#[derive(Default)]
+struct Oddity {
+    text: String,
+    since: Option<Instant>,
+    told: bool,
+}
+
+impl Oddity {
+    /// What the look at `now` showed, if it is to be told: once, when it has stood for `lasting`.
+    fn seen(&mut self, now: Instant, odd: Option<&str>, lasting: Duration) -> Option<&str> {
+        let Some(odd) = odd else {
+            *self = Self::default();
+            return None;
+        };
+        if self.text != odd {
+            *self = Self { text: odd.to_owned(), since: Some(now), told: false };
+        }
+        let lasts = self.since.is_some_and(|since| now.since(since) >= lasting);
+        (lasts && !std::mem::replace(&mut self.told, lasts)).then_some(&*self.text)
+    }
 }
 
 impl Worker {
@@ -299,6 +324,10 @@ impl Worker {
         };
         self.complained = false;
         let now = self.now();
+        let lasting = self.start.timings.silence * 2;
+        if let Some(odd) = self.odd.seen(now, self.start.provider.oddity(), lasting) {
+            tracing::warn!("{odd}");
+        }
         if let Some(seen) = &seen
             && !seen.released
             && self.master != Some(seen.epoch)

@@ -4,6 +4,7 @@
 //! (`ferromq-net`) or files (the stores). This crate only ties them together.
 //!
 //! * [`Settings`], [`Door`], [`StoreChoice`]: what a broker is told; [`Settings::from_config`] takes it from a file.
+//! * [`Guard`]: a lock beside the store, whose holder alone may become the master.
 //! * [`Broker`]: a broker that serves clients, or follows the one that does, until it is told to stop.
 //! * [`Role`]: which of both it is.
 //! * [`StartError`], [`Broken`]: why it did not start, or had to stop.
@@ -47,6 +48,7 @@ mod engine_thread;
 mod error;
 mod failure;
 mod firsts;
+mod guard;
 mod identity;
 mod lease;
 mod memory;
@@ -64,6 +66,7 @@ pub use bridges::Connector;
 pub use broker::Broker;
 pub use cluster::{ClientUpdates, NameFilter};
 pub use error::{Broken, ErrorKind, StartError};
+pub use guard::Guard;
 pub use neighbours::{Search, Told};
 pub use role::Role;
 pub use settings::{Database, Door, Most, Settings, SpoolPlace, StoreChoice};

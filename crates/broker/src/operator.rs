@@ -93,6 +93,7 @@ impl OperatorSide {
         let mut view = RoleView::new(settings.node_name());
         view.listeners = urls.to_vec();
         view.store = settings.store_shown();
+        view.lock = settings.guard.as_ref().map(ToString::to_string);
         let (publish, views) = watch::channel(view);
         let (orders, commands) = mpsc::channel(WAITING);
         let dials = Arc::new(Dials { census: Arc::clone(census), ..Dials::default() });

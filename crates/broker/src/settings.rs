@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::Guard;
 use crate::bridges::Connector;
 use crate::cluster::ClientUpdates;
 use crate::neighbours::Told;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub store_id: Option<String>,
     /// Where they are kept if that is [`StoreChoice::Postgres`].
     pub database: Option<Database>,
+    /// A lock beside the store, whose holder alone may become the master; `None` for the store's own claims alone.
+    pub guard: Option<Guard>,
     /// Sizes and safety of the journal; `max_bytes` counts for the database too. The owner is filled in at the start.
     pub journal: ferromq_store_journal::Options,
     /// Where messages that are not persistent go when memory is short.
@@ -154,6 +157,7 @@ impl Default for Settings {
             store: StoreChoice::default(),
             store_id: None,
             database: None,
+            guard: None,
             journal: ferromq_store_journal::Options::default(),
             spool: SpoolPlace::default(),
             spooling: ferromq_engine::SpoolSettings::default(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ferromq_engine::{Input, LoadContent, LoadId, LoadRequest};
 use ferromq_env::{Disk, SystemClock, SystemDisk, SystemEntropy};
 use ferromq_lock::file::{Claims, FileLock};
-use ferromq_lock::{LockError, LockProvider, Timings};
+use ferromq_lock::{Guarded, LockError, LockProvider, Timings};
 use ferromq_lock_postgres::PostgresLock;
 use ferromq_model::Epoch;
 use ferromq_net::{Letter, Mailbox};
@@ -152,14 +152,25 @@ fn database(settings: &Settings) -> Result<&Database, StartError> {
     })
 }
 
-fn timings(settings: &Settings) -> Result<Timings, StartError> {
+/// What follows from how long a silent master keeps its role.
+pub(crate) fn timings(settings: &Settings) -> Result<Timings, StartError> {
     Timings::from_takeover_after(settings.takeover_after)
         .map_err(|error| StartError::Timings(error.to_string()))
 }
 
-/// Where the chosen store's claims are made, and the times that follow from the one setting.
+/// Where it is decided who is master, and the times that follow from the one setting: the claims of the store, made only
+/// by who holds the lock beside it if there is one.
 pub(crate) fn lock(settings: &Settings) -> Result<(Box<dyn LockProvider>, Timings), StartError> {
-    let (timings, owner) = (timings(settings)?, crate::role::owner(settings.node_name()));
+    let (timings, owner) = (timings(settings)?, role::owner(settings.node_name()));
+    let claims = claims(settings, owner.clone(), timings)?;
+    let Some(guard) = &settings.guard else { return Ok((claims, timings)) };
+    let guard = guard.provider(settings.node_name(), owner, timings);
+    let guard = guard.map_err(|error| StartError::Lock(error.to_string()))?;
+    Ok((Box::new(Guarded::new(guard, claims)), timings))
+}
+
+/// Where the chosen store's claims are made.
+fn claims(settings: &Settings, owner: String, timings: Timings) -> Result<Box<dyn LockProvider>, StartError> {
     let provider: Box<dyn LockProvider> = if settings.store == StoreChoice::Postgres {
         let Database { url, schema } = database(settings)?;
         let lock = PostgresLock::new(url, &format!("{schema}_lock"), settings.node_name(), timings);
@@ -169,7 +180,7 @@ pub(crate) fn lock(settings: &Settings) -> Result<(Box<dyn LockProvider>, Timing
         let lock = FileLock::new(disk, entropy, &settings.data, settings.node_name(), timings);
         Box::new(lock.map_err(|error| understood_claim(error, settings))?.signed(owner))
     };
-    Ok((provider, timings))
+    Ok(provider)
 }
 
 /// What may be lost is said once at the start, not found out after a power cut.
@@ -220,6 +231,7 @@ pub(crate) fn understood_claim(error: LockError, settings: &Settings) -> StartEr
         return same;
     }
     let error = match error {
+        LockError::Guard(error) => return StartError::Lock(error.to_string()),
         LockError::Held { place, holder } => StoreError::InUse { store: place, holder },
         LockError::NameTaken { place, name } => StoreError::InUse {
             store: place,

@@ -6,7 +6,7 @@ use ferromq_uri::Host;
 
 use crate::{
     reader::Reader,
-    sections::{Config, StoreKind, SyncPolicy},
+    sections::{Config, LockPlace, StoreKind, SyncPolicy},
     source::Source,
 };
 
@@ -20,6 +20,7 @@ pub(crate) fn check(config: &Config, reader: &mut Reader<'_>) {
     login(config, reader);
     addresses(config, reader);
     store(config, reader);
+    lock(config, reader);
     policies(config, reader);
     network(config, reader);
 }
@@ -134,6 +135,18 @@ fn store(config: &Config, reader: &mut Reader<'_>) {
     if config.limits.max_frame_bytes > config.limits.memory_bytes {
         let source = reader.source("limits.max_frame_bytes");
         reader.error(&source, "max_frame_bytes is above memory_bytes", "one message must fit into memory");
+    }
+}
+
+/// A lock beside the store decides between nodes, and a store in memory has one.
+fn lock(config: &Config, reader: &mut Reader<'_>) {
+    let schema = reader.source("lock.schema");
+    if schema != Source::Default && !matches!(config.lock.uri, Some(LockPlace::Postgres(_))) {
+        reader.warn(&schema, "lock.schema has no effect", "it belongs to uri = \"postgres://…\"");
+    }
+    if config.lock.uri.is_some() && config.store.kind == StoreKind::Memory {
+        let problem = "a store in memory is this node's alone, and needs no lock";
+        reader.error(&reader.source("lock.uri"), problem, "remove lock.uri, or choose another store.kind");
     }
 }
 

@@ -49,7 +49,7 @@ fn assignments(rows: &[(String, Option<String>)]) -> String {
 fn documented_defaults_are_the_defaults() {
     let tables = tables(&document());
     let section = |name: &str| tables.get(name).map(|rows| assignments(rows)).expect(name);
-    let written: String = ["broker", "auth", "admin", "store", "limits", "log"]
+    let written: String = ["broker", "auth", "admin", "store", "lock", "limits", "log"]
         .iter()
         .map(|name| format!("[{name}]\n{}", section(name)))
         .collect();

@@ -35,6 +35,10 @@ pub(crate) struct Args {
     /// password is better in FERROMQ_STORE_URL [default: journal]
     #[arg(long, value_name = "KIND", value_parser = store)]
     store: Option<Store>,
+    /// A lock beside the store, whose holder alone may become the master: etcd://HOST:PORT/PREFIX,
+    /// postgres://USER@HOST/DATABASE or sqlite:PATH; a password is better in FERROMQ_LOCK_URI [default: none]
+    #[arg(long, value_name = "URI")]
+    lock: Option<LockUri>,
     /// How long a silent master keeps its role, as 500ms or 2s [default: 2s]
     #[arg(long, value_name = "TIME", value_parser = millis)]
     takeover_after: Option<u64>,
@@ -63,6 +67,23 @@ struct Store {
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.kind)
+    }
+}
+
+/// As it was typed; a password may stand in it.
+#[derive(Clone)]
+struct LockUri(String);
+
+impl From<String> for LockUri {
+    fn from(uri: String) -> Self {
+        Self(uri)
+    }
+}
+
+/// By its kind alone.
+impl std::fmt::Debug for LockUri {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.split(':').next().unwrap_or_default())
     }
 }
 
@@ -131,6 +152,7 @@ impl Args {
         for uri in &self.network_connector {
             input = input.flag("--network-connector", "network_connector", uri);
         }
+        input = flag(input, "--lock", "lock.uri", self.lock.as_ref().map(|lock| lock.0.as_str()));
         let takeover = self.takeover_after.map(|millis| millis.to_string());
         input = flag(input, "--takeover-after", "broker.takeover_after_ms", takeover.as_deref());
         let open = self.open_to_network.then_some("true");

@@ -114,6 +114,7 @@ fn object(address: &str, status: &Status) -> Value {
         "listeners": status.listeners,
         "links": status.links.iter().map(link).collect::<Vec<_>>(),
         "store": status.store,
+        "lock": status.lock,
         "version": status.version,
         "admin": address,
     })
@@ -204,6 +205,7 @@ fn human(address: &str, status: &Status) -> String {
     line("clients", status.listeners.join(" "));
     line("operators", address.to_owned());
     line("store", status.store.clone());
+    line("lock", status.lock.clone().unwrap_or_default());
     line("connections", status.connections.to_string());
     let optional = |value: Option<u64>, unit: &str| value.map(|value| format!("{value} {unit}"));
     line("lag", optional(status.lag_bytes, "bytes").unwrap_or_default());

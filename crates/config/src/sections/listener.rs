@@ -57,6 +57,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Listener> {
         "broker",
         "composite",
         "limits",
+        "lock",
         "listener",
         "log",
         "network_connector",

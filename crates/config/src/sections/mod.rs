@@ -5,6 +5,7 @@ mod broker;
 mod composite;
 mod limits;
 mod listener;
+mod lock;
 mod log;
 mod network;
 mod policy;
@@ -16,6 +17,7 @@ pub use broker::{Auth, Broker, Compat};
 pub use composite::{Composite, VirtualTopic};
 pub use limits::{Limits, NoSpace};
 pub use listener::Listener;
+pub use lock::{Lock, LockPlace};
 pub use log::{Log, LogFormat, LogLevel};
 pub(crate) use network::{ATTRIBUTES as NETWORK_ATTRIBUTES, expand as expand_network};
 pub use network::{
@@ -45,6 +47,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[store]`.
     pub store: Store,
+    /// `[lock]`.
+    pub lock: Lock,
     /// `[limits]`.
     pub limits: Limits,
     /// `[log]`.
@@ -72,6 +76,7 @@ impl Config {
             auth: Auth::read(reader),
             admin: Admin::read(reader),
             store: Store::read(reader),
+            lock: Lock::read(reader),
             limits: Limits::read(reader),
             log: Log::read(reader),
             policies: policy::read(reader),

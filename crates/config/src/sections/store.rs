@@ -59,6 +59,15 @@ pub enum SyncPolicy {
     Never,
 }
 
+/// What a name in a database may be.
+pub(super) const SCHEMA_EXPECTED: &str = "a name of lower case letters, digits and '_'";
+
+/// Whether it is one.
+pub(super) fn is_schema(text: &str) -> bool {
+    let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    text.starts_with(|c: char| c.is_ascii_lowercase()) && text.len() <= 50 && text.chars().all(letters)
+}
+
 impl Store {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         const MIB: u64 = 1 << 20;
@@ -68,12 +77,6 @@ impl Store {
             ("postgres", StoreKind::Postgres),
             ("memory", StoreKind::Memory),
         ];
-        let schema = |text: &str| {
-            let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-            text.starts_with(|c: char| c.is_ascii_lowercase())
-                && text.len() <= 50
-                && text.chars().all(letters)
-        };
         let syncs = [
             ("always", SyncPolicy::Always),
             ("periodic", SyncPolicy::Periodic),
@@ -87,7 +90,7 @@ impl Store {
                     && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
             }),
             url: section.secret_url("url").map(Secret::new),
-            schema: section.text("schema", "ferromq", "a name of lower case letters, digits and '_'", schema),
+            schema: section.text("schema", "ferromq", SCHEMA_EXPECTED, is_schema),
             segment_bytes: section.bytes("segment_bytes", 32 * MIB, MIB..=1024 * MIB),
             sync: section.choice("sync", SyncPolicy::Always, &syncs),
             sync_interval_ms: section.millis("sync_interval_ms", 1_000, 1..=60_000),

@@ -35,6 +35,12 @@ pub(super) struct Facts {
     pub(super) folder: Option<Folder>,
     /// What was tried in it.
     pub(super) probe: Option<Probe>,
+    /// The lock beside its store, without a login; empty if there is none.
+    pub(super) lock: String,
+    /// Why that can't be used.
+    pub(super) lock_trouble: Option<String>,
+    /// Whether nodes of other machines can't have the same one.
+    pub(super) lock_is_local: bool,
     /// Where it listens.
     pub(super) listeners: Vec<Port>,
     /// Where operators find it, if anywhere.

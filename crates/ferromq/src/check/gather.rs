@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use ferromq_broker::{Guard, Settings};
 use ferromq_config::{Config, Loaded, StoreKind, SyncPolicy};
 use ferromq_env::{Clock, SystemClock};
 use ferromq_proto::admin::GetStatusRequest;
@@ -22,7 +23,7 @@ use crate::whereabouts;
 pub(super) const MAX_FACTS_BYTES: usize = 1 << 20;
 
 /// Keys whose places are told.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "broker.name",
     "broker.data_dir",
     "broker.takeover_after_ms",
@@ -30,6 +31,7 @@ const KEYS: [&str; 10] = [
     "store.url",
     "store.sync",
     "store.reserve_bytes",
+    "lock.uri",
     "limits.max_connections",
     "limits.max_frame_bytes",
     "admin.listen",
@@ -64,6 +66,7 @@ pub(super) fn of_configuration(source: &str, loaded: &Loaded) -> Facts {
         data: data.clone(),
         ..Facts::default()
     };
+    guard(loaded, &mut facts);
     for key in KEYS {
         if let Some(place) = loaded.source(key) {
             facts.lines.insert(key.to_owned(), format!("{source}: {place}"));
@@ -78,6 +81,21 @@ pub(super) fn of_configuration(source: &str, loaded: &Loaded) -> Facts {
         facts.folder = folder;
     }
     facts
+}
+
+/// The lock beside the store is asked once.
+fn guard(loaded: &Loaded, facts: &mut Facts) {
+    // What the settings make no sense of is told by the start, and was checked with the configuration as far as it goes.
+    let Ok(settings) = Settings::from_config(&loaded.config) else { return };
+    let Some(guard) = &settings.guard else { return };
+    facts.lock = match guard {
+        Guard::Sqlite(path) => {
+            Guard::Sqlite(std::path::absolute(path).unwrap_or_else(|_| path.clone())).to_string()
+        }
+        other => other.to_string(),
+    };
+    facts.lock_is_local = guard.is_local();
+    facts.lock_trouble = settings.try_guard().err().map(|error| error.to_string());
 }
 
 /// A database and a schema in it, without the login.
@@ -231,6 +249,7 @@ pub(super) async fn of_running(address: &str) -> Facts {
     };
     facts.node = status.node;
     facts.version = status.version;
+    facts.lock = status.lock.unwrap_or_default();
     facts.claim = (status.epoch > 0).then_some((status.epoch, status.claim));
     if status.wall_ms > 0 {
         facts.clock_ahead_ms = Some(status.wall_ms.saturating_sub(middle));

@@ -7,12 +7,14 @@ mod node;
 mod pair;
 
 /// Every check by name, in the order of the report.
-pub(super) const CHECKS: [&str; 24] = [
+pub(super) const CHECKS: [&str; 26] = [
     "configuration",
     "connection",
     "node names",
     "one store",
     "store kind",
+    "one lock",
+    "lock service",
     "folder",
     "rights",
     "lock excludes",
@@ -131,6 +133,13 @@ fn said(check: &str, known: &[&Facts]) -> String {
         }
         "lock excludes" | "exclusive creation" | "rename" | "sync" if probed.is_empty() => {
             "no folder was tried".to_owned()
+        }
+        "one lock" | "lock service" => {
+            let locks: Vec<&str> = known.iter().map(|facts| facts.lock.as_str()).collect();
+            match locks.first().filter(|lock| !lock.is_empty()) {
+                Some(lock) => (*lock).to_owned(),
+                None => "no lock beside the store".to_owned(),
+            }
         }
         "file system" => {
             let mut kinds: Vec<&str> = known

@@ -124,6 +124,20 @@ const SEEDS: &[Seed] = &[
     ("a store that keeps nothing", Refuse, "store kind", |nodes| {
         nodes.iter_mut().for_each(|node| node.store = "memory".into())
     }),
+    ("a lock of one node only", Refuse, "one lock", |[a, _]| a.lock = "etcd on e:1, prefix p".into()),
+    ("a prefix of each node", Refuse, "one lock", |[a, b]| {
+        a.lock = "etcd on e:1, prefix p".into();
+        b.lock = "etcd on e:1, prefix q".into();
+    }),
+    ("a lock that each machine has for itself", Refuse, "one lock", |nodes| {
+        for node in nodes {
+            (node.lock, node.lock_is_local) = ("etcd on 127.0.0.1:1, prefix p".into(), true);
+        }
+    }),
+    ("a lock that does not answer", Refuse, "lock service", |nodes| {
+        nodes.iter_mut().for_each(|node| node.lock = "etcd on e:1, prefix p".into());
+        nodes[0].lock_trouble = Some("connection refused".into());
+    }),
     ("SQLite over the network", Refuse, "file system", |nodes| {
         nodes.iter_mut().for_each(|node| node.store = "sqlite".into())
     }),
@@ -212,7 +226,11 @@ fn healthy_pairs_pass_every_check() {
     let mut one_machine = healthy();
     together(&mut one_machine);
     let [alone, _] = healthy();
-    for nodes in [&healthy()[..], &one_machine[..], &[alone][..]] {
+    // Some members of one etcd are as good as all of them.
+    let mut locked = healthy();
+    locked[0].lock = "etcd on a:1,b:1, prefix p".to_owned();
+    locked[1].lock = "etcd on c:1,b:1, prefix p".to_owned();
+    for nodes in [&healthy()[..], &one_machine[..], &[alone][..], &locked[..]] {
         let findings = judge(nodes);
         assert!(wrong(&findings).is_empty(), "{:#?}", wrong(&findings));
         let passed: Vec<&str> = findings.iter().map(|finding| finding.check).collect();

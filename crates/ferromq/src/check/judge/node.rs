@@ -13,6 +13,10 @@ const OTHER_FILES: u64 = 256;
 pub(super) fn judge(facts: &Facts, shared: bool, report: &mut Report) {
     ports(facts, report);
     open_files(facts, report);
+    if let Some(trouble) = &facts.lock_trouble {
+        let remedy = "start the service, check the address and the login, or remove lock.uri";
+        report.refuse("lock service", trouble.as_str(), facts.line("lock.uri"), remedy);
+    }
     if shared {
         sharing(facts, report);
     }

@@ -12,6 +12,7 @@ pub(super) fn judge(nodes: &[&Facts], report: &mut Report) {
     let Some((own, peers)) = nodes.split_first() else { return };
     for peer in peers {
         store(own, peer, report);
+        lock(own, peer, report);
         timings(own, peer, report);
         logins(own, peer, report);
         clock(peer, report);
@@ -115,6 +116,43 @@ fn store(own: &Facts, peer: &Facts, report: &mut Report) {
             report.refuse("one store", reason, own.line("broker.data_dir"), remedy);
         }
         _ => {}
+    }
+}
+
+/// Whoever wins the lock of the one is kept from the store by whoever holds the lock of the other, for ever.
+fn lock(own: &Facts, peer: &Facts, report: &mut Report) {
+    let named = |facts: &Facts| if facts.lock.is_empty() { "none".to_owned() } else { facts.lock.clone() };
+    let remedy = "write the same lock.uri for each node of a store, and for no other store";
+    if !is_one_lock(&own.lock, &peer.lock) {
+        let reason = format!(
+            "the lock beside the store is {} for {}, and {} for {}",
+            named(own),
+            own.node,
+            named(peer),
+            peer.node
+        );
+        report.refuse("one lock", reason, peer.line("lock.uri"), remedy);
+    } else if same_machine(own, peer) == Some(false) && own.lock_is_local {
+        let reason = format!(
+            "{} and {} are on two machines, and each would use a lock of its own: {}",
+            own.node, peer.node, own.lock
+        );
+        let remedy = "name a service that both machines reach, by an address that is the same for both";
+        report.refuse("one lock", reason, peer.line("lock.uri"), remedy);
+    }
+}
+
+/// The members of one etcd may be written in any order, and not all of them.
+fn is_one_lock(one: &str, other: &str) -> bool {
+    let etcd = |lock: &str| {
+        let (members, prefix) = lock.strip_prefix("etcd on ")?.split_once(", prefix ")?;
+        Some((members.split(',').map(str::to_owned).collect::<Vec<_>>(), prefix.to_owned()))
+    };
+    match (etcd(one), etcd(other)) {
+        (Some((some, prefix)), Some((others, same))) => {
+            prefix == same && some.iter().any(|member| others.contains(member))
+        }
+        _ => one == other,
     }
 }
 
