@@ -8,6 +8,7 @@ mod broker;
 mod data_source;
 mod handlers;
 mod jaas;
+mod locker;
 mod markdown;
 mod properties;
 mod report;

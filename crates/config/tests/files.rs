@@ -133,6 +133,7 @@ fn what_a_file_of_activemq_is_converted_to_comes_to_the_same() {
         };
         assert_eq!(values(&again.effective()), values(&loaded.effective()), "{}", path.display());
         assert_eq!(again.config.store, loaded.config.store, "masked values survive as well");
+        assert_eq!(again.config.lock, loaded.config.lock, "{}", path.display());
     }
     assert!(converted > 5, "only {converted} files were converted");
 }

@@ -31,6 +31,10 @@ pub(super) fn name_node(root: &mut Table, host: &str) {
         }
         _ => None,
     });
+    // A `leaseHolderId` names it.
+    if table("broker").is_some_and(|broker| broker.find("node").is_some()) {
+        return;
+    }
     let Some(source) =
         name.map(|name| name.source.clone()).or_else(|| Some(root.find("auth")?.source.clone()))
     else {
@@ -131,23 +135,5 @@ impl<'a> Translation<'a> {
         let node = Node { source: source.clone(), value: Value::Text(destination.to_owned()) };
         table.put("destination", node);
         self.out.root.push("policy", Node { source: source.clone(), value: Value::Table(table) });
-    }
-
-    /// ActiveMQ's own numbers contradict one another: its lease is over before it is renewed.
-    pub(super) fn lease(&mut self, locker: &'a Element) {
-        let lasts =
-            locker.value("lockAcquireSleepInterval").and_then(|text| text.parse().ok()).unwrap_or(10_000_u64);
-        let renewed = self.keep_alive_ms;
-        if renewed >= lasts {
-            let consequence = format!(
-                "ActiveMQ would renew its lease of {lasts} ms each {renewed} ms, too late, and two masters would be \
-                 possible; here all times follow from `broker.takeover_after_ms`"
-            );
-            self.report(
-                &locker.source,
-                "<lease-database-locker>".to_owned(),
-                Verdict::Ignored { consequence },
-            );
-        }
     }
 }

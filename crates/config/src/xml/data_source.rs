@@ -35,6 +35,25 @@ struct Database {
     password: Option<String>,
 }
 
+/// What a database is for: the key that it sets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Store,
+    Lock,
+}
+
+impl Purpose {
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Store => "store.url",
+            Self::Lock => "lock.uri",
+        }
+    }
+}
+
+/// Why a database can't be had: it is of another kind, or can't be found.
+pub(super) struct Mismatch(pub(super) String);
+
 impl<'a> Translation<'a> {
     /// `dataSource="#id"`, or a bean within.
     pub(super) fn data_source(
@@ -43,6 +62,22 @@ impl<'a> Translation<'a> {
         source: &'a Source,
         scope: &mut Scope,
     ) -> Option<Verdict> {
+        match self.database_url(given, source, Purpose::Store)? {
+            Ok((url, source, shown)) => {
+                self.set("store.url", &url, &source, scope);
+                Some(Verdict::Supported { means: format!("`store.url`, {shown}") })
+            }
+            Err(Mismatch(reason)) => Some(rejected(&reason, REMEDY)),
+        }
+    }
+
+    /// The URL of a database, where it stands, and how it is shown; `None` if what is wrong was told already.
+    pub(super) fn database_url(
+        &mut self,
+        given: Given<'a>,
+        source: &'a Source,
+        purpose: Purpose,
+    ) -> Option<Result<(String, Source, String), Mismatch>> {
         let bean = match given {
             Given::Text(text) => self.bean_of(text.trim_start_matches('#'), source)?,
             Given::Element(element) => match element.children.as_slice() {
@@ -51,26 +86,28 @@ impl<'a> Translation<'a> {
                     self.bean_of(reference.value("bean").unwrap_or_default(), source)?
                 }
                 _ => {
-                    return Some(rejected(
-                        "this should be one data source",
-                        "write dataSource=\"#id\" and a <bean id=\"id\">",
-                    ));
+                    let problem = "this should be one data source";
+                    self.error(source, problem, "write dataSource=\"#id\" and a <bean id=\"id\">");
+                    return None;
                 }
             },
         };
-        let (database, kind) = (self.database(bean), simple_class(bean).to_ascii_lowercase());
-        let where_to = format!("{} {kind}", database.url.as_deref().unwrap_or_default().to_ascii_lowercase());
-        if let Some((_, other)) = OTHERS.iter().find(|(mark, _)| where_to.contains(mark)) {
-            return Some(rejected(&format!("{other} is not supported as a store"), REMEDY));
+        let where_to = properties_of(bean)
+            .iter()
+            .filter(|property| is_url(property.name))
+            .filter_map(|property| text_of(property.given))
+            .fold(simple_class(bean).to_owned(), |all, url| format!("{all} {url}"))
+            .to_ascii_lowercase();
+        let other = OTHERS.iter().find(|(mark, _)| where_to.contains(mark)).map(|(_, other)| *other);
+        // What a lock does without is not looked at any further.
+        let used = purpose == Purpose::Store || other.is_none();
+        let database = self.database(bean, used.then(|| purpose.key()));
+        if let Some(other) = other {
+            let what = if purpose == Purpose::Store { "a store" } else { "a lock" };
+            return Some(Err(Mismatch(format!("{other} is not supported as {what}"))));
         }
-        match self.url(&database, &bean.source) {
-            Ok(url) => {
-                self.set("store.url", &url, &bean.source, scope);
-                let means = format!("`store.url`, {}", shown(&url));
-                Some(Verdict::Supported { means })
-            }
-            Err(reason) => Some(rejected(&reason, REMEDY)),
-        }
+        let url = self.url(&database, &bean.source);
+        Some(url.map(|url| (url.clone(), bean.source.clone(), shown(&url))).map_err(Mismatch))
     }
 
     fn bean_of(&mut self, id: &str, source: &Source) -> Option<&'a Element> {
@@ -89,33 +126,37 @@ impl<'a> Translation<'a> {
         found
     }
 
-    fn database(&mut self, bean: &'a Element) -> Database {
+    /// As far as it is known; what it has is used as `key`, or not at all.
+    fn database(&mut self, bean: &'a Element, key: Option<&str>) -> Database {
         let class = simple_class(bean);
         let mut database = Database::default();
         for property in properties_of(bean) {
             let value = text_of(property.given).map(str::to_owned);
             let place = match property.name {
-                "url" | "jdbcUrl" | "URL" | "jdbcURL" => &mut database.url,
+                name if is_url(name) => &mut database.url,
                 "serverName" | "serverNames" => &mut database.host,
                 "portNumber" | "portNumbers" => &mut database.port,
                 "databaseName" => &mut database.name,
                 "username" | "user" => &mut database.user,
                 "password" => &mut database.password,
                 "driverClassName" | "driverClass" => {
-                    let means = "the store speaks to the database by itself".to_owned();
+                    let means = "the broker speaks to the database by itself".to_owned();
                     let subject = format!("{class} {}", property.name);
                     self.report(property.source, subject, Verdict::Supported { means });
                     continue;
                 }
                 name => {
-                    let consequence = "the store has a few connections of its own, and no pool".to_owned();
+                    let consequence = "there are a few connections, and no pool".to_owned();
                     self.report(property.source, format!("{class} {name}"), Verdict::Ignored { consequence });
                     continue;
                 }
             };
             *place = value;
-            let means = "`store.url`".to_owned();
-            self.report(property.source, format!("{class} {}", property.name), Verdict::Supported { means });
+            let verdict = match key {
+                Some(key) => Verdict::Supported { means: format!("`{key}`") },
+                None => Verdict::Ignored { consequence: "this database is not used".to_owned() },
+            };
+            self.report(property.source, format!("{class} {}", property.name), verdict);
         }
         database
     }
@@ -157,7 +198,7 @@ impl<'a> Translation<'a> {
                 "connectTimeout" => options.push(format!("connect_timeout={value}")),
                 name => {
                     let consequence =
-                        "times and keep-alives of the store's connections are its own".to_owned();
+                        "times and keep-alives of the connections are the broker's own".to_owned();
                     let subject = format!("option {name} of the database's url");
                     self.report(source, subject, Verdict::Ignored { consequence });
                 }
@@ -174,6 +215,10 @@ impl<'a> Translation<'a> {
         let question = if options.is_empty() { "" } else { "?" };
         Ok(format!("postgres://{login}{address}{question}{}", options.join("&")))
     }
+}
+
+fn is_url(property: &str) -> bool {
+    matches!(property, "url" | "jdbcUrl" | "URL" | "jdbcURL")
 }
 
 /// Without the login.

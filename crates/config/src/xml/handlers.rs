@@ -72,6 +72,7 @@ impl<'a> Translation<'a> {
                 return Some(supported);
             }
             (["data_source"], given) => return self.data_source(given, property.source, scope),
+            (["lock_source"], _) => return self.lock_source(property, scope),
             _ => {}
         }
         match text_of(property.given) {
@@ -153,6 +154,10 @@ impl<'a> Translation<'a> {
                     }
                 }
             }
+            ["keep_alive"] => return Self::keep_alive(text, supported),
+            ["lock_interval"] => return self.lock_interval(text, source, scope, supported),
+            ["lease_time"] => return self.lease_time(text, source, scope),
+            ["lease_holder"] => return self.lease_holder(text, source, scope),
             ["segment"] => return self.segment(text, source, scope, supported),
             ["lower", key] => self.set(key, &text.to_ascii_lowercase(), source, scope),
             ["schema"] => {

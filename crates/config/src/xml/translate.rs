@@ -9,6 +9,7 @@ use ferromq_uri::nearest;
 
 use super::{
     Translated,
+    locker::StoreLock,
     properties::{self, Properties},
     report::{Entry, Verdict},
     rules::{Directive, Rule, Rules},
@@ -33,8 +34,8 @@ pub(super) struct Translation<'a> {
     pub(super) out: Translated,
     /// The policy of names that no other one covers.
     pub(super) default_policy: Option<(Table, &'a Source)>,
-    /// How often the store that is being read would renew its lock.
-    pub(super) keep_alive_ms: u64,
+    /// What the store that is being read says of its lock.
+    pub(super) lock: StoreLock,
     /// How many beans refer to beans here; it is bounded.
     depth: usize,
 }
@@ -79,7 +80,7 @@ pub(super) fn translate<'a>(root: &'a Element, input: &'a Input, properties: &'a
         used: BTreeSet::new(),
         out: Translated::default(),
         default_policy: None,
-        keep_alive_ms: 0,
+        lock: StoreLock::default(),
         depth: 0,
     };
     root.visit(&mut |element| {
@@ -373,10 +374,7 @@ impl<'a> Translation<'a> {
                 self.put(path, node, scope);
                 let means = format!("`{} = \"{value}\"`", path.trim_start_matches('.'));
                 self.report(source, subject, Verdict::Supported { means });
-                // ActiveMQ's defaults: never for a folder, each 30 s for a database.
-                let default = if name == "jdbcPersistenceAdapter" { 30_000 } else { 0 };
-                let renewed = element.value("lockKeepAlivePeriod").and_then(|text| text.parse().ok());
-                self.keep_alive_ms = renewed.unwrap_or(default);
+                self.lock = StoreLock::of(element, name);
                 let given = |name: &str| properties_of(element).iter().any(|property| property.name == name);
                 if name == "jdbcPersistenceAdapter" && !given("dataSource") && !given("ds") {
                     self.report(
@@ -501,8 +499,9 @@ pub(super) fn simple_class(bean: &Element) -> &str {
     class.rsplit('.').next().unwrap_or(class)
 }
 
-/// `KahaDBPersistenceAdapter` is what `<kahaDB>` makes.
+/// `KahaDBPersistenceAdapter` is what `<kahaDB>` makes, `LeaseDatabaseLocker` what `<lease-database-locker>` does.
 fn is_class_of(class: &str, element: &str) -> bool {
     let plain = class.strip_suffix("PersistenceAdapter").unwrap_or(class);
-    class.eq_ignore_ascii_case(element) || plain.eq_ignore_ascii_case(element)
+    let element = element.replace('-', "");
+    class.eq_ignore_ascii_case(&element) || plain.eq_ignore_ascii_case(&element)
 }
