@@ -210,7 +210,13 @@ impl Engine {
         }
         if let Some(at) = back_at {
             let wait = std::time::Duration::from_millis(u64::try_from(at - wall).unwrap_or(0));
-            self.timers.insert((mono + wait, Timer::Back(key)));
+            let at = mono + wait;
+            if queue.back.is_none_or(|armed| at < armed) {
+                if let Some(armed) = queue.back.replace(at) {
+                    self.timers.remove(&(armed, Timer::Back(key)));
+                }
+                self.timers.insert((at, Timer::Back(key)));
+            }
         }
         let wanted = if open.is_empty() || stop.is_some() { None } else { wanted };
         let stop = stop.or(wanted.map(|(first, _)| first));

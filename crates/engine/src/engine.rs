@@ -176,6 +176,7 @@ impl Engine {
                 Timer::Open(place) => self.wake_place(place),
                 Timer::Back(place) => {
                     if let Some(queue) = self.places.get_mut(place).and_then(|site| site.queue_mut()) {
+                        queue.back = None;
                         queue.look_again(0);
                     }
                     self.wake_place(place);

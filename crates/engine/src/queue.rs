@@ -70,6 +70,8 @@ pub(crate) struct Queue {
     pub(crate) exclusive: Option<ConsumerKey>,
     /// Dispatch begins then, or when enough consumers are there.
     pub(crate) opens: Option<Instant>,
+    /// When messages that may go back to the broker that they came from are looked at again.
+    pub(crate) back: Option<Instant>,
     /// No consumer had room at the last look, and none has said that it has since.
     pub(crate) stalled: bool,
     pub(crate) dirty: bool,
@@ -88,6 +90,7 @@ impl Queue {
             alike: true,
             exclusive: None,
             opens: None,
+            back: None,
             stalled: false,
             dirty: false,
         }

@@ -66,6 +66,23 @@ fn it_goes_back_only_after_the_delay_that_the_policy_asks_for() {
 }
 
 #[test]
+fn however_many_wait_to_go_back_the_queue_is_looked_at_once() {
+    let mut b = ruled(NetworkRule { back_after: Duration::from_millis(300), ..NetworkRule::default() });
+    let producer = b.connect("p");
+    let (peer, back) = bridge_to(&mut b, "peer");
+    let other = b.engine.next_deadline();
+    let begun = b.now;
+    for n in 0..50 {
+        send_from(&mut b, &producer, "peer", &format!("m{n}"));
+        b.now.mono = b.now.mono + Duration::from_micros(10);
+    }
+    b.now = begun;
+    b.wait(Duration::from_millis(300));
+    assert_eq!(b.texts_of(&peer, back).len(), 50);
+    assert_eq!(b.engine.next_deadline(), other, "no timer is left of them");
+}
+
+#[test]
 fn a_consumer_that_selects_something_else_keeps_it_here_unless_selectors_count() {
     for (selector_aware, goes_back) in [(false, 0), (true, 1)] {
         let mut b = ruled(NetworkRule { selector_aware, ..NetworkRule::default() });
