@@ -314,7 +314,7 @@ impl Engine {
         let Some(consumer) = self.consumers.get_mut(key) else { return };
         consumer.places.retain(|other| *other != place);
         let before = consumer.dispatched.len();
-        let mut outstanding = 0;
+        let (mut outstanding, mut freed_room) = (0, false);
         consumer.dispatched.retain(|dispatched| {
             let stays = dispatched.origin.place != place;
             outstanding += u32::from(!stays && dispatched.stage == crate::consumer::Stage::Outstanding);
@@ -322,6 +322,7 @@ impl Engine {
         });
         if before != consumer.dispatched.len() {
             consumer.outstanding = consumer.outstanding.saturating_sub(outstanding);
+            freed_room = outstanding > 0;
         }
         let (mut freed, mut count) = (0, 0);
         consumer.pending.retain(|pending| {
@@ -336,6 +337,10 @@ impl Engine {
         if let Some(site) = self.places.get_mut(place) {
             site.counters.discarded += count;
             site.topic_pending = site.topic_pending.saturating_sub(count);
+        }
+        if freed_room {
+            // Its other destinations may have been waiting for that room.
+            self.wake_consumer(key);
         }
     }
 }

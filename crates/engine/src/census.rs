@@ -204,6 +204,12 @@ impl Engine {
         // What may be at the other end of a link is held by nobody here.
         for (origin, at) in self.links.given.keys() {
             let entry = window_of(origin.place, origin.durable).and_then(|window| window.get(*at));
+            if entry.is_none() {
+                return Err(format!(
+                    "message {at} of {:?} is gone, and has a position in a link",
+                    origin.place
+                ));
+            }
             if entry.is_some_and(|entry| entry.state == State::InFlight) {
                 holders.entry((origin.place, origin.durable, *at)).or_insert(1);
             }

@@ -138,6 +138,7 @@ impl Engine {
     pub(crate) fn drop_share(&mut self, key: DurableKey, place: PlaceKey) {
         let Some(durable) = self.durables.get(key) else { return };
         let Some(window) = durable.window(place) else { return };
+        let consumer = durable.consumer;
         let held = window.held;
         let all = self.places.get(place).map_or(0, |site| self.held(place, site));
         let entries: Vec<_> = window.iter().map(|entry| entry.place).collect();
@@ -159,6 +160,9 @@ impl Engine {
         if let Some(durable) = self.durables.get_mut(key) {
             durable.shares.retain(|share| share.place != place);
         }
+        if let Some(consumer) = consumer {
+            self.leave_place(consumer, place);
+        }
     }
 
     /// Takes an entry out of memory and of the books, not of the store.
@@ -167,6 +171,7 @@ impl Engine {
         let Some(entry) = self.window_mut(origin).and_then(|window| window.remove(at, ticket, ticket)) else {
             return;
         };
+        self.position_settled(origin, at);
         let charge = u64::from(entry.charge);
         if let Some(site) = self.places.get_mut(origin.place) {
             site.counters.discarded += 1;

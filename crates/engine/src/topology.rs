@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ferromq_model::{Advisory, Destination, DestinationId, DestinationKind, DestinationPattern, Text};
 use ferromq_store::StoreOp;
 
-use crate::consumer::ConsumerKey;
+use crate::consumer::{ConsumerKey, Origin};
 use crate::engine::{Engine, Timer, fault};
 use crate::outbox::Outbox;
 use crate::place::{Body, PlaceKey, Site, Topic};
@@ -267,6 +267,7 @@ impl Engine {
         let Some(site) = self.places.remove(key) else { return };
         if let Body::Queue(queue) = &site.body {
             for entry in queue.window.iter() {
+                self.position_settled(Origin { place: key, durable: None }, entry.place);
                 if entry.stored {
                     self.flow.unstored(u64::from(entry.charge));
                     if entry.body.is_some() {

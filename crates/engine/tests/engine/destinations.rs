@@ -133,6 +133,32 @@ fn a_queue_made_again_after_removal_is_a_new_one_for_a_busy_producer() {
 }
 
 #[test]
+fn what_a_removed_queue_took_of_a_window_is_free_for_the_others() {
+    let mut b = Bench::new();
+    let c = b.connect("c");
+    b.consume_as(&c, "A,B", |facts| facts.prefetch = 1);
+    for name in ["A", "B"] {
+        b.send(&c, name, name);
+    }
+    assert_eq!(b.texts(), ["A"]);
+    b.do_it(&c, remove("A", true));
+    assert_eq!(b.texts(), ["B"]);
+}
+
+#[test]
+fn a_topic_is_removed_while_a_durable_subscriber_holds_messages_of_it() {
+    let mut b = Bench::new();
+    let c = b.connect("c");
+    b.consume_as(&c, "topic://T", |facts| facts.subscription = Some("s".into()));
+    b.send(&c, "topic://T", "m");
+    let got = b.take();
+    b.do_it(&c, remove("topic://T", true));
+    // An acknowledgement that crosses the removal is of nothing.
+    b.tell(&c, ack(AckKind::Individual, &got[0], &got[0], 1, None));
+    assert_eq!(b.store.messages(), 0);
+}
+
+#[test]
 fn removing_a_topic_by_force_ends_its_durable_subscriptions() {
     let mut b = Bench::new();
     let c = b.connect("c");
