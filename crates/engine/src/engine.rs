@@ -277,6 +277,7 @@ impl Engine {
                         self.wake_consumer(consumer);
                     }
                 }
+                Held::WakeLink(link) => self.positions_reserved(link),
             }
         }
     }

@@ -21,6 +21,8 @@ pub(crate) enum Held {
     WakeConsumer(ConsumerKey),
     /// Whoever consumes a durable subscription by then.
     WakeDurable(DurableKey),
+    /// The consumers of a link that wait for positions.
+    WakeLink(usize),
 }
 
 #[derive(Debug)]

@@ -30,7 +30,7 @@ pub(crate) struct Outgoing {
     reserving: Option<(Ticket, u64)>,
     /// What was given and is not settled.
     pub(crate) flights: BTreeMap<u64, Flight>,
-    /// The unit of work of the last position.
+    /// What the last message that was handed out waited for.
     last: Ticket,
     /// No position could be given lately.
     full: bool,
@@ -54,21 +54,22 @@ pub(crate) struct Given {
 }
 
 impl Outgoing {
-    fn reserve(&mut self, outbox: &mut Outbox) {
+    /// Reserves further positions; who waits for them is woken when they are durable.
+    fn reserve(&mut self, link: usize, outbox: &mut Outbox) {
         let upto = self.next + RESERVED_AT_ONCE;
         let (id, name, reserved) = (self.id, self.name.clone(), StreamPosition(upto));
         outbox.op(StoreOp::Stream(StreamOp::Put(StreamRecord { id, name, reserved })));
-        outbox.require();
+        outbox.hold(Held::WakeLink(link));
         self.reserving = Some((outbox.ticket(), upto));
     }
 
     /// The next position, if one may be given now.
-    fn take(&mut self, outbox: &mut Outbox) -> Option<u64> {
+    fn take(&mut self, link: usize, outbox: &mut Outbox) -> Option<u64> {
         if let Some((_, upto)) = self.reserving.filter(|(ticket, _)| *ticket <= outbox.durable()) {
             (self.usable, self.reserving) = (upto, None);
         }
         if self.reserving.is_none() && self.next + RESERVED_AT_ONCE / 2 > self.usable {
-            self.reserve(outbox);
+            self.reserve(link, outbox);
         }
         let oldest = self.flights.first_key_value().map_or(self.next, |(oldest, _)| *oldest);
         if self.next > self.usable || self.next - oldest >= SPAN {
@@ -100,7 +101,7 @@ impl super::Links {
         outbox: &mut Outbox,
     ) -> Option<StreamPosition> {
         let stream = self.outgoing.get_mut(link)?;
-        let position = stream.take(outbox)?;
+        let position = stream.take(link, outbox)?;
         let Candidate { origin, at, message, destination, sequence, subscription, stored } = candidate;
         let passage = Passage {
             destination: destination.unwrap_or_default(),
@@ -120,9 +121,11 @@ impl super::Links {
     }
 
     /// Hands a message to a link when its position is durable, and not before those that were handed out before it.
-    pub(crate) fn deliver(&self, link: usize, output: Output, outbox: &mut Outbox) {
-        let last = self.outgoing.get(link).map(|stream| stream.last).unwrap_or_default();
-        if last > outbox.durable() {
+    pub(crate) fn deliver(&mut self, link: usize, output: Output, outbox: &mut Outbox) {
+        let Some(stream) = self.outgoing.get_mut(link) else { return outbox.send(output) };
+        if stream.last > outbox.durable() {
+            // It may wait for longer than its own position needs, and so do those behind it.
+            stream.last = if outbox.has_ops() { outbox.ticket() } else { outbox.issued() };
             outbox.hold_for_issued(Held::Output(output));
         } else {
             outbox.send(output);
@@ -216,7 +219,7 @@ impl Engine {
         stream.conn = Some(conn);
         let doubts: Vec<(u64, Flight)> = stream.flights.iter().map(|(at, flight)| (*at, *flight)).collect();
         if stream.next + RESERVED_AT_ONCE / 2 > stream.usable && stream.reserving.is_none() {
-            stream.reserve(&mut self.outbox);
+            stream.reserve(link, &mut self.outbox);
         }
         let (mut arrived, mut freed) = (0, 0);
         for (position, flight) in doubts {
@@ -371,6 +374,16 @@ impl Engine {
             entry.counter = entry.counter.max(1);
             window.set_state(index, State::Ready);
             self.ready_again(origin, at);
+        }
+    }
+
+    /// Positions that were reserved are durable.
+    pub(crate) fn positions_reserved(&mut self, link: usize) {
+        let Some(stream) = self.links.outgoing.get_mut(link) else { return };
+        if std::mem::take(&mut stream.full)
+            && let Some(conn) = stream.conn
+        {
+            self.link_has_room(conn);
         }
     }
 

@@ -231,6 +231,18 @@ impl Bench {
         self.check();
     }
 
+    /// Makes the oldest unit of work durable, alone.
+    pub fn sync_one(&mut self) {
+        let Some(batch) = self.unsynced.pop_front() else { return };
+        for op in batch.ops {
+            self.store.apply(op);
+        }
+        let mut out = Vec::new();
+        self.engine.handle(self.now, Input::Persisted { upto: batch.ticket }, &mut out);
+        self.carry_out(out);
+        self.check();
+    }
+
     pub fn answer_load(&mut self) {
         let Some((load, request)) = self.loads.pop_front() else { return };
         let content = match request {

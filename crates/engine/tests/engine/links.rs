@@ -88,6 +88,79 @@ fn a_message_leaves_over_a_link_when_its_position_is_durable_and_not_before() {
 }
 
 #[test]
+fn messages_in_memory_alone_do_not_overtake_each_other_whatever_each_waits_for() {
+    let mut b = broker();
+    let l = link(&mut b, StreamReport::default());
+    b.consume(&l, "A");
+    let c = b.connect("c");
+    b.send(&c, "B", "so that there is a queue");
+    b.auto = false;
+    let begin = |b: &mut Bench, to: &str, persistent: bool| {
+        let mut message = b.message(&c, to, "m");
+        message.persistent = persistent;
+        b.begin(&c, send(message, None));
+    };
+    // Given a position that waits for the disk, and a unit of work about something else behind it
+    begin(&mut b, "A", true);
+    b.sync();
+    begin(&mut b, "B", true);
+    begin(&mut b, "A", false);
+    // When that position is durable, and one more message comes
+    b.sync_one();
+    begin(&mut b, "A", false);
+    b.run();
+    assert_eq!(positions(&b.got), [1, 2, 3]);
+}
+
+#[test]
+fn who_waits_for_positions_to_be_reserved_is_served_when_they_are() {
+    let mut b = broker();
+    let (l, c) = (b.connect("link"), b.connect("c"));
+    b.auto = false;
+    b.begin(&l, Intent::BeginLink { stream: "a>b".into(), report: StreamReport::default() });
+    let (_, facts) = b.consumer(&l, "A", |_| {});
+    b.begin(&l, Intent::AddConsumer(facts));
+    let mut message = b.message(&c, "A", "m");
+    message.persistent = false;
+    b.begin(&c, send(message, None));
+    assert!(b.got.is_empty(), "a position that is not reserved may be given again by the next master");
+    b.run();
+    assert_eq!(positions(&b.got), [1]);
+}
+
+#[test]
+fn what_is_under_way_from_a_place_that_ends_does_not_hold_up_its_link() {
+    let durable = |facts: &mut ConsumerFacts| facts.subscription = Some("s".into());
+    for (place, persistent) in
+        [("A", true), ("A", false), ("temp-queue://ID:x:1:1", false), ("topic://T", true)]
+    {
+        let mut b = broker();
+        let l = link(&mut b, StreamReport::default());
+        let destination = Destination::parse(place, DestinationKind::Queue);
+        let (owner, c) = (b.connect("owner"), b.connect("c"));
+        b.do_it(&owner, Intent::AddDestination { destination: destination.clone() });
+        let network = |facts: &mut ConsumerFacts| facts.network = true;
+        b.consume_as(&l, place, |facts| {
+            network(facts);
+            if place.starts_with("topic") {
+                durable(facts);
+            }
+        });
+        b.send_as(&c, place, "m", |message| message.persistent = persistent);
+        assert_eq!(positions(&b.take()), [1], "{place}");
+        // When it is removed while the message is on its way
+        b.do_it(&owner, Intent::RemoveDestination { destination, force: true });
+        assert_eq!(kept(&b).len(), 0, "{place}");
+        // Then as many as ever go over the link.
+        b.consume_as(&l, "B", |facts| facts.prefetch = 2_000);
+        for n in 0..1_030 {
+            b.send_np(&c, "B", &format!("m{n}"));
+        }
+        assert_eq!(b.take().len(), 1_024, "{place}");
+    }
+}
+
+#[test]
 fn what_was_under_way_is_nobodys_until_the_link_is_up_again() {
     for crash in [false, true] {
         for mut b in [broker(), prioritized()] {
