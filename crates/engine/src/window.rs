@@ -288,7 +288,7 @@ impl Window {
         self.iter().find(|entry| entry.sequence() == sequence).map(|entry| entry.place)
     }
 
-    /// A message that is in the store alone is gone; says whether it was counted here. What its body was charged is not
+    /// A message that is in the store alone is gone; says whether it was counted here. What it was charged is not
     /// known.
     pub(crate) fn strike(&mut self, sequence: Sequence, ticket: Ticket) -> bool {
         let counted = !self.at_end() && sequence > self.seen;

@@ -12,6 +12,7 @@ use crate::ack::Outcome;
 use crate::consumer::{ConsumerKey, Origin};
 use crate::engine::{Engine, fault};
 use crate::outbox::{Held, Outbox};
+use crate::place::PlaceKey;
 use crate::window::{Place, State};
 use crate::{ConnId, Fault, FaultKind, Output, Severity, StreamReport};
 
@@ -146,18 +147,12 @@ impl super::Links {
 
 impl Engine {
     pub(super) fn recover_outgoing(&mut self, state: StreamState) {
+        let mut positions = state.positions;
         if self.is_given_up(&state.record.name) {
-            let text = format!(
-                "the connector of stream {} is gone: {} messages that were held, because they may have arrived over there, \
-                 are delivered here again",
-                state.record.name,
-                state.positions.len()
-            );
-            self.outbox.log(Severity::Warn, text);
-            return self.outbox.op(StoreOp::Stream(StreamOp::Drop { id: state.record.id }));
+            self.give_up(&state.record, &std::mem::take(&mut positions));
         }
         let mut flights = BTreeMap::new();
-        for (position, passage) in state.positions {
+        for (position, passage) in positions {
             let origin = self.find_origin(&passage);
             if let Some(window) = origin.and_then(|origin| self.window_mut(origin)) {
                 window.pin(passage.sequence);
@@ -176,6 +171,22 @@ impl Engine {
             last: Ticket(0),
             full: false,
         });
+    }
+
+    /// Nobody will ask what became of these any longer. The stream stays, so that no position of it is given again if
+    /// the connector comes back.
+    fn give_up(&mut self, stream: &StreamRecord, held: &BTreeMap<StreamPosition, Passage>) {
+        let (Some((first, _)), Some((last, _))) = (held.first_key_value(), held.last_key_value()) else {
+            return;
+        };
+        let text = format!(
+            "the connector of stream {} is gone: {} messages that were held, because they may have arrived over there, \
+             are delivered here again",
+            stream.name,
+            held.len()
+        );
+        self.outbox.log(Severity::Warn, text);
+        self.outbox.op(StoreOp::Stream(StreamOp::Settle { stream: stream.id, from: *first, upto: *last }));
     }
 
     /// Whether a stream belongs to a connector that was taken away: `sender>receiver/connector`. What a peer's duplex
@@ -327,13 +338,24 @@ impl Engine {
         let Passage { destination, sequence, .. } = *passage;
         let Some(window) = self.window_mut(origin) else { return };
         let counted = window.strike(sequence, ticket);
-        if let Some(site) = self.places.get_mut(origin.place).filter(|_| counted) {
-            site.counters.acknowledged += 1;
+        if counted {
+            self.discharge(origin.place);
         }
         self.outbox.op(match origin.durable {
             None => StoreOp::RemoveMessage { destination, sequence },
             Some(_) => StoreOp::AckDurable { subscription: passage.subscription, destination, sequence },
         });
+    }
+
+    /// One message less in a place, of which it is not known what it was charged: as much as the average one.
+    fn discharge(&mut self, place: PlaceKey) {
+        let Some(site) = self.places.get(place) else { return };
+        let charge = site.store_bytes / (self.held(place, site) + 1);
+        self.flow.unstored(charge);
+        if let Some(site) = self.places.get_mut(place) {
+            site.counters.acknowledged += 1;
+            site.store_bytes -= charge;
+        }
     }
 
     /// A message that has a position left its place, or was never sent.

@@ -429,6 +429,52 @@ fn what_is_held_for_a_connector_that_was_taken_away_is_let_go() {
 }
 
 #[test]
+fn a_connector_that_comes_back_goes_on_behind_the_positions_that_were_given() {
+    let mut b = Bench::with(Settings { connectors: Some(vec!["other".into()]), ..Settings::default() });
+    b.crash();
+    let name = "ID:a:1>ID:b:1/nc";
+    let begin = |report| Intent::BeginLink { stream: name.into(), report };
+    let (l, c) = (b.connect("link"), b.connect("c"));
+    b.do_it(&l, begin(StreamReport::default()));
+    b.consume(&l, "A");
+    b.send(&c, "A", "m");
+    assert_eq!(positions(&b.take()), [1]);
+    // Given that the message arrived, that its connector was taken away, and that it is there again
+    b.crash();
+    b.crash();
+    assert_eq!(b.logs.iter().filter(|event| event.text.contains("connector of stream")).count(), 1);
+    let l = b.connect("link");
+    b.do_it(&l, begin(report(1, &[(1, 12)])));
+    // Then the message goes as one that was let go, under a position of its own.
+    b.consume(&l, "A");
+    let got = b.take();
+    assert_eq!(got.iter().map(Got::text).collect::<Vec<_>>(), ["m"]);
+    assert!(positions(&got)[0] > 1);
+}
+
+#[test]
+fn what_arrived_and_was_in_the_store_alone_takes_no_room_of_its_queue() {
+    let mut b = broker();
+    let l = link(&mut b, StreamReport::default());
+    b.consume(&l, "A");
+    let c = b.connect("c");
+    for n in 0..4 {
+        b.send(&c, "A", &format!("m{n}"));
+    }
+    b.take();
+    let known: Vec<(u64, u64)> = kept(&b).into_iter().collect();
+    b.crash();
+    let before = b.view_of("A").store_bytes;
+    link(&mut b, report(4, &known[..3]));
+    assert_eq!((b.held("A"), b.view_of("A").store_bytes), (1, before / 4));
+    let c = b.connect("c");
+    b.consume(&c, "A");
+    let got = b.take();
+    b.ack_all(&c, &got);
+    assert_eq!((got.len(), b.view_of("A").store_bytes), (1, 0));
+}
+
+#[test]
 fn a_store_without_streams_says_so() {
     let mut b = Bench::new();
     let l = b.connect("link");
