@@ -172,6 +172,12 @@ impl Demand {
         Some(subscription)
     }
 
+    /// Gives a subscription another number, as if it were a new one.
+    pub(crate) fn renumber(&mut self, number: i64) -> Option<i64> {
+        let subscription = self.take(number)?;
+        Some(self.insert(subscription))
+    }
+
     /// A subscription for a statically included destination.
     pub(crate) fn fix(&mut self, destination: Destination, selector: Option<&str>) -> i64 {
         let key = Key::Shared(destination, selector.map(str::to_owned));

@@ -334,6 +334,26 @@ fn queues_may_be_reached_by_several_ways_unless_that_is_suppressed() {
     }
 }
 
+#[test]
+fn what_was_handed_out_before_a_place_was_left_to_another_way_is_not_sent_when_it_is_taken_again() {
+    let mut settings = Settings::default();
+    settings.suppress_queues = true;
+    let (mut bridge, listener) = listening(settings);
+    let consumer = consumer(1, Destination::queue("q"));
+    let before = subscriptions(&tell(&mut bridge, consumer.clone())).remove(0);
+    let other = rival(1, &consumer, 0);
+    assert_eq!(removals(&tell_locally(&mut bridge, &listener, other.clone())), 1);
+    let orders = tell_locally(&mut bridge, &listener, removed(&other));
+    let again = subscriptions(&orders).remove(0);
+    // The local broker said this before it read of the end of that subscription, and will hand the message out again.
+    assert!(dispatch(&mut bridge, &before, 1).is_empty());
+    assert_eq!(dispatch(&mut bridge, &again, 1).len(), 1);
+    // The new one ends with its consumer.
+    assert_eq!(bridge.counts().subscriptions, 1);
+    tell(&mut bridge, removed(&consumer));
+    assert_eq!(bridge.counts().subscriptions, 0);
+}
+
 fn durable(number: i64, client: &str, name: &str) -> ConsumerInfo {
     ConsumerInfo {
         client_id: Some(client.into()),

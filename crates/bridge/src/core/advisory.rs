@@ -164,9 +164,12 @@ impl Bridge {
 
     fn rival_went(&mut self, id: &ConsumerId) {
         for number in self.rivals.went(&id.to_string()) {
-            if let Some(claim) = self.rivals.of(number).cloned() {
+            let Some(claim) = self.rivals.of(number).cloned() else { continue };
+            // What was handed out to the subscription before is free again, and may still be on its way here: by the
+            // other number it is told from what is handed out now, and not sent a second time.
+            if let Some(fresh) = self.demand.renumber(number) {
                 self.rivals.withdraw(number);
-                self.subscribe(number, claim.destination, &claim.info, claim.durable);
+                self.subscribe(fresh, claim.destination, &claim.info, claim.durable);
             }
         }
     }
