@@ -207,7 +207,10 @@ impl Play<'_> {
         expected: Expected,
     ) -> Result<()> {
         let sent = self.load.account(producer, consumer)?;
-        if expected != Expected::Nothing {
+        if expected == Expected::Nothing {
+            // What should not come gets the time to come all the same.
+            std::thread::sleep(QUIET);
+        } else {
             self.arrived(producer, consumer, sent.answered, ARRIVAL);
         }
         self.quiet()?;
