@@ -50,6 +50,8 @@ pub(super) fn start(nodes: usize, store: StoreKind, takeover_after: &str) -> Res
     for (name, port) in &ports {
         up.nodes.push(node(name, *port, store, &up.takeover_after, &up.kept));
     }
+    // Written down before anything may fail, so that `down` ends whatever was started.
+    up.save()?;
     for index in 0..up.nodes.len() {
         if let Some(node) = up.nodes.get_mut(index) {
             node.start(true)?;
