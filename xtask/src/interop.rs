@@ -50,7 +50,7 @@ pub(crate) struct Options {
     #[arg(long)]
     no_pair: bool,
     /// Leave `network` and `spread` out: links to a real ActiveMQ, for which some 36 more brokers start for each line, and a
-    /// hundred clients that move over a network, which takes minutes on a busy machine
+    /// hundred clients that move over a network
     #[arg(long)]
     no_network: bool,
     /// Print only failures and sums.

@@ -29,7 +29,7 @@ const SUITES: &[(&[&str], &[&str])] = &[
         &["interop", "--quiet", "--no-network", "--against", "both"],
     ),
     (
-        &["interop", "--quiet", "--only", "network", "--lines", "5.19"],
+        &["interop", "--quiet", "--only", "network,spread", "--lines", "5.19"],
         &["interop", "--quiet", "--only", "network,spread"],
     ),
     (&["client"], &["client", "--against", "both"]),

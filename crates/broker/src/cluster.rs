@@ -91,14 +91,12 @@ impl ClusterDesk {
     pub(crate) fn host(self) -> PeerHost {
         Arc::new(move |conn, broker| {
             let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-            let goes = broker.is_none();
             match broker {
                 Some(broker) => peers.insert(conn.0, broker),
                 None => peers.remove(&conn.0),
             };
-            let told = self.listeners.iter().flatten();
             // Each listener's list is replaced, whether its present clients are told or only those that come.
-            let changed = told.filter(|told| told.renew(&peers) && (!goes || told.updates.on_remove)).count();
+            let changed = self.listeners.iter().flatten().filter(|told| told.renew(&peers)).count();
             if changed > 0 {
                 self.mailbox.post(Letter::Brokers);
             }
@@ -107,6 +105,7 @@ impl ClusterDesk {
 }
 
 impl Told {
+    /// Replaces the list; whether present clients are to be told.
     fn renew(&self, peers: &BTreeMap<u64, PeerBroker>) -> bool {
         let mut brokers = vec![self.own.clone()];
         for peer in peers.values() {
@@ -115,7 +114,7 @@ impl Told {
                 brokers.push(peer.url.clone());
             }
         }
-        self.cluster.replace(brokers)
+        self.cluster.replace(brokers, self.updates.on_remove)
     }
 }
 

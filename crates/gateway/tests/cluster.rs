@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ferromq_engine::{Effect, Tag};
 use ferromq_gateway::{Cluster, PeerBroker, SessionSettings};
+use ferromq_model::Text;
 use ferromq_openwire::{
     BrokerInfo, Command, ConnectionControl, ConnectionInfo, FlushCommand, WireFormatOptions, WireStr,
 };
@@ -36,19 +37,25 @@ fn client(cluster: &Arc<Cluster>, change: impl FnOnce(&mut ConnectionInfo)) -> (
     (world, control.expect("it is told at its login"))
 }
 
+/// What it was told of brokers, and whether it is to move; signs of life come in between.
 fn told(world: &mut World) -> Vec<(String, bool)> {
     let control = |command| match command {
         Command::ConnectionControl(control) => {
             assert_eq!(control.reconnect_to, Some(WireStr::default()));
-            (control.connected_brokers.unwrap().to_string(), control.rebalance_connection)
+            Some((control.connected_brokers.unwrap().to_string(), control.rebalance_connection))
         }
+        Command::KeepAliveInfo(_) => None,
         other => panic!("{other:?}"),
     };
-    world.answers().into_iter().map(control).collect()
+    world.answers().into_iter().filter_map(control).collect()
+}
+
+fn replace(cluster: &Cluster, brokers: &[&str]) {
+    assert!(cluster.replace(brokers.iter().map(|broker| Text::from(*broker)).collect(), true));
 }
 
 fn link(cluster: &Cluster) {
-    assert!(cluster.replace(vec!["tcp://a:1".into(), "tcp://b:1".into()]));
+    replace(cluster, &["tcp://a:1", "tcp://b:1"]);
 }
 
 #[test]
@@ -73,6 +80,7 @@ fn clients_that_are_to_spread_get_different_lists_one_after_the_other() {
     }
     let mut firsts = Vec::new();
     for (world, place) in worlds.iter_mut().zip(0_u32..) {
+        assert_eq!(told(world), [("tcp://b:1".to_owned(), false)], "at once, of the other one");
         world.pass(Duration::from_millis(20) * place);
         let told = told(world);
         let [(brokers, true)] = told.as_slice() else { panic!("at {place}: {told:?}") };
@@ -81,11 +89,52 @@ fn clients_that_are_to_spread_get_different_lists_one_after_the_other() {
     assert_eq!(firsts, ["tcp://a:1", "tcp://b:1", "tcp://a:1", "tcp://b:1"]);
     // However many there are, the last does not wait for ever.
     let world = &mut worlds[0];
+    replace(&cluster, &["tcp://a:1", "tcp://b:1", "tcp://c:1"]);
     world.session.brokers_changed(world.now, 1_000_000);
+    assert_eq!(told(world), [("tcp://b:1,tcp://c:1".to_owned(), false)]);
     world.pass(Duration::from_millis(9_999));
-    assert_eq!(controls(world), 0);
+    assert_eq!(told(world), []);
     world.pass(Duration::from_millis(1));
-    assert_eq!(controls(world), 1);
+    assert_eq!(told(world), [("tcp://a:1,tcp://b:1,tcp://c:1".to_owned(), true)]);
+}
+
+/// A client that learned of a broker only when it is its turn to move would be lost if this broker died before, and never
+/// learn of any if brokers kept coming.
+#[test]
+fn a_client_knows_at_once_of_each_broker_and_its_turn_is_not_put_off() {
+    let cluster = cluster(true);
+    let mut world = client(&cluster, |_| {}).0;
+    link(&cluster);
+    world.session.brokers_changed(world.now, 99);
+    assert_eq!(told(&mut world), [("tcp://b:1".to_owned(), false)]);
+    world.pass(Duration::from_millis(1_500));
+    replace(&cluster, &["tcp://a:1", "tcp://b:1", "tcp://c:1"]);
+    world.session.brokers_changed(world.now, 99);
+    assert_eq!(told(&mut world), [("tcp://b:1,tcp://c:1".to_owned(), false)]);
+    replace(&cluster, &["tcp://a:1", "tcp://c:1"]);
+    world.session.brokers_changed(world.now, 98);
+    assert_eq!(told(&mut world), [("tcp://c:1".to_owned(), false)]);
+    world.pass(Duration::from_millis(479));
+    assert_eq!(told(&mut world), []);
+    world.pass(Duration::from_millis(1));
+    assert_eq!(told(&mut world), [("tcp://a:1,tcp://c:1".to_owned(), true)]);
+    world.pass(Duration::from_secs(20));
+    assert_eq!(told(&mut world), []);
+}
+
+#[test]
+fn nobody_moves_because_a_broker_has_gone_or_for_what_it_knows() {
+    let cluster = cluster(true);
+    link(&cluster);
+    let mut world = client(&cluster, |_| {}).0;
+    // Another listener's clients were told.
+    world.session.brokers_changed(world.now, 0);
+    assert_eq!(told(&mut world), []);
+    replace(&cluster, &["tcp://a:1"]);
+    world.session.brokers_changed(world.now, 0);
+    assert_eq!(told(&mut world), [("tcp://a:1".to_owned(), false)]);
+    world.pass(Duration::from_secs(20));
+    assert_eq!(told(&mut world), []);
 }
 
 #[test]
@@ -96,6 +145,7 @@ fn a_client_that_waits_for_an_answer_is_moved_after_it_but_not_never() {
         let id = world.request(FlushCommand::default());
         link(&cluster);
         world.session.brokers_changed(world.now, 0);
+        assert_eq!(told(&mut world), [("tcp://b:1".to_owned(), false)]);
         world.pass(Duration::from_secs(1));
         assert!(world.answers().is_empty());
         if answered {
@@ -104,15 +154,9 @@ fn a_client_that_waits_for_an_answer_is_moved_after_it_but_not_never() {
             assert!(matches!(&world.answers()[..], [Command::Response(_), Command::ConnectionControl(_)]));
         } else {
             world.pass(Duration::from_secs(1));
-            assert_eq!(controls(&mut world), 1);
+            assert_eq!(told(&mut world).len(), 1);
         }
     }
-}
-
-/// Signs of life come in between.
-fn controls(world: &mut World) -> usize {
-    let answers = world.answers();
-    answers.iter().filter(|command| matches!(command, Command::ConnectionControl(_))).count()
 }
 
 #[test]

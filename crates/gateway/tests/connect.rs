@@ -309,7 +309,7 @@ fn a_request_for_a_sign_of_life_is_answered_in_kind() {
 fn brokers_to_go_to_are_told_to_manageable_clients() {
     let mut settings = SessionSettings::default();
     let cluster = Cluster::new("tcp://a:1".into(), false);
-    cluster.replace(vec!["tcp://a:1".into(), "tcp://b:2".into()]);
+    cluster.replace(vec!["tcp://a:1".into(), "tcp://b:2".into()], true);
     settings.cluster = Some(Arc::new(cluster));
     let mut world = World::greeted(settings, WireFormatOptions::default());
     let id = world.request(connection_info());

@@ -15,6 +15,7 @@ use super::monitor::{Due, Monitor};
 use super::names::Names;
 use super::outbound;
 use super::registry::Registry;
+use crate::cluster::News;
 use crate::{LoginQuestion, LoginRefused, PeerBroker, SessionError, SessionSettings};
 
 /// Clients that are told to spread are told so one after the other.
@@ -125,7 +126,9 @@ pub struct Session {
     pub(super) sends_stream: bool,
     /// For that bridge, not for the engine.
     pub(super) aside: VecDeque<Command>,
-    /// When the peer is told of other brokers.
+    /// What of the changes among brokers the peer knows.
+    brokers_news: News,
+    /// When the peer is told to move to another broker.
     brokers_due: Option<Instant>,
     /// When it is told even though answers are still to come.
     brokers_late: Instant,
@@ -161,6 +164,7 @@ impl Session {
             has_mirror: false,
             sends_stream: false,
             aside: VecDeque::new(),
+            brokers_news: News::default(),
             brokers_due: None,
             brokers_late: Instant(0),
             durables: Durables::default(),
@@ -385,6 +389,7 @@ impl Session {
         if let Some(correlation_id) = correlation_id {
             self.say(&outbound::response(correlation_id, effect));
         }
+        self.brokers_news = self.settings.cluster.as_ref().map(|cluster| cluster.news()).unwrap_or_default();
         if self.peer.manageable {
             // Who comes back has just moved.
             self.tell_brokers(!self.peer.reconnected);
@@ -396,22 +401,42 @@ impl Session {
 
     fn tell_brokers(&mut self, may_move: bool) {
         let (brokers, rebalance) = match &self.settings.cluster {
-            Some(cluster) => (WireStr::from(cluster.next()), cluster.rebalances() && may_move),
+            Some(cluster) => {
+                let (brokers, news) = cluster.next();
+                self.brokers_news = news;
+                (WireStr::from(brokers), cluster.rebalances() && may_move)
+            }
             None => (WireStr::default(), false),
         };
         self.say(&outbound::connection_control(brokers, rebalance));
     }
 
-    /// Other brokers have come or gone: a client that can follow is told (`ConnectionControl`, OpenWire 6 on). Where
-    /// clients are to spread, each waits for its turn, the connection's `place` among all, so that they do not move at once.
+    /// Other brokers have come or gone: a client that can follow is told (`ConnectionControl`, OpenWire 6 on), and at once,
+    /// for it may need them in the next moment. Where clients are to spread and a broker has come, each waits for its turn
+    /// to move, the connection's `place` among all, so that they do not move at once.
     pub fn brokers_changed(&mut self, now: Now, place: u32) {
         let Some(cluster) = &self.settings.cluster else { return };
         let follows = self.peer.fault_tolerant && !self.peer.network && self.version() >= 6;
-        if self.phase == Phase::Connected && follows {
-            let wait =
-                if cluster.rebalances() { (MOVE_EVERY * place).min(MOVED_WITHIN) } else { Duration::ZERO };
-            self.brokers_due = Some(now.mono + wait);
-            self.brokers_late = now.mono + wait + PATIENCE_TO_MOVE;
+        let (known, news) = (self.brokers_news, cluster.news());
+        if self.phase != Phase::Connected || !follows || news.changes == known.changes {
+            return;
+        }
+        let spreads = cluster.rebalances() && news.arrivals != known.arrivals;
+        if !spreads && self.brokers_due.is_none() {
+            return self.tell_brokers(false);
+        }
+        // Released clients move only for a list that is not the one they have: now they get the one without this broker,
+        // and the whole one when it is their turn.
+        let (others, news) = cluster.others();
+        self.brokers_news = news;
+        if !others.is_empty() {
+            self.say(&outbound::connection_control(WireStr::from(others), false));
+        }
+        // Who waits for its turn already does not wait longer because there is more to tell.
+        if self.brokers_due.is_none() {
+            let due = now.mono + (MOVE_EVERY * place).min(MOVED_WITHIN);
+            self.brokers_due = Some(due);
+            self.brokers_late = due + PATIENCE_TO_MOVE;
         }
     }
 
@@ -575,8 +600,7 @@ impl Session {
     /// Time has passed.
     pub fn tick(&mut self, now: Now) {
         if self.phase == Phase::Connected && self.brokers_due.is_some_and(|due| now.mono >= due) {
-            let moves = self.settings.cluster.as_ref().is_some_and(|cluster| cluster.rebalances());
-            if moves && self.requests_in_flight > 0 && now.mono < self.brokers_late {
+            if self.requests_in_flight > 0 && now.mono < self.brokers_late {
                 // A commit whose answer is lost by a move would be in doubt for its application.
                 self.brokers_due = Some(now.mono + MOVE_EVERY);
             } else {
