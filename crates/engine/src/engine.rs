@@ -218,6 +218,9 @@ impl Engine {
                 if self.answering.take().is_some_and(|answer| self.answers_later(answer)) {
                     return;
                 }
+                if let (None, Some(id), Err(refused)) = (tag, &request.transaction, &done) {
+                    self.doom(conn, id, refused);
+                }
                 done
             }
             Intent::Connect(facts) => self.connect(conn, facts),

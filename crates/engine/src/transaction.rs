@@ -151,6 +151,17 @@ impl Engine {
         Ok(window)
     }
 
+    /// An acknowledgement failed, and its client does not wait for the answer: it hears of it when it commits, as in
+    /// ActiveMQ. Else it would take for consumed what comes again: after a takeover clients repeat what they had said
+    /// in a transaction, and acknowledge what the new broker has not dispatched yet.
+    pub(crate) fn doom(&mut self, conn: ConnId, id: &TransactionId, refused: &Fault) {
+        let Ok(number) = self.open_transaction(conn, id) else { return };
+        let connection = self.connections.get_mut(&conn);
+        if let Some(transaction) = connection.and_then(|found| found.transactions.get_mut(&number)) {
+            transaction.doomed.get_or_insert_with(|| refused.text.clone());
+        }
+    }
+
     /// A commit that was heard before, perhaps by a broker that is gone, is answered as it was then.
     fn repeat_commit(&self, id: &LocalTransactionId) -> Result<(), Fault> {
         if self.dedup.knows(&outcomes(id), id.value, Slot::default()) {

@@ -60,6 +60,24 @@ fn one_that_was_not_done_is_done_now_and_the_message_does_not_come_again() {
 }
 
 #[test]
+fn what_a_client_repeats_of_a_transaction_is_never_committed_without_its_acknowledgements() {
+    let mut b = Bench::new();
+    let got = dispatched(&mut b, 2);
+    b.crash();
+    let c = again(&mut b, "before");
+    let consumer = b.consume_as(&c, "A", |f| f.prefetch = 0);
+    let id = local_transaction(&c, 1);
+    let begin = Intent::Transaction { id: Some(id.clone()), verb: TransactionVerb::Begin };
+    b.tell(&c, begin);
+    let mine = |got: &Got| Got { consumer, ..got.clone() };
+    b.tell(&c, ack(AckKind::Standard, &mine(&got[0]), &mine(&got[1]), 2, Some(id)));
+    let answer = b.transaction(&c, 1, TransactionVerb::CommitOnePhase);
+    assert!(matches!(&answer, Effect::Failed(fault) if fault.kind == FaultKind::RolledBack), "{answer:?}");
+    b.do_it(&c, Intent::SetPrefetch { consumer, prefetch: 10 });
+    assert_eq!(b.texts(), ["m1", "m2"]);
+}
+
+#[test]
 fn one_whose_message_went_to_another_consumer_is_refused() {
     let mut b = Bench::new();
     let got = dispatched(&mut b, 3);

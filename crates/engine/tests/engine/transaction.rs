@@ -137,6 +137,33 @@ fn a_failed_send_dooms_the_transaction() {
 }
 
 #[test]
+fn an_acknowledgement_that_fails_dooms_the_transaction_of_a_client_that_does_not_wait_for_its_answer() {
+    for waits in [true, false] {
+        let mut b = Bench::new();
+        let c = b.connect("c");
+        b.consume(&c, "A");
+        b.send(&c, "A", "m1");
+        b.send(&c, "A", "m2");
+        let got = b.take();
+        begin(&mut b, &c, 1);
+        b.tell(&c, ack(AckKind::Standard, &got[0], &got[0], 1, Some(local_transaction(&c, 1))));
+        // A range that ends before it begins.
+        let wrong = ack(AckKind::Standard, &got[1], &got[0], 2, Some(local_transaction(&c, 1)));
+        if waits {
+            b.refused(&c, wrong);
+            assert!(matches!(b.transaction(&c, 1, CommitOnePhase), Effect::Done));
+            assert_eq!(b.held("A"), 1);
+        } else {
+            b.tell(&c, wrong);
+            let Effect::Failed(fault) = b.transaction(&c, 1, CommitOnePhase) else { panic!() };
+            assert_eq!(fault.kind, FaultKind::RolledBack);
+            assert!(fault.text.contains("Unmatched acknowledge"), "{}", fault.text);
+            assert_eq!(b.held("A"), 2);
+        }
+    }
+}
+
+#[test]
 fn a_send_in_a_transaction_that_was_not_begun_is_refused() {
     let mut b = Bench::new();
     let c = b.connect("c");
