@@ -213,6 +213,10 @@ async fn say_last_words(stream: &TcpStream, mut words: &[u8], patience: Duration
 
 /// Takes what the peer said and nobody heard: a socket that is closed with something unread takes back what is still to
 /// be sent.
+///
+/// It takes no more than that, so that whoever goes on writing is reset at once. A released Java client whose writes succeed
+/// goes on to its next commit before it has taken in the end, and that commit is in doubt: in 24 switchovers with four
+/// sessions of one connection that commit all the time 21 commits were, when the broker read on for 200 ms, and 2 as it is.
 fn discard_unheard(stream: &TcpStream) {
     SCRATCH.with_borrow_mut(|scratch| {
         for _ in 0..DISCARDED_READS {
