@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p ferromq-sim --example seeds -- --from 0 --seeds 10000`; several nodes with `--nodes`, on a storage
 //! behind old caches with `--stale`, or `--stale-names` too, on a database with `--database`, with `--mishaps power`,
-//! `switchovers`, `late-answers` or `forgetfulness`.
+//! `switchovers`, `late-answers`, `standstills`, `calendars` or `forgetfulness`.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,6 +29,8 @@ fn main() -> ExitCode {
             Some(word) if word == "power" => Mishaps::PowerLoss,
             Some(word) if word == "switchovers" => Mishaps::Switchovers,
             Some(word) if word == "late-answers" => Mishaps::LateAnswers,
+            Some(word) if word == "standstills" => Mishaps::Standstills,
+            Some(word) if word == "calendars" => Mishaps::Calendars,
             Some(word) if word == "forgetfulness" => Mishaps::Forgetfulness,
             _ => Mishaps::Ordinary,
         };

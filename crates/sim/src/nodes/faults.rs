@@ -17,6 +17,8 @@ pub(super) enum Blow {
     Stall { store: bool, lease: bool, lasts: Duration },
     /// The next renewal is answered so late, and then its disk stalls.
     LateAnswer { late: Duration },
+    /// It stands still between the next answer of its store to a commit and what follows from that.
+    Standstill(Duration),
     /// The database is started anew.
     Restart,
     /// The answer to the next commit of the database is lost.
@@ -32,6 +34,8 @@ pub(super) enum Fault {
     Refusal { lasts: Duration },
     /// The calendar of a node jumps.
     WallStep { by_ms: i64 },
+    /// The calendars of all nodes jump.
+    WallSteps { by_ms: i64 },
     /// The storage forgets who holds which lock.
     LocksForgotten,
     /// A client's connection breaks.
@@ -56,7 +60,9 @@ pub(super) fn draw(
 ) -> Vec<(Duration, Fault)> {
     let end = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
     let mut faults = match conditions.mishaps {
-        Mishaps::LateAnswers | Mishaps::Forgetfulness => Vec::new(),
+        Mishaps::LateAnswers | Mishaps::Standstills | Mishaps::Calendars | Mishaps::Forgetfulness => {
+            Vec::new()
+        }
         _ => ordinary(dice, end),
     };
     let on_master = |blow, at_op| Fault::Node { blow, at_op, master: true };
@@ -76,6 +82,21 @@ pub(super) fn draw(
             for at in [300, 2_600] {
                 let late = millis(dice, 150, 240);
                 faults.push((millis(dice, at, at + 400), on_master(Blow::LateAnswer { late }, None)));
+            }
+        }
+        Mishaps::Standstills => {
+            for at in [300, 2_600] {
+                let lasts = millis(dice, 700, 1_500);
+                faults.push((millis(dice, at, at + 400), on_master(Blow::Standstill(lasts), None)));
+            }
+        }
+        Mishaps::Calendars => {
+            for at in [300, 3_100] {
+                let jump = millis(dice, at, at + 200);
+                faults.push((jump, Fault::WallSteps { by_ms: an_hour(dice) }));
+                // So long that a standby which does not take over in time is missed.
+                let stands_still = Blow::Pause(millis(dice, 2_200, 2_500));
+                faults.push((jump + millis(dice, 20, 80), on_master(stands_still, None)));
             }
         }
         Mishaps::Forgetfulness => {
@@ -114,11 +135,16 @@ fn ordinary(dice: &mut SeededEntropy, end: u64) -> Vec<(Duration, Fault)> {
             13 => Fault::Refusal { lasts: millis(dice, 20, 1_000) },
             14 if dice.chance(1, 2) => Fault::LocksForgotten,
             14 => Fault::Cut,
-            _ => Fault::WallStep { by_ms: if dice.chance(1, 2) { 3_600_000 } else { -3_600_000 } },
+            _ => Fault::WallStep { by_ms: an_hour(dice) },
         };
         faults.push((millis(dice, 150, end), fault));
     }
     faults
+}
+
+/// Forwards or back, in milliseconds.
+fn an_hour(dice: &mut SeededEntropy) -> i64 {
+    if dice.chance(1, 2) { 3_600_000 } else { -3_600_000 }
 }
 
 fn node(dice: &mut SeededEntropy, blow: Blow) -> Fault {

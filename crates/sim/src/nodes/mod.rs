@@ -84,6 +84,11 @@ pub enum Mishaps {
     Switchovers,
     /// Instead of the ordinary: a renewal is answered late, and then the disk stalls while clients reconnect.
     LateAnswers,
+    /// Instead of the ordinary: the master stands still when its store has answered, and what follows from the answer
+    /// comes after its lease.
+    Standstills,
+    /// Instead of the ordinary: the calendars of all nodes jump, and then the master stands still.
+    Calendars,
     /// Instead of the ordinary: a copy of the database takes over that has not seen the last commits.
     Forgetfulness,
 }

@@ -56,6 +56,12 @@ impl World {
                 self.report.others += 1;
                 self.members[any].clock.wall_step_ms.fetch_add(by_ms, Ordering::SeqCst);
             }
+            Fault::WallSteps { by_ms } => {
+                self.report.others += 1;
+                for member in &self.members {
+                    member.clock.wall_step_ms.fetch_add(by_ms, Ordering::SeqCst);
+                }
+            }
             Fault::LocksForgotten => {
                 self.report.others += 1;
                 match &self.database {
@@ -87,7 +93,7 @@ impl World {
             }
             Blow::Kill { back_after } => self.kill(number, back_after),
             Blow::Stall { store, lease, lasts } => self.trouble(number, lasts, [store, lease], false),
-            Blow::LateAnswer { .. } => self.members[number].blow = Some(blow),
+            Blow::LateAnswer { .. } | Blow::Standstill(_) => self.members[number].blow = Some(blow),
             Blow::Restart | Blow::LoseAnswer => {
                 self.report.others += 1;
                 match &self.database {
@@ -144,6 +150,17 @@ impl World {
             self.after(Duration::from_millis(at), Event::Fault(Fault::Cut));
         }
         Some(late)
+    }
+
+    /// A commit was answered, and its node was chosen to stand still before it takes the answer in.
+    pub(super) fn stand_still(&mut self, number: usize, side: Side) {
+        let Some(Blow::Standstill(lasts)) = self.members[number].blow else { return };
+        let Some(process) = self.process(number) else { return };
+        let answer = process.store.running.as_ref().and_then(|running| running.answer.as_ref());
+        if side == Side::Store && matches!(answer, Some(Answer::Committed(Ok(Some(_))))) {
+            self.members[number].blow = None;
+            self.strike(number, Blow::Pause(lasts));
+        }
     }
 
     /// `kill -9`.

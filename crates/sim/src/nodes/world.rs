@@ -476,6 +476,7 @@ impl World {
                     running.answer = Some(answer);
                 }
                 let late = self.lateness(member, side);
+                self.stand_still(member, side);
                 let delay = Duration::from_micros(10 + self.dice.below(400));
                 self.after(late.unwrap_or(delay), Event::Ready { member, life, side });
             }
