@@ -186,7 +186,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                             tally.add(network::run(&java, line, options.quiet)?);
                         }
                         if options.wants("spread") {
-                            tally.add(spread::run(&java, line, options.quiet)?);
+                            tally.add(spread::run(&java, line, options.quiet, |_, _| {})?);
                         }
                     }
                     println!(

@@ -16,11 +16,17 @@ const CLIENTS: u32 = 100;
 /// What each broker says to its clients.
 const TOLD: &str = "updateClusterClients=true&rebalanceClusterClients=true&updateClusterClientsOnRemove=true";
 
-/// Runs the checks with one client line.
+/// Runs the checks with one client line; `account` gets what is said of each batch of messages, as the program says it:
+/// a name, and numbers.
 ///
 /// # Errors
 /// A broker or the Java program could not be started, or ended early.
-pub(crate) fn run(java: &Java, line: Line, quiet: bool) -> Result<Tally> {
+pub(crate) fn run(
+    java: &Java,
+    line: Line,
+    quiet: bool,
+    mut account: impl FnMut(&str, &str),
+) -> Result<Tally> {
     let mut brokers = BTreeMap::from([("a".to_owned(), start("a", &BTreeMap::new())?)]);
     let mut command = java.command(&java.programs(line)?);
     command
@@ -48,6 +54,11 @@ pub(crate) fn run(java: &Java, line: Line, quiet: bool) -> Result<Tally> {
             Some(("kill", name)) => {
                 brokers.remove(name).context("a broker of that name")?.kill_hard();
                 "done".to_owned()
+            }
+            Some(("account", rest)) => {
+                let (numbers, what) = rest.split_once(" of ").context("an account of something")?;
+                account(what, numbers);
+                return Ok(());
             }
             _ => return Ok(()),
         };

@@ -287,6 +287,7 @@ fn demand(args: &Args, tools: &Tools, kind: Kind) -> Result<Demand> {
             "churn",
             "b",
             "queue://churn.",
+            "100",
             &CHURN.to_string(),
             &(seconds * 1_000).to_string(),
         ])?;

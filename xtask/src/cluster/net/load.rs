@@ -124,7 +124,8 @@ impl Heard {
 }
 
 impl Account {
-    fn parse(text: &str) -> Option<Account> {
+    /// SENT ANSWERED RECEIVED MISSING DUPLICATED UNFLAGGED REORDERED INVENTED DRAIN_MS
+    pub(crate) fn parse(text: &str) -> Option<Account> {
         let numbers: Vec<u64> = text.split(' ').filter_map(|word| word.parse().ok()).collect();
         let &[sent, answered, received, missing, duplicated, unflagged, reordered, invented, drain_ms] =
             numbers.as_slice()

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::site::{LinkSpec, SiteSpec};
+use super::site::LinkSpec;
 use super::{Between, Expected, Play};
 use crate::cluster::stage::StoreKind;
+
+mod clients;
+mod demand;
+mod pairs;
 
 /// Something that happens to a network under load.
 pub(crate) struct NetScenario {
@@ -22,7 +26,9 @@ pub(crate) struct NetScenario {
 }
 
 const FILE: &[StoreKind] = &[StoreKind::File];
+const POSTGRES: &[StoreKind] = &[StoreKind::Postgres];
 const BOTH: &[StoreKind] = &[StoreKind::File, StoreKind::Postgres];
+const OURS: &[Between] = &[Between::Ferromq];
 
 const fn net(name: &'static str, about: &'static str, play: fn(&mut Play<'_>) -> Result<()>) -> NetScenario {
     NetScenario { name, about, between: &Between::ALL, stores: FILE, everyday: false, play }
@@ -64,21 +70,57 @@ pub(crate) fn all() -> Vec<NetScenario> {
             "requests are answered across the link, replies find the temporary queue",
             request,
         ),
-        net("net-conduit", "three subscribers over there, one copy over the link", conduit),
-        net("net-selectors", "selectors of consumers over there are kept", selectors),
-        net("net-static", "statically included goes without demand, excluded never", static_lists),
+        net(
+            "net-durable",
+            "a durable subscriber moves to the other broker and back: each of its subscriptions has everything once",
+            clients::durable,
+        ),
+        NetScenario {
+            between: OURS,
+            ..net(
+                "net-spread",
+                "a hundred clients that know one broker spread over a network that grows and shrinks",
+                clients::spread,
+            )
+        },
+        net("net-conduit", "three subscribers over there, one copy over the link", demand::conduit),
+        net("net-selectors", "selectors of consumers over there are kept", demand::selectors),
+        net(
+            "net-preference",
+            "local consumers first, and with the defaults before 5.18 all in turn, conduit or not",
+            demand::preference,
+        ),
+        net("net-static", "statically included goes without demand, excluded never", demand::static_lists),
         net(
             "net-wildcards",
             "lists with wildcards: what they name goes, what they do not name stays",
-            wildcards,
+            demand::wildcards,
+        ),
+        net(
+            "net-demand",
+            "1,000 queues whose demand changes 1,000 times a second: all arrives, and another queue is not held up",
+            demand::changing,
         ),
         NetScenario {
             stores: BOTH,
             ..net(
                 "net-pairs",
                 "two master-slave pairs joined by masterslave:, the master of either killed under load in both directions",
-                pairs,
+                pairs::pairs,
             )
+        },
+        NetScenario {
+            stores: BOTH,
+            ..net(
+                "net-pairs-kills",
+                "the same with twenty kills, every fifth time of both masters in one moment",
+                pairs::kills,
+            )
+        },
+        NetScenario {
+            between: OURS,
+            stores: POSTGRES,
+            ..net("net-pairs-mixed", "the same with one pair on a folder and one on PostgreSQL", pairs::mixed)
         },
     ]
 }
@@ -335,138 +377,4 @@ fn request(play: &mut Play<'_>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn conduit(play: &mut Play<'_>) -> Result<()> {
-    const MESSAGES: u64 = 500;
-    play.brokers(2, &[LinkSpec::new(0, 1, &[]).cuttable()])?;
-    for name in ["sub1", "sub2", "sub3"] {
-        play.consume(name, "b", "topic://news")?;
-    }
-    play.known("a", "topic://news", &["sub1", "sub2", "sub3"])?;
-    let before = play.net()?.relay(0)?.forth();
-    play.burst("news", "a", "topic://news", MESSAGES as usize)?;
-    for name in ["sub1", "sub2", "sub3"] {
-        play.flow(&format!("to {name}"), "news", name, "", Expected::Whole)?;
-    }
-    let each = (play.net()?.relay(0)?.forth() - before) / MESSAGES;
-    println!("   {each} bytes a message went over the link");
-    // A message has a body of 1,024; of two copies it would be more than twice that.
-    play.state("one copy goes over the link for three subscribers", (1_024..2_048).contains(&each));
-    Ok(())
-}
-
-fn selectors(play: &mut Play<'_>) -> Result<()> {
-    play.brokers(2, &[LinkSpec::new(0, 1, &["conduitSubscriptions=false"])])?;
-    play.select("red", "b", "queue://paint", "colour = 'red'")?;
-    play.select("blue", "b", "queue://paint", "colour = 'blue'")?;
-    play.burst("paint", "a", "queue://paint", 900)?;
-    play.part("red ones come to who wants red", "paint", "red", 300)?;
-    play.part("blue ones come to who wants blue", "paint", "blue", 300)?;
-    let green = play.held("paint", "queue://paint")?;
-    play.state("green ones, which nobody wants, wait in a queue", green == 300);
-    play.consume("rest", "a", "queue://paint")?;
-    play.part("and are for who takes everything", "paint", "rest", 300)
-}
-
-fn static_lists(play: &mut Play<'_>) -> Result<()> {
-    let lists = [
-        "staticallyIncludedDestinations=queue://always",
-        "excludedDestinations=queue://never",
-        "dynamicallyIncludedDestinations=queue://asked,queue://never",
-    ];
-    play.brokers(2, &[LinkSpec::new(0, 1, &lists)])?;
-    play.burst("always", "a", "queue://always", 500)?;
-    // Nobody asks for it; what goes all the same is found where it was sent to.
-    let until = std::time::Instant::now() + super::ARRIVAL;
-    let there = loop {
-        let there: u64 = play.load.order(&["held", "always", "queue://always", "b"])?.parse().unwrap_or(0);
-        if there >= 400 || std::time::Instant::now() > until {
-            break there;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    };
-    play.state("statically included messages go to b without a consumer", there >= 400);
-    play.consume("c1", "b", "queue://always")?;
-    play.flow("and all are found there", "always", "c1", "queue://always", Expected::Whole)?;
-    play.consume("c2", "b", "queue://never")?;
-    play.burst("never", "a", "queue://never", 100)?;
-    play.consume("c3", "b", "queue://asked")?;
-    play.burst("asked", "a", "queue://asked", 500)?;
-    play.flow("dynamically included goes on demand", "asked", "c3", "queue://asked", Expected::Whole)?;
-    play.flow(
-        "excluded never goes, in whatever list it is",
-        "never",
-        "c2",
-        "queue://never",
-        Expected::Nothing,
-    )?;
-    play.consume("c4", "b", "queue://unnamed")?;
-    play.burst("unnamed", "a", "queue://unnamed", 100)?;
-    play.flow("what no list names stays", "unnamed", "c4", "queue://unnamed", Expected::Nothing)
-}
-
-fn wildcards(play: &mut Play<'_>) -> Result<()> {
-    let lists = [
-        "dynamicallyIncludedDestinations=queue://orders.>,topic://news.*.today",
-        "excludedDestinations=queue://orders.private.>",
-    ];
-    play.brokers(2, &[LinkSpec::new(0, 1, &lists)])?;
-    for (name, destination, expected) in [
-        ("eu", "queue://orders.eu.new", Expected::Whole),
-        ("us", "queue://orders.us", Expected::Whole),
-        ("private", "queue://orders.private.new", Expected::Nothing),
-        ("other", "queue://invoices.eu", Expected::Nothing),
-    ] {
-        let consumer = format!("c-{name}");
-        play.consume(&consumer, "b", destination)?;
-        play.burst(name, "a", destination, 300)?;
-        play.flow(destination, name, &consumer, destination, expected)?;
-    }
-    play.consume("sub-today", "b", "topic://news.sport.today")?;
-    play.consume("sub-all", "b", "topic://news.>")?;
-    play.known("a", "topic://news.sport.today", &["sub-today"])?;
-    play.burst("today", "a", "topic://news.sport.today", 300)?;
-    play.burst("old", "a", "topic://news.sport.yesterday", 300)?;
-    play.flow("topic://news.sport.today", "today", "sub-today", "", Expected::Whole)?;
-    play.flow("topic://news.sport.yesterday", "old", "sub-all", "", Expected::Nothing)
-}
-
-fn pairs(play: &mut Play<'_>) -> Result<()> {
-    let (store, between) = (play.store, play.between);
-    let kind = |index| between.kind(index);
-    let sites = [SiteSpec::pair("east", kind(0), store), SiteSpec::pair("west", kind(1), store)];
-    let mut links = vec![LinkSpec::new(0, 1, &["duplex=true"])];
-    if between == Between::Ferromq {
-        // Each has a connector of its own, as two sites that are set up alike have.
-        links = vec![LinkSpec::new(0, 1, &[]), LinkSpec::new(1, 0, &[])];
-    }
-    play.sites(&sites, &links)?;
-    play.consume("c1", "west", "queue://westwards")?;
-    play.consume("c2", "east", "queue://eastwards")?;
-    play.produce("east", "east", "queue://westwards", 300)?;
-    play.produce("west", "west", "queue://eastwards", 300)?;
-    for (producer, consumer) in [("east", "c1"), ("west", "c2")] {
-        anyhow::ensure!(
-            play.arrived(producer, consumer, 100, Duration::from_secs(60)),
-            "the link from {producer} does not come up"
-        );
-    }
-    for round in 0..4 {
-        let index = round % 2;
-        let pause = play.random.millis(700, 1_500);
-        std::thread::sleep(pause);
-        let site = play.net()?.site(index)?;
-        let (name, master) = (site.spec.name.clone(), site.master(None)?);
-        play.mark(format!("kill -9 of the master of {name}"));
-        let site = play.net()?.site(index)?;
-        site.node(master)?.kill()?;
-        site.master(Some(master))?;
-        goes_on(play, &format!("kill {} of the master of {name},", round + 1))?;
-        play.net()?.site(index)?.start(master)?;
-    }
-    play.halt("east")?;
-    play.halt("west")?;
-    play.flow("from east to west over all kills", "east", "c1", "queue://westwards", Expected::AtLeastOnce)?;
-    play.flow("from west to east over all kills", "west", "c2", "queue://eastwards", Expected::AtLeastOnce)
 }

@@ -2,11 +2,13 @@ package interop;
 
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Collections;
 import java.util.Enumeration;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
@@ -31,11 +33,14 @@ import org.apache.activemq.command.ActiveMQDestination;
  * its send was answered, to whom it came, how often, and in which order.
  *
  * connect NAME URL, leave NAME: a connection. consume NAME CONNECTION DESTINATION SELECTOR SUBSCRIPTION, close NAME: a
- * consumer. burst NAME CONNECTION DESTINATION COUNT: sends so many. produce NAME CONNECTION DESTINATION PER_SECOND, halt
- * NAME: sends until it is told to stop. arrived PRODUCER CONSUMER COUNT MILLIS: waits until so many different ones came
- * ("*" for any consumer). quiet MILLIS: waits until nothing has come for so long. account PRODUCER CONSUMER: the sums.
- * held PRODUCER DESTINATION CONNECTION: how many of those that have not come lie in a broker's queue. request ASKING
- * SERVING DESTINATION COUNT: requests and their replies. churn CONNECTION PREFIX PER_SECOND MILLIS: consumers come and go.
+ * consumer. sit NAME CONNECTION DESTINATION: one that takes nothing. crowd NAME CONNECTION PREFIX QUEUES: one for each of
+ * so many queues, named NAME.0 and so on. unsubscribe CONNECTION SUBSCRIPTION: ends a durable subscription. burst NAME
+ * CONNECTION DESTINATION COUNT: sends so many. produce NAME CONNECTION DESTINATION PER_SECOND, halt NAME: sends until it is
+ * told to stop. scatter NAME CONNECTION PREFIX QUEUES PER_SECOND: the same to so many queues in turn. arrived PRODUCER
+ * CONSUMER COUNT MILLIS: waits until so many different ones came ("*" for any consumer). quiet MILLIS: waits until nothing
+ * has come for so long. account PRODUCER CONSUMER: the sums. held PRODUCER DESTINATION CONNECTION: how many of those that
+ * have not come lie in a broker's queue. request ASKING SERVING DESTINATION COUNT: requests and their replies. churn
+ * CONNECTION PREFIX QUEUES PER_SECOND MILLIS: consumers come and go.
  *
  * Prints "tick MS ANSWERED CAME" twenty times a second, and "event MS WHAT".
  */
@@ -103,13 +108,26 @@ public final class NetLoad {
             case "consume":
                 consumers.put(words[1], new Consumer(words[1], connection(words[2]), words[3], words[4], words[5]));
                 return "";
+            case "sit":
+                consumers.put(words[1], new Consumer(connection(words[2]), words[3]));
+                return "";
+            case "crowd":
+                crowd(words[1], connection(words[2]), words[3], Integer.parseInt(words[4]));
+                return "";
             case "close":
                 consumers.get(words[1]).close();
+                return "";
+            case "unsubscribe":
+                unsubscribe(connection(words[1]), words[2]);
                 return "";
             case "burst":
                 return stream(words[1]).burst(connection(words[2]), words[3], Integer.parseInt(words[4]));
             case "produce":
-                stream(words[1]).begin(connection(words[2]), words[3], Integer.parseInt(words[4]));
+                stream(words[1]).begin(connection(words[2]), List.of(destination(words[3])), Integer.parseInt(words[4]));
+                return "";
+            case "scatter":
+                stream(words[1]).begin(connection(words[2]), queues(words[3], Integer.parseInt(words[4])),
+                        Integer.parseInt(words[5]));
                 return "";
             case "halt":
                 return stream(words[1]).halt();
@@ -122,7 +140,8 @@ public final class NetLoad {
             case "held":
                 return stream(words[1]).held(words[2], connection(words[3]));
             case "churn":
-                return churn(connection(words[1]), words[2], Integer.parseInt(words[3]), Integer.parseInt(words[4]));
+                return churn(connection(words[1]), queues(words[2], Integer.parseInt(words[3])),
+                        Integer.parseInt(words[4]), Integer.parseInt(words[5]));
             case "request":
                 return request(connection(words[1]), connection(words[2]), words[3], Integer.parseInt(words[4]));
             default:
@@ -154,6 +173,14 @@ public final class NetLoad {
         return ActiveMQDestination.createDestination(name, ActiveMQDestination.QUEUE_TYPE);
     }
 
+    private static List<ActiveMQDestination> queues(String prefix, int count) {
+        List<ActiveMQDestination> all = new ArrayList<>();
+        for (int number = 0; number < count; number++) {
+            all.add(destination(prefix + number));
+        }
+        return all;
+    }
+
     private static Session session(Connection connection, int mode) throws JMSException {
         return connection.createSession(false, mode);
     }
@@ -177,18 +204,44 @@ public final class NetLoad {
         return "";
     }
 
-    /** So many consumers a second, each on the next of a hundred queues, and each gone at once; how many there were. */
-    private static String churn(Connection connection, String prefix, int rate, int millis) throws JMSException {
+    /** So many consumers a second, each on the next of the queues, and each gone at once; how many there were. */
+    private static String churn(Connection connection, List<ActiveMQDestination> queues, int rate, int millis)
+            throws JMSException {
         Session session = session(connection, Session.AUTO_ACKNOWLEDGE);
         long began = System.nanoTime();
         int done = 0;
         while (System.nanoTime() - began < millis * 1_000_000L) {
             LockSupport.parkNanos(began + done * 1_000_000_000L / rate - System.nanoTime());
-            session.createConsumer(destination(prefix + done % 100)).close();
+            session.createConsumer(queues.get(done % queues.size())).close();
             done++;
         }
         session.close();
         return Integer.toString(done);
+    }
+
+    private void crowd(String name, Connection connection, String prefix, int count) throws JMSException {
+        Session session = session(connection, Session.AUTO_ACKNOWLEDGE);
+        int number = 0;
+        for (ActiveMQDestination queue : queues(prefix, count)) {
+            String consumer = name + "." + number++;
+            session.createConsumer(queue).setMessageListener(message -> take(consumer, message));
+        }
+    }
+
+    private static void unsubscribe(Connection connection, String subscription) throws JMSException {
+        Session session = session(connection, Session.AUTO_ACKNOWLEDGE);
+        session.unsubscribe(subscription);
+        session.close();
+    }
+
+    private void take(String consumer, Message message) {
+        heard = System.currentTimeMillis();
+        try {
+            stream(message.getStringProperty("p"))
+                    .take(consumer, message.getIntProperty("n"), message.getJMSRedelivered());
+        } catch (JMSException e) {
+            event("exception at " + consumer + ": " + e);
+        }
     }
 
     /** Each reply goes to a temporary queue of the broker that was asked at. */
@@ -254,17 +307,19 @@ public final class NetLoad {
 
         String burst(Connection connection, String destination, int count) throws JMSException {
             Session session = session(connection, Session.AUTO_ACKNOWLEDGE);
-            MessageProducer producer = session.createProducer(destination(destination));
+            ActiveMQDestination to = destination(destination);
+            MessageProducer producer = session.createProducer(to);
             begun = System.currentTimeMillis();
             for (int i = 0; i < count; i++) {
-                send(session, producer);
+                send(session, producer, to);
             }
             finished = System.currentTimeMillis();
             session.close();
             return Long.toString(finished - begun);
         }
 
-        void begin(Connection connection, String destination, int rate) {
+        /** To each of the destinations in turn. */
+        void begin(Connection connection, List<ActiveMQDestination> destinations, int rate) {
             going = true;
             begun = System.currentTimeMillis();
             thread = new Thread(() -> {
@@ -272,11 +327,12 @@ public final class NetLoad {
                 while (going) {
                     try {
                         Session session = session(connection, Session.AUTO_ACKNOWLEDGE);
-                        MessageProducer producer = session.createProducer(destination(destination));
+                        MessageProducer producer =
+                                session.createProducer(destinations.size() == 1 ? destinations.get(0) : null);
                         while (going) {
                             due = Math.max(due + 1_000_000_000L / rate, System.nanoTime() - 1_000_000_000L);
                             LockSupport.parkNanos(due - System.nanoTime());
-                            send(session, producer);
+                            send(session, producer, destinations.get(next % destinations.size()));
                         }
                         session.close();
                     } catch (JMSException e) {
@@ -299,7 +355,7 @@ public final class NetLoad {
             return Long.toString(finished - begun);
         }
 
-        private void send(Session session, MessageProducer producer) throws JMSException {
+        private void send(Session session, MessageProducer producer, ActiveMQDestination to) throws JMSException {
             int number = next++;
             byte[] body = new byte[BODY];
             Arrays.fill(body, (byte) 'x');
@@ -311,7 +367,7 @@ public final class NetLoad {
             synchronized (this) {
                 sent.set(number);
             }
-            producer.send(message);
+            producer.send(to, message);
             synchronized (this) {
                 confirmed.set(number);
             }
@@ -416,9 +472,7 @@ public final class NetLoad {
                     try {
                         Message message = consumer.receive(50);
                         if (message != null) {
-                            heard = System.currentTimeMillis();
-                            stream(message.getStringProperty("p"))
-                                    .take(name, message.getIntProperty("n"), message.getJMSRedelivered());
+                            take(name, message);
                             message.acknowledge();
                         }
                     } catch (JMSException e) {
@@ -430,6 +484,14 @@ public final class NetLoad {
                 }
             }, name);
             thread.setDaemon(true);
+            thread.start();
+        }
+
+        /** One that takes nothing of what its prefetch holds. */
+        Consumer(Connection connection, String destination) throws JMSException {
+            session = session(connection, Session.CLIENT_ACKNOWLEDGE);
+            consumer = session.createConsumer(destination(destination));
+            thread = new Thread(() -> { }, "sits");
             thread.start();
         }
 

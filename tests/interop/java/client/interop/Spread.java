@@ -3,14 +3,16 @@ package interop;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.concurrent.atomic.AtomicInteger;
 import javax.jms.Connection;
 import javax.jms.DeliveryMode;
 import javax.jms.JMSException;
+import javax.jms.Message;
+import javax.jms.MessageListener;
 import javax.jms.MessageProducer;
 import javax.jms.Queue;
 import javax.jms.Session;
@@ -23,7 +25,7 @@ import org.apache.activemq.command.ActiveMQQueue;
  * over them, and go on when one of them is gone, be it the one that they know.
  *
  * Says "want NAME" for a broker to be started, "stop NAME" or "kill NAME" for one to end, and waits for a line on standard
- * input: the address of the broker, or "done".
+ * input: the address of the broker, or "done". Says "account SUMS of WHAT" of each batch of messages.
  *
  * Options: --url=URL (of the first broker) --count=CLIENTS
  */
@@ -34,7 +36,7 @@ public final class Spread {
     private final List<Connection> clients = new ArrayList<>();
     private final Map<String, String> brokers = new LinkedHashMap<>();
     private final List<String> exceptions = new CopyOnWriteArrayList<>();
-    private final AtomicInteger received = new AtomicInteger();
+    private final List<Batch> batches = new CopyOnWriteArrayList<>();
     private final Queue queue = new ActiveMQQueue("SPREAD." + Long.toString(System.nanoTime() & 0xffffff, 36));
     private final String url;
     private final int count;
@@ -64,23 +66,23 @@ public final class Spread {
         check("a second broker gets its part", () -> {
             want("b");
             await("about half of them each", () -> at("a") >= count / 3 && at("b") >= count / 3 && all());
-            serve();
+            serve("with a second broker");
         });
         check("a third broker gets its part", () -> {
             want("c");
             await("about a third each",
                     () -> at("a") >= count / 6 && at("b") >= count / 6 && at("c") >= count / 6 && all());
-            serve();
+            serve("with a third broker");
         });
         check("a broker that stops leaves its clients to the others", () -> {
             end("stop", "c");
             await("all at a and b", () -> at("a") + at("b") == count);
-            serve();
+            serve("without the third");
         });
         check("the broker that they know dies, and they go on at one that they were told of", () -> {
             end("kill", "a");
             await("all at b", () -> at("b") == count);
-            serve();
+            serve("without the first, too");
         });
         check("no application noticed", () -> T.equal(List.of(), exceptions));
     }
@@ -105,23 +107,92 @@ public final class Spread {
             Connection connection = factory.createConnection();
             connection.setExceptionListener(e -> exceptions.add(e.toString()));
             Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
-            session.createConsumer(queue).setMessageListener(message -> received.incrementAndGet());
+            session.createConsumer(queue).setMessageListener(new Taker());
             connection.start();
             clients.add(connection);
         }
     }
 
     /** Messages find the consumers wherever they are. */
-    private void serve() throws Exception {
-        int before = received.get();
+    private void serve(String what) throws Exception {
+        Batch batch = new Batch();
+        batches.add(batch);
+        int number = batches.size() - 1;
         Session session = clients.get(0).createSession(false, Session.AUTO_ACKNOWLEDGE);
         MessageProducer producer = session.createProducer(queue);
         producer.setDeliveryMode(DeliveryMode.PERSISTENT);
         for (int n = 0; n < count; n++) {
-            producer.send(session.createTextMessage("m" + n));
+            Message message = session.createTextMessage("m" + n);
+            message.setIntProperty("batch", number);
+            message.setIntProperty("n", n);
+            producer.send(message);
         }
         session.close();
-        await("each message", () -> received.get() == before + count);
+        batch.finished = System.currentTimeMillis();
+        try {
+            await("each message", () -> batch.received() == count);
+            T.equal(0, batch.duplicated());
+        } finally {
+            System.out.println("account " + batch.sums(count) + " of " + what);
+        }
+    }
+
+    /** At one of the clients. */
+    private final class Taker implements MessageListener {
+        private int batch;
+        private int last = -1;
+
+        @Override
+        public void onMessage(Message message) {
+            try {
+                int of = message.getIntProperty("batch");
+                int number = message.getIntProperty("n");
+                boolean flagged = message.getJMSRedelivered();
+                last = of == batch ? last : -1;
+                batch = of;
+                batches.get(of).take(number, flagged, number < last);
+                last = Math.max(last, number);
+            } catch (JMSException e) {
+                exceptions.add(e.toString());
+            }
+        }
+    }
+
+    /** What became of the messages that were sent together. */
+    private static final class Batch {
+        private final BitSet numbers = new BitSet();
+        private int duplicated;
+        private int unflagged;
+        private int reordered;
+        private long lastArrival;
+        private volatile long finished;
+
+        synchronized void take(int number, boolean flagged, boolean late) {
+            if (numbers.get(number)) {
+                duplicated++;
+                unflagged += flagged ? 0 : 1;
+            } else if (late && !flagged) {
+                reordered++;
+            }
+            numbers.set(number);
+            lastArrival = System.currentTimeMillis();
+        }
+
+        synchronized int received() {
+            return numbers.cardinality();
+        }
+
+        synchronized int duplicated() {
+            return duplicated;
+        }
+
+        /** SENT ANSWERED RECEIVED MISSING DUPLICATED UNFLAGGED REORDERED INVENTED DRAIN_MS */
+        synchronized String sums(int sent) {
+            int received = numbers.cardinality();
+            int invented = received - numbers.get(0, sent).cardinality();
+            return sent + " " + sent + " " + received + " " + (sent - received + invented) + " " + duplicated + " "
+                    + unflagged + " " + reordered + " " + invented + " " + Math.max(0, lastArrival - finished);
+        }
     }
 
     private void want(String name) throws Exception {
@@ -171,8 +242,7 @@ public final class Spread {
         long until = System.nanoTime() + PATIENCE_MS * 1_000_000;
         while (!question.ask()) {
             if (System.nanoTime() > until) {
-                throw new AssertionError(what + " not within " + PATIENCE_MS + " ms, received " + received.get()
-                        + ", exceptions " + exceptions);
+                throw new AssertionError(what + " not within " + PATIENCE_MS + " ms, exceptions " + exceptions);
             }
             Thread.sleep(50);
         }
