@@ -31,6 +31,11 @@ pub enum Command {
         /// One for each destination.
         reply: oneshot::Sender<Vec<DestinationCount>>,
     },
+    /// What is under way to other brokers; a busy engine may leave it unanswered.
+    Streams {
+        /// One for each stream.
+        reply: oneshot::Sender<Vec<StreamCount>>,
+    },
 }
 
 /// A switchover that was done.
@@ -87,4 +92,22 @@ pub struct DestinationCount {
     pub acknowledged: u64,
     /// Consumers now.
     pub consumers: u64,
+}
+
+/// The stream of messages to another broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamCount {
+    /// `sender>receiver/connector`, the first two by the ids of their stores.
+    pub name: String,
+    /// Whether a link has it.
+    pub linked: bool,
+    /// Messages that are not known to have arrived over there.
+    pub under_way: u64,
+}
+
+impl StreamCount {
+    /// Messages that nobody here gets until a link says what became of them.
+    pub const fn held(&self) -> u64 {
+        if self.linked { 0 } else { self.under_way }
+    }
 }

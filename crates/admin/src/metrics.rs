@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::LinkView;
-use crate::command::DestinationCount;
+use crate::command::{DestinationCount, StreamCount};
 use crate::meters::{Distribution, Meters};
 use crate::view::{Role, RoleView};
 
@@ -13,7 +13,12 @@ use crate::view::{Role, RoleView};
 pub const MAX_DESTINATIONS: usize = 10_000;
 
 /// All metrics of a node; `destinations` is `None` when the engine did not answer in time or there is none.
-pub fn render(view: &RoleView, meters: &Meters, destinations: Option<&[DestinationCount]>) -> String {
+pub fn render(
+    view: &RoleView,
+    meters: &Meters,
+    destinations: Option<&[DestinationCount]>,
+    streams: Option<&[StreamCount]>,
+) -> String {
     let mut page = Page { text: String::with_capacity(8 * 1024) };
     page.head("ferromq_info", "gauge", "Version and name of the node.");
     page.line("ferromq_info", &[("version", env!("CARGO_PKG_VERSION")), ("node", &view.node)], 1);
@@ -55,6 +60,9 @@ pub fn render(view: &RoleView, meters: &Meters, destinations: Option<&[Destinati
     }
     if let Some(destinations) = destinations {
         page.destinations(destinations);
+    }
+    if let Some(streams) = streams {
+        page.streams(streams);
     }
     page.text
 }
@@ -174,6 +182,26 @@ impl Page {
         }
     }
 
+    fn streams(&mut self, streams: &[StreamCount]) {
+        type Part = fn(&StreamCount) -> u64;
+        let parts: [(&str, &str, Part); 2] = [
+            ("ferromq_stream_under_way", "Messages that are not known to have arrived.", |stream| {
+                stream.under_way
+            }),
+            (
+                "ferromq_stream_held",
+                "Of those, messages that nobody here gets until a link says what became of them.",
+                StreamCount::held,
+            ),
+        ];
+        for (name, help, part) in parts {
+            self.head(name, "gauge", help);
+            for stream in streams {
+                self.line(name, &[("stream", &stream.name)], part(stream));
+            }
+        }
+    }
+
     fn destinations(&mut self, destinations: &[DestinationCount]) {
         let shown = destinations.get(..MAX_DESTINATIONS).unwrap_or(destinations);
         type Part = fn(&DestinationCount) -> u64;
@@ -247,7 +275,9 @@ mod tests {
         let meters = Meters::new(Arc::new(Still));
         let orders =
             DestinationCount { name: "queue://a\\b\n".into(), held: 3, ..DestinationCount::default() };
-        let page = render(&view, &meters, Some(&[orders]));
+        let stream = |name: &str, linked| StreamCount { name: name.into(), linked, under_way: 5 };
+        let streams = [stream("a>b/east", true), stream("a>c/west", false)];
+        let page = render(&view, &meters, Some(&[orders]), Some(&streams));
         for line in [
             "ferromq_info{version=\"0.1.0\",node=\"a\\\"b\"} 1",
             "ferromq_role{role=\"active\"} 1",
@@ -260,6 +290,9 @@ mod tests {
             "ferromq_link_up{connector=\"west\",remote=\"tcp://b:61616\",mirror=\"false\"} 0",
             "ferromq_link_forwarded_total{connector=\"east\",remote=\"tcp://b:61616\",mirror=\"false\"} 12",
             "ferromq_link_longest_wait_seconds{connector=\"east\",remote=\"tcp://b:61616\",mirror=\"false\"} 1.5",
+            "ferromq_stream_under_way{stream=\"a>b/east\"} 5",
+            "ferromq_stream_held{stream=\"a>b/east\"} 0",
+            "ferromq_stream_held{stream=\"a>c/west\"} 5",
             "ferromq_sync_seconds_bucket{le=\"0.001\"} 3",
             "ferromq_sync_seconds_bucket{le=\"0.002\"} 4",
             "ferromq_sync_seconds_bucket{le=\"+Inf\"} 4",

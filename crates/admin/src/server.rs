@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 
-use crate::command::{Command, DestinationCount};
+use crate::command::{Command, StreamCount};
 use crate::entrance::{self, Peer};
 use crate::health::HealthService;
 use crate::meters::Meters;
@@ -34,6 +34,9 @@ const MAX_CONNECTIONS: usize = 64;
 
 /// How long a page waits for the engine's counts.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long an answer about the role waits for them: it is worth more than they are.
+const STATUS_PATIENCE: Duration = Duration::from_millis(200);
 
 /// How long a peer may take to say what it wants, and to answer a ping.
 const PEER_PATIENCE: Duration = Duration::from_secs(10);
@@ -139,18 +142,39 @@ fn router(door: Door) -> Router {
 
 async fn metrics(State(door): State<Door>) -> impl IntoResponse {
     let view = door.views.borrow().clone();
-    let destinations = if view.role == Role::Active { destinations(&door.commands).await } else { None };
-    let text = render(&view, &door.meters, destinations.as_deref());
+    let (destinations, streams) = if view.role == Role::Active {
+        let destinations = asked(&door.commands, ENGINE_PATIENCE, |reply| Command::Destinations { reply });
+        let streams = asked(&door.commands, ENGINE_PATIENCE, |reply| Command::Streams { reply });
+        tokio::join!(destinations, streams)
+    } else {
+        (None, None)
+    };
+    let text = render(&view, &door.meters, destinations.as_deref(), streams.as_deref());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
-async fn destinations(commands: &mpsc::Sender<Command>) -> Option<Vec<DestinationCount>> {
+impl Door {
+    /// The streams to other brokers, if this node is the master and its engine answers soon.
+    pub(crate) async fn streams(&self) -> Option<Vec<StreamCount>> {
+        if self.views.borrow().role != Role::Active {
+            return None;
+        }
+        asked(&self.commands, STATUS_PATIENCE, |reply| Command::Streams { reply }).await
+    }
+}
+
+/// What the engine answers, if it does so in time.
+async fn asked<T>(
+    commands: &mpsc::Sender<Command>,
+    patience: Duration,
+    command: impl FnOnce(oneshot::Sender<T>) -> Command,
+) -> Option<T> {
     let (reply, answer) = oneshot::channel();
     let asked = async {
-        commands.send(Command::Destinations { reply }).await.ok()?;
+        commands.send(command(reply)).await.ok()?;
         answer.await.ok()
     };
-    tokio::time::timeout(ENGINE_PATIENCE, asked).await.ok().flatten()
+    tokio::time::timeout(patience, asked).await.ok().flatten()
 }
 
 async fn ready(State(door): State<Door>) -> impl IntoResponse {

@@ -18,7 +18,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use crate::LinkView;
-use crate::command::{Command, Refusal};
+use crate::command::{Command, Refusal, StreamCount};
 use crate::entrance::may_command;
 use crate::meters::Meters;
 use crate::server::Door;
@@ -91,8 +91,7 @@ impl AdminService {
 #[tonic::async_trait]
 impl Admin for AdminService {
     async fn get_status(&self, _: Request<GetStatusRequest>) -> Result<Response<proto::Status>, Status> {
-        let status = status(&self.door.views.borrow(), &self.door.meters);
-        Ok(Response::new(status))
+        Ok(Response::new(told(&self.door).await))
     }
 
     async fn list_links(
@@ -113,8 +112,12 @@ impl Admin for AdminService {
         &self,
         _: Request<WatchStatusRequest>,
     ) -> Result<Response<Self::WatchStatusStream>, Status> {
-        let meters = std::sync::Arc::clone(&self.door.meters);
-        let changes = WatchStream::new(self.door.views.clone()).map(move |view| Ok(status(&view, &meters)));
+        let door = self.door.clone();
+        let changes = WatchStream::new(self.door.views.clone());
+        let changes = changes.then(move |_| {
+            let door = door.clone();
+            async move { Ok(told(&door).await) }
+        });
         Ok(Response::new(Box::pin(changes)))
     }
 
@@ -187,6 +190,23 @@ fn steps(view: &RoleView) -> Vec<String> {
     ]
 }
 
+/// What a node is and does at the moment.
+async fn told(door: &Door) -> proto::Status {
+    let streams =
+        door.streams().await.map(|streams| proto::Streams { streams: streams.iter().map(stream).collect() });
+    let view = door.views.borrow().clone();
+    proto::Status { streams, ..status(&view, &door.meters) }
+}
+
+fn stream(stream: &StreamCount) -> proto::Stream {
+    proto::Stream {
+        name: stream.name.clone(),
+        linked: stream.linked,
+        under_way: stream.under_way,
+        held: stream.held(),
+    }
+}
+
 /// A view in the words of the wire.
 fn status(view: &RoleView, meters: &Meters) -> proto::Status {
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -217,6 +237,7 @@ fn status(view: &RoleView, meters: &Meters) -> proto::Status {
         lock: view.lock.clone(),
         wall_ms: wall_ms(),
         links: meters.gauges().map(|gauges| gauges.links().iter().map(link).collect()).unwrap_or_default(),
+        streams: None,
     }
 }
 

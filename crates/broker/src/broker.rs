@@ -412,7 +412,12 @@ impl Broker {
         match command {
             Command::Destinations { reply } => {
                 if let State::Active(reign) = &self.state {
-                    reign.look(|view| drop(reply.send(operator::counts(view))));
+                    reign.look(|engine| drop(reply.send(operator::counts(engine.view()))));
+                }
+            }
+            Command::Streams { reply } => {
+                if let State::Active(reign) = &self.state {
+                    reign.look(|engine| drop(reply.send(operator::streams(engine.streams()))));
                 }
             }
             Command::Switchover { drain, reply } => drop(reply.send(self.switch_over(drain, announce).await)),

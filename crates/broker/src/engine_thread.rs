@@ -123,7 +123,7 @@ impl EngineThread {
             }
             Letter::Input(input) => engine.handle(now, input, outputs),
             Letter::Brokers => board.tell_brokers(),
-            Letter::Look(look) => look.0(engine.view()),
+            Letter::Look(look) => look.0(engine),
             Letter::Stop => {}
         }
     }

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use ferromq_admin::{
-    Command, DestinationCount, Distribution, Door, Gauges, Lag, LinkView, Meters, RoleView, Takeover,
+    Command, DestinationCount, Distribution, Door, Gauges, Lag, LinkView, Meters, RoleView, StreamCount,
+    Takeover,
 };
 use ferromq_bridge::{LinkState, LinkStatus};
-use ferromq_engine::View;
+use ferromq_engine::{StreamView, View};
 use ferromq_lock::Timings;
 use ferromq_model::{Epoch, Instant};
 use ferromq_net::Census;
@@ -292,4 +293,10 @@ pub(crate) fn counts(view: View) -> Vec<DestinationCount> {
         consumers: count(destination.consumers),
     });
     counts.collect()
+}
+
+/// What operators see of the streams to other brokers.
+pub(crate) fn streams(views: Vec<StreamView>) -> Vec<StreamCount> {
+    let count = |StreamView { name, linked, under_way }| StreamCount { name, linked, under_way };
+    views.into_iter().map(count).collect()
 }

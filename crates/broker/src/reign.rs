@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ferromq_engine::{Engine, View};
+use ferromq_engine::Engine;
 use ferromq_env::Clock;
 use ferromq_gateway::SessionSettings;
 use ferromq_gateway::openwire::OpenWireProperties;
@@ -143,8 +143,8 @@ impl Reign {
         self.metrics.clone()
     }
 
-    /// Hands a view of the engine to `look`, on the engine's thread.
-    pub(crate) fn look(&self, look: impl FnOnce(View) + Send + 'static) {
+    /// Shows the engine to `look`, on the engine's thread.
+    pub(crate) fn look(&self, look: impl FnOnce(&Engine) + Send + 'static) {
         self.mailbox.post(Letter::Look(Look(Box::new(look))));
     }
 

@@ -89,4 +89,6 @@ pub use policy::{
     PolicyAdvisories, PrefetchPolicy, Recovery,
 };
 pub use settings::{Composite, DedupSettings, Limits, NoSpace, Settings, SpoolSettings, VirtualTopic};
-pub use view::{BrokerView, ConnectionView, ConsumerView, Counters, DestinationView, DurableView, View};
+pub use view::{
+    BrokerView, ConnectionView, ConsumerView, Counters, DestinationView, DurableView, StreamView, View,
+};

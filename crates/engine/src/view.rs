@@ -91,6 +91,17 @@ pub struct DurableView {
     pub held: u64,
 }
 
+/// The stream of messages to another broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamView {
+    /// `sender>receiver/connector`, the first two by the ids of their stores.
+    pub name: String,
+    /// Whether a link has it. If none has, what is under way is held: it may have arrived over there.
+    pub linked: bool,
+    /// Messages that have a position and are not known to have arrived.
+    pub under_way: u64,
+}
+
 /// One connection.
 #[derive(Clone, Debug)]
 pub struct ConnectionView {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::io::Write as _;
 
-use ferromq_proto::admin::{GetStatusRequest, Link, Role, Status, Takeover, WatchStatusRequest};
+use ferromq_proto::admin::{GetStatusRequest, Link, Role, Status, Stream, Takeover, WatchStatusRequest};
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -113,6 +113,7 @@ fn object(address: &str, status: &Status) -> Value {
         "connections": status.connections,
         "listeners": status.listeners,
         "links": status.links.iter().map(link).collect::<Vec<_>>(),
+        "streams": status.streams.as_ref().map(|known| known.streams.iter().map(stream).collect::<Vec<_>>()),
         "store": status.store,
         "lock": status.lock,
         "version": status.version,
@@ -142,6 +143,15 @@ fn link(link: &Link) -> Value {
         "consumers": link.consumers,
         "subscriptions": link.subscriptions,
         "suppressed": link.suppressed,
+    })
+}
+
+fn stream(stream: &Stream) -> Value {
+    json!({
+        "name": stream.name,
+        "linked": stream.linked,
+        "under_way": stream.under_way,
+        "held": stream.held,
     })
 }
 
@@ -216,6 +226,10 @@ fn human(address: &str, status: &Status) -> String {
     for link in &status.links {
         line("link", link_line(link));
     }
+    for stream in status.streams.iter().flat_map(|known| &known.streams).filter(|stream| stream.held > 0) {
+        let (held, name) = (stream.held, &stream.name);
+        line("held", format!("{held} messages that may be at the other end of {name}, until a link says so"));
+    }
     line("version", status.version.clone());
     text
 }
@@ -244,6 +258,8 @@ fn lasted(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ferromq_proto::admin::Streams;
+
     use super::*;
 
     fn status(role: Role) -> Status {
@@ -293,6 +309,21 @@ mod tests {
         assert!(text.contains("up for 0 ms, 7 forwarded (0.0/s), 0 received (0.0/s), 2 in flight"), "{text}");
         let links = &object("http://127.0.0.1:1", &active)["links"];
         assert_eq!((&links[0]["up"], &links[1]["forwarded"]), (&json!(false), &json!(7)));
+    }
+
+    #[test]
+    fn messages_that_nobody_gets_for_now_are_told_of() {
+        let stream = |name: &str, linked, held| Stream { name: name.to_owned(), linked, under_way: 9, held };
+        let mut active = status(Role::Active);
+        let streams = vec![stream("a>b/east", true, 0), stream("a>c/west", false, 9)];
+        active.streams = Some(Streams { streams });
+        let text = human("http://127.0.0.1:1", &active);
+        let told = "  held                9 messages that may be at the other end of a>c/west, until a link says so\n";
+        assert!(text.contains(told) && !text.contains("a>b/east"), "{text}");
+        let streams = &object("http://127.0.0.1:1", &active)["streams"];
+        assert_eq!((&streams[0]["under_way"], &streams[1]["held"]), (&json!(9), &json!(9)));
+        active.streams = None;
+        assert_eq!(object("http://127.0.0.1:1", &active)["streams"], Value::Null);
     }
 
     #[test]

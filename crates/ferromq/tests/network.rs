@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use ferromq_testkit::{Launch, Lines, Node, PATIENCE};
+use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ferromq");
 
@@ -321,6 +322,39 @@ fn each_message_goes_over_once_and_in_order_whichever_end_is_killed_under_load()
 }
 
 #[test]
+fn messages_that_wait_for_a_link_to_say_where_they_are_are_told_of() {
+    let there = tempfile::tempdir().unwrap();
+    let at_b = free_port();
+    let start_b = || launch("b").listen(&at_b).data(there.path()).start().unwrap();
+    let b = start_b();
+    let options = "name=nc&initialReconnectDelay=50&useExponentialBackOff=false";
+    let a =
+        linked("a", &[format!("static:({at_b})?{options}&staticallyIncludedDestinations=queue://orders")]);
+    established(&a, 1);
+    // What is sent to a broker that is paused is under way, and nobody knows how far.
+    b.signal(Signal::STOP);
+    send(a.url(), "queue://orders", 0..10, &[]);
+    let sums = |wanted: (bool, u64, u64)| {
+        until(&a, |status| {
+            let stream = &status["streams"][0];
+            let count = |name: &str| stream[name].as_u64().unwrap_or(u64::MAX);
+            (stream["linked"].as_bool().unwrap_or_default(), count("under_way"), count("held")) == wanted
+        })
+    };
+    let status = sums((true, 10, 0));
+    assert!(status["streams"][0]["name"].as_str().unwrap().ends_with("/nc"), "{status}");
+    b.kill();
+    sums((false, 10, 10));
+    let told = Command::new(PROGRAM).args(["status", a.url()]).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("10 messages that may be at the other end of"), "{told}");
+    let b = start_b();
+    sums((true, 0, 0));
+    let receiver = Receiver::new(b.url(), "queue://orders", &[]);
+    assert!(receiver.wait_for(10), "{:?}", receiver.all());
+}
+
+#[test]
 fn selectors_and_exclusions_hold_over_a_link() {
     let b = linked("b", &[]);
     let a = linked("a", &[to(&b, "excludedDestinations=queue://secret.%3E")]);
@@ -434,11 +468,28 @@ fn guarded(name: &str) -> (Node, tempfile::TempDir) {
     (launch(name).arg("--config").arg(file).start().unwrap(), folder)
 }
 
-/// What `ferromq status` tells of the links of a node.
-fn links(node: &Node) -> Vec<serde_json::Value> {
+/// What `ferromq status` tells of a node.
+fn status(node: &Node) -> serde_json::Value {
     let output = Command::new(PROGRAM).args(["status", node.url(), "--json"]).output().unwrap();
-    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    status["links"].as_array().cloned().unwrap_or_default()
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Waits until it tells what is wanted.
+fn until(node: &Node, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let told = status(node);
+        if wanted(&told) {
+            return told;
+        }
+        assert!(Instant::now() < until, "{told:#}\n{:?}", node.log().all());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// What it tells of the links.
+fn links(node: &Node) -> Vec<serde_json::Value> {
+    status(node)["links"].as_array().cloned().unwrap_or_default()
 }
 
 /// Waits until the first link of a node is told of as `wanted` says.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ferromq_engine::{ConnId, Input, View};
+use ferromq_engine::{ConnId, Engine, Input};
 
 use crate::Outbox;
 
@@ -26,8 +26,8 @@ pub enum Letter {
     Stop,
 }
 
-/// What is done with a view of the engine, on the engine's thread: hand it over, and nothing that waits.
-pub struct Look(pub Box<dyn FnOnce(View) + Send>);
+/// What is looked at in the engine, on the engine's thread: it is handed over, and nothing waits.
+pub struct Look(pub Box<dyn FnOnce(&Engine) + Send>);
 
 impl fmt::Debug for Look {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

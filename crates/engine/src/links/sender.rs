@@ -14,7 +14,7 @@ use crate::engine::{Engine, fault};
 use crate::outbox::{Held, Outbox};
 use crate::place::PlaceKey;
 use crate::window::{Place, State};
-use crate::{ConnId, Fault, FaultKind, Output, Severity, StreamReport};
+use crate::{ConnId, Fault, FaultKind, Output, Severity, StreamReport, StreamView};
 
 /// Positions that are reserved at once: those of messages in memory alone are not in the store, and must not come
 /// again after a restart.
@@ -253,6 +253,16 @@ impl Engine {
             connection.link = Some(link);
         }
         Ok(())
+    }
+
+    /// The streams to other brokers, in the order in which they began.
+    pub fn streams(&self) -> Vec<StreamView> {
+        let view = |stream: &Outgoing| StreamView {
+            name: stream.name.to_string(),
+            linked: stream.conn.is_some(),
+            under_way: stream.flights.len() as u64,
+        };
+        self.links.outgoing.iter().map(view).collect()
     }
 
     fn find_outgoing(&mut self, name: &Text) -> Result<usize, Fault> {

@@ -181,6 +181,8 @@ fn what_was_under_way_is_nobodys_until_the_link_is_up_again() {
             } else {
                 b.detach(&l);
             }
+            let held = StreamView { name: "a>b".to_owned(), linked: false, under_way: 3 };
+            assert_eq!(b.engine.streams(), [held]);
             let d = b.connect("d");
             b.consume(&d, "A");
             b.send(&d, "A", "for whoever is there");
@@ -191,6 +193,8 @@ fn what_was_under_way_is_nobodys_until_the_link_is_up_again() {
             // Then the third is free, and the others are gone.
             assert_eq!(b.texts(), ["m3"]);
             assert_eq!(kept(&b).len(), 0);
+            let none = StreamView { name: "a>b".to_owned(), linked: true, under_way: 0 };
+            assert_eq!(b.engine.streams(), [none]);
             assert_eq!(b.held("A"), 2, "two are with d");
             b.check();
         }
