@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use ferromq_testkit::{Launch, PATIENCE, Postgres};
+use ferromq_testkit::{Launch, Node, PATIENCE, Postgres, reserved_address};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ferromq");
 
@@ -148,6 +148,87 @@ fn what_is_converted_comes_to_the_same() {
     let toml = written(folder.path(), "ferromq.toml", &out(&converted));
     assert_eq!(effective(&toml), effective(&file));
     assert!(out(&converted).contains("s3cret"), "the file can log users in");
+}
+
+/// A network connector that leads to `uri`, among what users of ActiveMQ have around it.
+fn linked(folder: &Path, name: &str, uri: &str, attributes: &str) -> PathBuf {
+    let text = format!(
+        r##"<beans xmlns="http://www.springframework.org/schema/beans">
+  <broker xmlns="http://activemq.apache.org/schema/core" brokerName="{name}" dataDirectory="${{activemq.data}}">
+    <destinationPolicy><policyMap><policyEntries>
+      <policyEntry queue="&gt;" enableAudit="false">
+        <networkBridgeFilterFactory>
+          <conditionalNetworkBridgeFilterFactory replayWhenNoConsumers="true" replayDelay="500"/>
+        </networkBridgeFilterFactory>
+      </policyEntry>
+    </policyEntries></policyMap></destinationPolicy>
+    <networkConnectors>
+      <networkConnector name="from-{name}" uri="{uri}" {attributes} networkTTL="1" syncDurableSubs="true">
+        <dynamicallyIncludedDestinations><queue physicalName="&gt;"/></dynamicallyIncludedDestinations>
+        <excludedDestinations><queue physicalName="local.&gt;"/></excludedDestinations>
+      </networkConnector>
+    </networkConnectors>
+    <persistenceAdapter><kahaDB directory="${{activemq.data}}/kahadb" lockKeepAlivePeriod="5000"/></persistenceAdapter>
+    <transportConnectors>
+      <transportConnector name="openwire" uri="tcp://127.0.0.1:0" auditNetworkProducers="true"/>
+    </transportConnectors>
+  </broker>
+</beans>"##
+    );
+    written(folder, &format!("{name}.xml"), &text)
+}
+
+/// A node of the broker that a file describes.
+fn node(file: &Path, name: &str, address: &str, data: &Path) -> Node {
+    let launch = Launch::new(PROGRAM).arg("--config").arg(file).arg("--node").arg(name);
+    let data_of_activemq = format!("activemq.data={}", data.display());
+    launch.listen(address).data(data).arg("-D").arg(data_of_activemq).start().unwrap()
+}
+
+/// What comes from a queue of a broker, or of a pair; as much as was asked for.
+fn received(url: &str, queue: &str, count: usize) -> Vec<String> {
+    let count = count.to_string();
+    let got = ferromq(&["receive", "--url", url, queue, "--count", &count, "--timeout", "30"]);
+    out(&got).lines().map(str::to_owned).collect()
+}
+
+fn send_two(url: &str, queue: &str, names: [&str; 2]) {
+    for name in names {
+        let sent = ferromq(&["send", "--url", url, queue, name]);
+        assert_eq!(sent.status.code(), Some(0), "{}", String::from_utf8_lossy(&sent.stderr));
+    }
+}
+
+#[test]
+fn files_of_two_pairs_link_them_and_a_master_that_dies_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let addresses: Vec<String> = (0..4).map(|_| reserved_address()).collect();
+    let [east_1, east_2, west_1, west_2] = addresses.as_slice() else { panic!("four addresses") };
+    // One side as files are written now, the other as they were before `masterslave:`.
+    let pair = |name: &str, uri: &str| linked(folder.path(), name, uri, "");
+    let east = pair("east", &format!("masterslave:({west_1},{west_2})?maxReconnectDelay=5000"));
+    let old = format!("static:(failover:({east_1},{east_2})?randomize=false&amp;maxReconnectAttempts=0)");
+    let west = pair("west", &old);
+    let (east_data, west_data) = (folder.path().join("east"), folder.path().join("west"));
+    let _east = node(&east, "e1", east_1, &east_data);
+    let _spare = node(&east, "e2", east_2, &east_data);
+    let master = node(&west, "w1", west_1, &west_data);
+    let standby = node(&west, "w2", west_2, &west_data);
+    assert!(standby.output().wait_for("role standby (master: w1", PATIENCE).is_some());
+    let (at_east, at_west) =
+        (format!("failover:({east_1},{east_2})"), format!("failover:({west_1},{west_2})"));
+
+    send_two(&at_east, "queue://westwards", ["one", "two"]);
+    assert_eq!(received(&at_west, "queue://westwards", 2), ["one", "two"]);
+    send_two(&at_west, "queue://eastwards", ["three", "four"]);
+    assert_eq!(received(&at_east, "queue://eastwards", 2), ["three", "four"]);
+
+    master.kill();
+    assert!(standby.output().wait_for("role active", PATIENCE).is_some());
+    send_two(&at_east, "queue://westwards", ["five", "six"]);
+    assert_eq!(received(&at_west, "queue://westwards", 2), ["five", "six"]);
+    send_two(&at_west, "queue://eastwards", ["seven", "eight"]);
+    assert_eq!(received(&at_east, "queue://eastwards", 2), ["seven", "eight"]);
 }
 
 #[test]

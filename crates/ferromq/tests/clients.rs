@@ -5,11 +5,10 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use ferromq_client::{AckMode, Connection, ConsumerSpec, Destination, Fanout, Outgoing};
-use ferromq_testkit::{Launch, Node, PATIENCE};
+use ferromq_testkit::{Launch, Node, PATIENCE, reserved_address};
 use tokio::net::{TcpListener, TcpStream};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ferromq");
@@ -21,19 +20,6 @@ fn broker(name: &str, listen: &str, connectors: &[String]) -> Node {
     let start = Launch::new(PROGRAM).arg("--name").arg(name).listen(listen);
     let add = |start: Launch, uri: &String| start.arg("--network-connector").arg(uri);
     connectors.iter().fold(start, add).start().unwrap()
-}
-
-/// A port that nobody else takes before a broker listens on it.
-fn free_port() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 28_000 + std::process::id().wrapping_mul(61).wrapping_add(nth) % 4_000;
-        let address = format!("127.0.0.1:{port}");
-        if std::net::TcpListener::bind(&address).is_ok() {
-            return format!("tcp://{address}");
-        }
-    }
 }
 
 /// A multicast group that no other test of this machine has, on the loopback interface.
@@ -91,7 +77,7 @@ async fn clients_that_know_one_broker_spread_over_a_network_and_outlive_it() {
 
 #[tokio::test]
 async fn a_client_returns_to_the_broker_that_it_prefers() {
-    let (a_url, folder) = (free_port(), tempfile::tempdir().unwrap());
+    let (a_url, folder) = (reserved_address(), tempfile::tempdir().unwrap());
     let start =
         || Launch::new(PROGRAM).arg("--name").arg("a").listen(&a_url).data(folder.path()).start().unwrap();
     let a = start();
@@ -156,7 +142,7 @@ async fn brokers_are_found_by_multicast_and_found_anew_when_one_dies() {
 #[tokio::test]
 async fn a_list_of_brokers_comes_from_a_server_or_a_file() {
     let b = broker("b", "tcp://127.0.0.1:0", &[]);
-    let nobody = free_port();
+    let nobody = reserved_address();
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = server.local_addr().unwrap();
     let list = format!("{},tcp://127.0.0.1:1", b.url());

@@ -5,10 +5,9 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use ferromq_testkit::{Launch, Lines, Node, PATIENCE};
+use ferromq_testkit::{Launch, Lines, Node, PATIENCE, reserved_address};
 use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ferromq");
@@ -183,7 +182,7 @@ fn a_chain_is_passed_as_far_as_the_ttl_says() {
 
 #[test]
 fn a_triangle_gives_each_subscriber_one_copy() {
-    let ports: Vec<String> = (0..3).map(|_| free_port()).collect();
+    let ports: Vec<String> = (0..3).map(|_| reserved_address()).collect();
     let names = ["a", "b", "c"];
     let nodes: Vec<Node> = names
         .iter()
@@ -235,7 +234,7 @@ fn a_backlog_goes_back_to_where_its_consumer_went() {
 
 #[test]
 fn a_link_that_is_cut_by_the_death_of_a_broker_loses_and_repeats_nothing() {
-    let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+    let (port, folder) = (reserved_address(), tempfile::tempdir().unwrap());
     let start_b = || launch("b").listen(&port).data(folder.path()).start().unwrap();
     let b = start_b();
     let a = linked("a", &[format!("static:({port})?initialReconnectDelay=100")]);
@@ -271,7 +270,7 @@ fn a_link_that_is_cut_by_the_death_of_a_broker_loses_and_repeats_nothing() {
 fn each_message_goes_over_once_and_in_order_whichever_end_is_killed_under_load() {
     const MESSAGES: usize = 4_000;
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (at_a, at_b) = (free_port(), free_port());
+    let (at_a, at_b) = (reserved_address(), reserved_address());
     // Nobody consumes while brokers die, so that what comes twice came twice over the link.
     let uri = format!(
         "static:({at_b})?initialReconnectDelay=50&useExponentialBackOff=false&staticallyIncludedDestinations=queue://flow"
@@ -324,7 +323,7 @@ fn each_message_goes_over_once_and_in_order_whichever_end_is_killed_under_load()
 #[test]
 fn messages_that_wait_for_a_link_to_say_where_they_are_are_told_of() {
     let there = tempfile::tempdir().unwrap();
-    let at_b = free_port();
+    let at_b = reserved_address();
     let start_b = || launch("b").listen(&at_b).data(there.path()).start().unwrap();
     let b = start_b();
     let options = "name=nc&initialReconnectDelay=50&useExponentialBackOff=false";
@@ -376,7 +375,7 @@ fn selectors_and_exclusions_hold_over_a_link() {
 #[test]
 fn pairs_are_joined_and_go_on_when_their_masters_are_killed() {
     let (east, west) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let ports: Vec<String> = (0..4).map(|_| free_port()).collect();
+    let ports: Vec<String> = (0..4).map(|_| reserved_address()).collect();
     let pair = |names: [&str; 2], folder: &std::path::Path, own: &[String], connector: Option<String>| {
         let start = |name: &str, port: &String| {
             let start = launch(name).listen(port).data(folder).arg("--takeover-after").arg("500ms");
@@ -422,8 +421,8 @@ fn bad_neighbours_leave_the_broker_unaffected() {
             let _ = peer.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         }
     });
-    let own = free_port();
-    let nobody = free_port();
+    let own = reserved_address();
+    let nobody = reserved_address();
     let uri = |target: &str, name: &str| format!("static:({target})?name={name}&initialReconnectDelay=100");
     let a = launch("a")
         .listen(&own)
@@ -444,20 +443,6 @@ fn bad_neighbours_leave_the_broker_unaffected() {
     assert!(receiver.wait_for(10));
     talk.join().unwrap();
     assert_eq!(a.stop().code(), Some(0));
-}
-
-/// A port that nobody else takes before a broker listens on it: below those that a system gives to whoever asks for
-/// any, and another one at each call.
-fn free_port() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 12_000 + std::process::id().wrapping_mul(61).wrapping_add(nth) % 16_000;
-        let address = format!("127.0.0.1:{port}");
-        if std::net::TcpListener::bind(&address).is_ok() {
-            return format!("tcp://{address}");
-        }
-    }
 }
 
 /// A broker that nobody may enter without a password.
@@ -540,7 +525,7 @@ fn a_peer_that_says_nothing_is_left() {
 
 #[test]
 fn attempts_end_where_they_are_told_to() {
-    let nobody = free_port();
+    let nobody = reserved_address();
     let uri = format!("static:({nobody})?initialReconnectDelay=50&maxReconnectAttempts=2");
     let a = linked("a", &[uri]);
     let link = link_is(&a, |link| link["state"] == "given up");
@@ -576,7 +561,7 @@ fn operators_see_what_a_link_does() {
 
 #[test]
 fn a_ring_without_a_ttl_ends() {
-    let ports: Vec<String> = (0..3).map(|_| free_port()).collect();
+    let ports: Vec<String> = (0..3).map(|_| reserved_address()).collect();
     let names = ["a", "b", "c"];
     let nodes: Vec<Node> = (0..3)
         .map(|index| {
@@ -619,7 +604,7 @@ fn peers(node: &Node) -> Vec<String> {
 
 #[test]
 fn a_broker_keeps_its_id_over_restarts() {
-    let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+    let (port, folder) = (reserved_address(), tempfile::tempdir().unwrap());
     let start = || launch("b").listen(&port).data(folder.path()).start().unwrap();
     let b = start();
     let a = linked("a", &[format!("static:({port})?initialReconnectDelay=100")]);
@@ -634,7 +619,7 @@ fn a_broker_keeps_its_id_over_restarts() {
 #[test]
 fn nodes_that_share_a_database_are_one_broker_to_their_neighbours() {
     let Some(server) = ferromq_testkit::Postgres::start_or_skip() else { return };
-    let (first, second) = (free_port(), free_port());
+    let (first, second) = (reserved_address(), reserved_address());
     let node = |port: &String, node: &str| {
         let start = launch("pair").arg("--node").arg(node).listen(port).arg("--takeover-after").arg("1s");
         start.arg("--store").arg(server.url()).start().unwrap()
@@ -666,7 +651,7 @@ mod clients {
 
     #[test]
     fn a_request_is_answered_over_two_one_way_links() {
-        let (a_port, b_port) = (free_port(), free_port());
+        let (a_port, b_port) = (reserved_address(), reserved_address());
         let start = |name: &str, own: &String, other: &String| {
             let uri = format!("static:({other})?initialReconnectDelay=100");
             launch(name).listen(own).arg("--network-connector").arg(uri).start().unwrap()
@@ -716,7 +701,7 @@ mod clients {
 
     #[test]
     fn durable_subscribers_that_come_and_go_while_a_link_is_down_are_made_up_for() {
-        let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+        let (port, folder) = (reserved_address(), tempfile::tempdir().unwrap());
         let b = linked("b", &[]);
         let uri = to(&b, "name=nc&syncDurableSubs=true&initialReconnectDelay=100");
         let start = || {
@@ -755,7 +740,7 @@ mod clients {
     #[test]
     fn what_a_durable_subscriber_over_there_misses_is_kept_for_it_while_the_link_is_down() {
         let b = linked("b", &[]);
-        let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+        let (port, folder) = (reserved_address(), tempfile::tempdir().unwrap());
         let uri = to(&b, "name=nc&initialReconnectDelay=100");
         let a = launch("a").listen(&port).data(folder.path()).arg("--network-connector").arg(&uri).start();
         let a = a.unwrap();

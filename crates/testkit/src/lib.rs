@@ -33,6 +33,7 @@ pub use launch::{Launch, Refused};
 pub use lines::Lines;
 pub use node::Node;
 pub use postgres::{INSTALL_POSTGRES, Postgres};
+pub use process::reserved_address;
 
 /// How long anything may take that takes no time on an idle machine.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

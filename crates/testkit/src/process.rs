@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Child;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,6 +14,25 @@ use crate::PATIENCE;
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("its address").port()
+}
+
+/// `tcp://127.0.0.1:PORT` of which nobody else takes the port before a broker listens there, or while it is down: it is
+/// none that the system hands out by itself, and every process begins at another one.
+///
+/// # Panics
+/// No port is free.
+pub fn reserved_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const PORTS: u32 = 18_000;
+    for _ in 0..PORTS {
+        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 12_000 + std::process::id().wrapping_mul(61).wrapping_add(nth) % PORTS;
+        let address = format!("127.0.0.1:{port}");
+        if TcpListener::bind(&address).is_ok() {
+            return format!("tcp://{address}");
+        }
+    }
+    panic!("no port is free");
 }
 
 pub(crate) fn processes() -> impl Iterator<Item = u32> {
