@@ -179,6 +179,12 @@ struct Orders<'a> {
     takeover_after: Option<&'a str>,
 }
 
+/// Whether there is a scenario of this name.
+pub(crate) fn is_scenario(name: &str) -> bool {
+    scenarios::all().iter().any(|scenario| scenario.name == name)
+        || net::all().iter().any(|scenario| scenario.name == name)
+}
+
 /// Whether a scenario is meant by this name.
 fn is_meant(wanted: &str, name: &str, everyday: bool) -> bool {
     match wanted {

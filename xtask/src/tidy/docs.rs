@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::cluster::is_scenario;
 use crate::workspace::root;
 
 /// Where the Java checks are.
@@ -111,7 +112,11 @@ fn known(name: &str, suite: &Suite) -> Result<(), String> {
     if name.contains('/') {
         return if root().join(name).exists() { Ok(()) } else { Err(format!("there is no file {name}")) };
     }
-    if suite.has(name) { Ok(()) } else { Err(format!("no Java check is named {name}")) }
+    if suite.has(name) || is_scenario(name) {
+        Ok(())
+    } else {
+        Err(format!("no Java check and no scenario of clusters is named {name}"))
+    }
 }
 
 /// `path/file.rs::function`.
@@ -225,6 +230,8 @@ mod tests {
         let wrong = |line: &str| evidence(line, &suite).len();
         assert_eq!(wrong("| a | b | `queue.order` |"), 0);
         assert_eq!(wrong("| a | b | no test yet |"), 0);
+        assert_eq!(wrong("| a | `net-oneway`, `kill` |"), 0);
+        assert_eq!(wrong("| a | `net-nowhere` |"), 1);
         assert_eq!(wrong("| a | not yet; an error | – |"), 0);
         assert_eq!(wrong("| a | supported | – |"), 1);
         assert_eq!(wrong("| a | b | `queue.order`, `queue.disorder` |"), 1);

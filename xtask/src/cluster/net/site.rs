@@ -240,7 +240,12 @@ fn site(
             Kind::Ours => {
                 let url = database.as_ref().map(ferromq_testkit::Postgres::url);
                 let own = if url.is_some() { folder.join(format!("{name}-data")) } else { data.clone() };
-                let takeover_after = if url.is_some() { "2s" } else { "500ms" };
+                let takeover_after = match (spec.nodes, &url) {
+                    // Nobody would take over: it need not lose its role when the machine is busy for a moment.
+                    (1, _) => "10s",
+                    (_, None) => "500ms",
+                    (_, Some(_)) => "2s",
+                };
                 let mut words = arguments(&spec.name, *port, takeover_after, &own, url.as_deref());
                 words.extend(["--node".to_owned(), name.clone()]);
                 (FerroBroker::binary(), words)
