@@ -38,7 +38,7 @@ pub use ferromq_openwire::{Body, Destination, Message, MessageId, PrimitiveMap, 
 pub use link::{Link, Vital};
 pub use message::{Delivery, IntoValue, Outgoing};
 #[cfg(feature = "net")]
-pub use net::{Connection, Consumer, Failures, Fanout, Producer, Receipt, Requester, Session};
+pub use net::{Connection, Consumer, Failures, Fanout, Producer, Receipt, Requester, Session, Stream};
 pub use settings::{ConnectOptions, PrefetchPolicy, RedeliveryPolicy, TlsSettings};
 
 /// The examples of the README compile.

@@ -26,3 +26,4 @@ pub use fanout::Fanout;
 pub use producer::{Producer, Receipt};
 pub use requester::Requester;
 pub use session::Session;
+pub use stream::Stream;

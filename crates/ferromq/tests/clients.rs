@@ -249,6 +249,34 @@ async fn tls_in_front_of(broker: std::net::SocketAddr) -> u16 {
     port
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_to_a_broker_behind_tls_carries_messages_if_its_certificate_is_trusted() {
+    let b = broker("b", "tcp://127.0.0.1:0", &[]);
+    let port = tls_in_front_of(b.address()).await;
+    let trust = format!("tls.trustStore={}", tls_file("authority.pem"));
+    let uri = |trust: &str| {
+        format!("static:(ssl://localhost:{port}?{trust})?name=nc&initialReconnectDelay=100&duplex=true")
+    };
+    let a = broker("a", "tcp://127.0.0.1:0", &[uri(&trust)]);
+    let here = Connection::connect(a.url()).await.unwrap();
+    let there = Connection::connect(b.url()).await.unwrap();
+    // More than fits into any buffer on the way, and over the one connection both ways.
+    let body = "x".repeat(3 << 20);
+    for (from, to, queue) in [(&here, &there, "forth"), (&there, &here, "back")] {
+        let mut consumer =
+            to.consumer(ConsumerSpec::new(Destination::queue(queue)), AckMode::Auto).await.unwrap();
+        send(from, queue, &body).await;
+        let delivery = consumer.recv_timeout(PATIENCE).await.unwrap().unwrap();
+        assert_eq!(delivery.text().as_deref(), Some(body.as_str()));
+    }
+    // An authority that no system knows is not trusted unless somebody says so, and the link is not opened without.
+    let c = broker("c", "tcp://127.0.0.1:0", &[uri("")]);
+    let told = c.log().wait_until(PATIENCE, |lines| {
+        lines.iter().find(|line| line.contains("ssl://localhost") && line.contains("certificate")).cloned()
+    });
+    assert!(told.is_some(), "{:?}", c.log().all());
+}
+
 fn tls_file(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls").join(name).display().to_string()
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferromq_client::{ConnectOptions, Link as Wire};
+use ferromq_client::{ConnectOptions, Link as Wire, Stream};
 use ferromq_openwire::{Command, ShutdownInfo};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -67,14 +67,14 @@ pub(super) fn channel() -> (mpsc::Sender<Event>, mpsc::Receiver<Event>) {
 /// Opens a port on a stream that speaks OpenWire from now on.
 pub(super) fn open(
     side: Side,
-    stream: TcpStream,
+    stream: impl Into<Stream>,
     options: &ConnectOptions,
     clock: Clock,
     events: &mpsc::Sender<Event>,
 ) -> Result<mpsc::UnboundedSender<Command>, String> {
     let address = options.address();
     let wire = Wire::new(address.wire_format, address.limits).map_err(|error| error.to_string())?;
-    Ok(Port::new(side, stream, wire, clock).begin(events))
+    Ok(Port::new(side, stream.into(), wire, clock).begin(events))
 }
 
 /// The local side: a connection to the broker itself, without any silence to watch for.

@@ -1,19 +1,19 @@
 //! [`Link`]: keeps a bridge up, from a local broker to a remote one.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ferromq_client::{Address, ConnectOptions, Link as Wire};
+use ferromq_client::{Address, ConnectOptions, Link as Wire, Stream};
 use ferromq_openwire::{BrokerInfo, Command};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::lookup_host;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::clock::Clock;
 use super::drive::{Ended, LocalDoor, START, Ways, channel, drive, open, open_local};
-use super::port::{Event, Port};
+use super::port::{Event, Port, READ_BYTES};
 use super::status::{LinkState, LinkStatus};
 use crate::{Bridge, Ending, Settings, Side};
 
@@ -300,14 +300,20 @@ impl Supervisor {
 
 /// Waits until the broker has introduced itself, as one that serves does right after its greeting. A standby may greet,
 /// but has nothing to say.
-async fn introduced(stream: &mut TcpStream, wire: &mut Wire, clock: Clock) -> Result<BrokerInfo, String> {
+async fn introduced(stream: &Stream, wire: &mut Wire, clock: Clock) -> Result<BrokerInfo, String> {
     let introduced = async {
         loop {
             while !wire.output().is_empty() {
-                let written = stream.write(wire.output()).await.map_err(|error| error.to_string())?;
-                wire.written(written);
+                match stream.try_write(wire.output()) {
+                    Ok(written) => wire.written(written),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        stream.writable().await.map_err(|error| error.to_string())?;
+                    }
+                    Err(error) => return Err(error.to_string()),
+                }
             }
-            let read = stream.read_buf(wire.read_buffer()).await.map_err(|error| error.to_string())?;
+            wire.read_buffer().reserve(READ_BYTES);
+            let read = stream.read_some(wire.read_buffer()).await.map_err(|error| error.to_string())?;
             if read == 0 {
                 return Err("it closed the connection; a standby does that".to_owned());
             }
@@ -337,15 +343,15 @@ async fn places(address: &Address) -> Result<Vec<SocketAddr>, String> {
 
 /// A broker that serves, at one of its addresses.
 async fn greet(address: &Address, place: SocketAddr, clock: Clock) -> Result<(Port, BrokerInfo), String> {
-    let mut stream = connect(address, place).await?;
+    let stream = connect(address, place).await?;
     let mut wire =
         Wire::new(address.wire_format.clone(), address.limits.clone()).map_err(|error| error.to_string())?;
-    let info = introduced(&mut stream, &mut wire, clock).await?;
+    let info = introduced(&stream, &mut wire, clock).await?;
     Ok((Port::new(Side::Remote, stream, wire, clock), info))
 }
 
 /// A connection to the first place of an address that listens.
-async fn dial(address: &Address) -> Result<TcpStream, String> {
+async fn dial(address: &Address) -> Result<Stream, String> {
     let mut reason = "the name has no address".to_owned();
     for place in places(address).await.map_err(|reason| format!("{}: {reason}", address.uri))? {
         match connect(address, place).await {
@@ -356,15 +362,10 @@ async fn dial(address: &Address) -> Result<TcpStream, String> {
     Err(format!("{}: {reason}", address.uri))
 }
 
-async fn connect(address: &Address, place: SocketAddr) -> Result<TcpStream, String> {
-    if address.tls.is_some() {
-        return Err("links over TLS are not built, and this one would be open".to_owned());
+async fn connect(address: &Address, place: SocketAddr) -> Result<Stream, String> {
+    match tokio::time::timeout(address.connect_timeout, Stream::open(address, place)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no connection within {:?}", address.connect_timeout)),
     }
-    let stream = match tokio::time::timeout(address.connect_timeout, TcpStream::connect(place)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(error.to_string()),
-        Err(_) => return Err(format!("no connection within {:?}", address.connect_timeout)),
-    };
-    stream.set_nodelay(address.tcp_no_delay).map_err(|error| error.to_string())?;
-    Ok(stream)
 }

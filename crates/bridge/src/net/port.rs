@@ -2,10 +2,8 @@
 
 use std::io;
 
-use ferromq_client::{Link, Vital};
+use ferromq_client::{Link, Stream, Vital};
 use ferromq_openwire::Command;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -24,7 +22,7 @@ const BATCH: usize = 256;
 /// Orders are encoded until so many bytes wait for the socket.
 const ENCODE_AHEAD_BYTES: usize = 256 * 1024;
 /// What one read takes at most.
-const READ_BYTES: usize = 64 * 1024;
+pub(super) const READ_BYTES: usize = 64 * 1024;
 /// When nothing else is due.
 const IDLE: std::time::Duration = std::time::Duration::from_secs(3_600);
 /// How long the peer may take to read the last words.
@@ -33,13 +31,13 @@ const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
 /// A connection with its encoding.
 pub(super) struct Port {
     side: Side,
-    stream: TcpStream,
+    stream: Stream,
     link: Link,
     clock: Clock,
 }
 
 impl Port {
-    pub fn new(side: Side, stream: TcpStream, link: Link, clock: Clock) -> Self {
+    pub fn new(side: Side, stream: Stream, link: Link, clock: Clock) -> Self {
         Self { side, stream, link, clock }
     }
 
@@ -73,9 +71,8 @@ impl Port {
             let waiting = self.link.output().len();
             let greeted = self.link.is_greeted();
             self.link.read_buffer().reserve(READ_BYTES);
-            let (mut reader, writer) = self.stream.split();
             tokio::select! {
-                read = reader.read_buf(self.link.read_buffer()) => match read {
+                read = self.stream.read_some(self.link.read_buffer()) => match read {
                     Ok(0) => return Err("it closed the connection".to_owned()),
                     Ok(_) => {
                         self.link.heard();
@@ -83,7 +80,7 @@ impl Port {
                     }
                     Err(error) => return Err(error.to_string()),
                 },
-                ready = writer.writable(), if waiting > 0 => ready.map_err(|error| error.to_string())?,
+                ready = self.stream.writable(), if waiting > 0 => ready.map_err(|error| error.to_string())?,
                 taken = orders.recv_many(&mut batch, BATCH), if greeted && waiting < ENCODE_AHEAD_BYTES => {
                     if taken == 0 {
                         return Ok(());

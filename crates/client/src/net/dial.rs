@@ -152,7 +152,7 @@ async fn reach_first(
 }
 
 async fn reach_one(address: &Address, place: SocketAddr, clock: Clock) -> Result<Transport> {
-    let stream = open(address, place).await?;
+    let stream = open(address, place).await.map_err(|source| connect_error(address, source))?;
     let link = Link::new(address.wire_format.clone(), address.limits.clone())
         .map_err(|source| Error::Encode { destination: address.uri.to_string(), source })?;
     let mut transport = Transport { address: address.clone(), stream, link };
@@ -201,7 +201,7 @@ pub(super) async fn dial(address: &Address) -> Result<Stream> {
     for place in places(address).await? {
         match open(address, place).await {
             Ok(stream) => return Ok(stream),
-            Err(error) => last = Some(error),
+            Err(error) => last = Some(connect_error(address, error)),
         }
     }
     let nowhere =
@@ -229,15 +229,14 @@ async fn connect(address: &Address, place: SocketAddr) -> io::Result<TcpStream> 
 }
 
 /// Opens a TCP connection, and wraps it in TLS if that is wanted.
-async fn open(address: &Address, place: SocketAddr) -> Result<Stream> {
-    let failed = |source| connect_error(address, source);
-    let stream = connect(address, place).await.map_err(failed)?;
+pub(super) async fn open(address: &Address, place: SocketAddr) -> io::Result<Stream> {
+    let stream = connect(address, place).await?;
     match &address.tls {
         None => Ok(Stream::Tcp(stream)),
         #[cfg(feature = "tls")]
-        Some(settings) => super::tls::wrap(stream, &address.endpoint.host, settings).await.map_err(failed),
+        Some(settings) => super::tls::wrap(stream, &address.endpoint.host, settings).await,
         #[cfg(not(feature = "tls"))]
-        Some(_) => Err(failed(io::ErrorKind::Unsupported.into())),
+        Some(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 

@@ -4,14 +4,23 @@
 //! by a task of its own, and joined to the driver by a pair of sockets.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
-pub(super) enum Stream {
+use crate::failover::Address;
+
+/// An open connection to a broker, for those who speak OpenWire over it themselves ([`Link`](crate::Link)).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Stream {
+    /// Open.
     Tcp(TcpStream),
+    /// The end on this side of one in TLS.
     #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only TLS has a near end"))]
     Near(UnixStream),
 }
@@ -27,7 +36,50 @@ pub(super) enum WriteHalf<'a> {
 }
 
 impl Stream {
-    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+    /// Connects to one of the places of a broker, in TLS if its address asks for that. How long that may take is the
+    /// caller's to say.
+    ///
+    /// # Errors
+    /// The broker is not there, or not who it should be; a file of certificates can't be read.
+    pub async fn open(address: &Address, place: SocketAddr) -> io::Result<Self> {
+        super::dial::open(address, place).await
+    }
+
+    /// Appends what comes; zero bytes are the end. Nothing is lost if it is dropped while it waits.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn read_some(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        loop {
+            let read = match self {
+                Self::Tcp(stream) => {
+                    stream.readable().await?;
+                    stream.try_read_buf(buffer)
+                }
+                Self::Near(stream) => {
+                    stream.readable().await?;
+                    stream.try_read_buf(buffer)
+                }
+            };
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+        }
+    }
+
+    /// Waits until something can be written.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.writable().await,
+            Self::Near(stream) => stream.writable().await,
+        }
+    }
+
+    pub(super) fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         match self {
             Self::Tcp(stream) => {
                 let (reader, writer) = stream.split();
@@ -41,11 +93,20 @@ impl Stream {
     }
 
     /// Writes what the socket takes at once.
+    ///
+    /// # Errors
+    /// It takes nothing now (`WouldBlock`), or the connection is broken.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Near(stream) => stream.try_write(bytes),
         }
+    }
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The URI of a network connector: whom to link to, and how to try again.
 
 use ferromq_uri::{
-    ConnectUri, FailoverOptions, MulticastOptions, OptionReader, Options, Target, Uri, UriError,
+    ConnectUri, FailoverOptions, MulticastOptions, OptionReader, Options, Protocol, Target, Uri, UriError,
 };
 
 use super::{ATTRIBUTES, LISTS};
@@ -196,11 +196,10 @@ fn peers(uri: &Uri, nested: bool, mistakes: &mut Vec<Mistake>) -> Vec<Uri> {
 fn broker(uri: &Uri, mistakes: &mut Vec<Mistake>) {
     match ConnectUri::from_uri(uri) {
         Err(errors) => mistakes.extend(errors.iter().map(plain)),
-        Ok(uri) if uri.scheme.is_tls() => {
-            let problem = format!("{}:// needs TLS, which is not built into this version", uri.scheme);
-            mistakes.push((problem, "link over tcp://, inside of a network that you trust".into()));
-        }
-        Ok(uri) if !matches!(uri.scheme.name(), "tcp" | "nio" | "auto" | "auto+nio") => {
+        Ok(uri)
+            if !matches!(uri.scheme.protocol(), Some(Protocol::OpenWire | Protocol::Auto))
+                || uri.scheme.is_websocket() =>
+        {
             let problem = format!("brokers are linked by OpenWire, not by {}", uri.scheme);
             mistakes.push((problem, "write tcp://host:61616".into()));
         }
