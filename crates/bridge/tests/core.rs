@@ -2,19 +2,20 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "what can not be set up ends the test")]
 
+mod played;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use ferromq_bridge::{Bridge, Ending, Login, Order, Rule, Settings, Side};
-use ferromq_model::Instant;
 use ferromq_openwire::{
     AckType, Body, BrokerId, BrokerInfo, BrokerSubscriptionInfo, Command, ConsumerId, ConsumerInfo,
     Destination, DestinationInfo, DestinationKind, ExceptionResponse, Limits, Message, MessageAck,
-    MessageDispatch, MessageId, MessageKind, ObjectId, ProducerId, RemoveInfo, RemoveSubscriptionInfo,
-    Response, SessionId, Throwable, WireStr,
+    MessageDispatch, MessageKind, ObjectId, RemoveInfo, RemoveSubscriptionInfo, Response, SessionId,
+    Throwable, WireStr,
 };
 
-const NOW: Instant = Instant(0);
+use played::{NOW, consumer, forwarded, hand, message, said, subscriptions, tell};
 
 fn info(name: &str) -> BrokerInfo {
     let id = BrokerId::new(format!("ID:{name}:1"));
@@ -34,32 +35,6 @@ fn up(settings: Settings) -> Bridge {
     bridge
 }
 
-fn said(bridge: &mut Bridge) -> Vec<Order> {
-    std::iter::from_fn(|| bridge.poll()).collect()
-}
-
-fn consumer(number: i64, destination: Destination) -> ConsumerInfo {
-    let id = ConsumerId::new(&SessionId::new("ID:client:1", 1), number);
-    ConsumerInfo { consumer_id: Some(id), destination: Some(destination), ..Default::default() }
-}
-
-/// The remote broker tells of something by an advisory.
-fn tell(bridge: &mut Bridge, what: impl Into<Command>) -> Vec<Order> {
-    let mut advisory = Message::new(MessageKind::Plain);
-    advisory.data_structure = Some(Arc::new(what.into()));
-    let dispatch = MessageDispatch { message: Some(Arc::new(advisory)), ..Default::default() };
-    bridge.handle(Side::Remote, dispatch.into(), NOW);
-    said(bridge)
-}
-
-fn subscriptions(orders: &[Order]) -> Vec<ConsumerInfo> {
-    let subscription = |order: &Order| match order {
-        Order::Say(Side::Local, Command::ConsumerInfo(info)) => Some(info.clone()),
-        _ => None,
-    };
-    orders.iter().filter_map(subscription).collect()
-}
-
 fn removals(orders: &[Order]) -> usize {
     orders.iter().filter(|order| matches!(order, Order::Say(Side::Local, Command::RemoveInfo(_)))).count()
 }
@@ -72,24 +47,11 @@ fn acks(orders: &[Order]) -> Vec<MessageAck> {
     orders.iter().filter_map(ack).collect()
 }
 
-/// The local broker hands a message to a subscription; what goes to the remote one.
+/// The local broker hands a persistent message to a subscription; what goes to the remote one.
 fn dispatch(bridge: &mut Bridge, to: &ConsumerInfo, sequence: i64) -> Vec<Arc<Message>> {
-    let mut message = Message::new(MessageKind::Text);
-    message.message_id = Some(MessageId::new(ProducerId::new(&SessionId::new("ID:p:1", 1), 1), sequence));
-    message.destination = to.destination.clone();
+    let mut message = message(to, sequence);
     message.persistent = true;
-    let dispatch = MessageDispatch {
-        consumer_id: to.consumer_id.clone(),
-        destination: to.destination.clone(),
-        message: Some(Arc::new(message)),
-        ..Default::default()
-    };
-    bridge.handle(Side::Local, dispatch.into(), NOW);
-    let forwarded = |order| match order {
-        Order::Say(Side::Remote, Command::Message(message)) => Some(message),
-        _ => None,
-    };
-    said(bridge).into_iter().filter_map(forwarded).collect()
+    forwarded(hand(bridge, to, message))
 }
 
 fn removed(info: &ConsumerInfo) -> RemoveInfo {
@@ -532,22 +494,9 @@ fn bodies_travel_compressed_if_that_is_asked_for() {
         let mut bridge = up(settings);
         let made = subscriptions(&tell(&mut bridge, consumer(1, Destination::queue("q")))).remove(0);
         let text = "the same again and again ".repeat(50);
-        let mut message = Message::new(MessageKind::Text);
+        let mut message = message(&made, 1);
         message.set_text(&text).unwrap();
-        message.message_id = Some(MessageId::new(ProducerId::new(&SessionId::new("ID:p:1", 1), 1), 1));
-        message.destination = made.destination.clone();
-        let dispatch = MessageDispatch {
-            consumer_id: made.consumer_id.clone(),
-            destination: made.destination.clone(),
-            message: Some(Arc::new(message)),
-            ..Default::default()
-        };
-        bridge.handle(Side::Local, dispatch.into(), NOW);
-        let sent = said(&mut bridge).into_iter().find_map(|order| match order {
-            Order::Say(Side::Remote, Command::Message(message)) => Some(message),
-            _ => None,
-        });
-        let sent = sent.unwrap();
+        let sent = forwarded(hand(&mut bridge, &made, message)).remove(0);
         assert_eq!(sent.compressed, compress);
         assert_eq!(sent.content.as_ref().unwrap().len() < text.len(), compress);
         assert_eq!(sent.body(&Limits::default()).unwrap(), Body::Text(text.as_str().into()));
@@ -672,17 +621,8 @@ fn messages_that_may_be_lost_wait_for_an_answer_only_if_that_is_asked_for() {
         settings.always_sync_send = asked;
         let mut bridge = up(settings);
         let made = subscriptions(&tell(&mut bridge, consumer(1, Destination::queue("q")))).remove(0);
-        let mut message = Message::new(MessageKind::Text);
-        message.message_id = Some(MessageId::new(ProducerId::new(&SessionId::new("ID:p:1", 1), 1), 1));
-        message.destination = made.destination.clone();
-        let dispatch = MessageDispatch {
-            consumer_id: made.consumer_id.clone(),
-            destination: made.destination.clone(),
-            message: Some(Arc::new(message)),
-            ..Default::default()
-        };
-        bridge.handle(Side::Local, dispatch.into(), NOW);
-        assert_eq!(acks(&said(&mut bridge)).is_empty(), waits);
+        let orders = hand(&mut bridge, &made, message(&made, 1));
+        assert_eq!(acks(&orders).is_empty(), waits);
     }
 }
 

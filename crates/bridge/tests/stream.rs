@@ -2,17 +2,18 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "what can not be set up ends the test")]
 
+mod played;
+
 use std::sync::Arc;
 
 use ferromq_bridge::{Bridge, Ending, Order, Rule, Settings, Side};
-use ferromq_model::Instant;
 use ferromq_openwire::{
-    BrokerId, BrokerInfo, Command, ConsumerId, ConsumerInfo, ControlCommand, DataResponse, Destination,
-    ExceptionResponse, Message, MessageDispatch, MessageId, MessageKind, ObjectId, ProducerId, RemoveInfo,
-    Response, SessionId, Throwable,
+    BrokerId, BrokerInfo, Command, ConsumerInfo, ControlCommand, DataResponse, Destination,
+    ExceptionResponse, Message, ObjectId, RemoveInfo, Response, Throwable,
 };
 
-const NOW: Instant = Instant(0);
+use played::{NOW, forwarded, hand, message, said, subscriptions, tell};
+
 /// A position, as brokers mark them.
 const POSITION: i64 = 1 << 62 | 7;
 
@@ -23,10 +24,6 @@ fn info(name: &str, keeps_streams: bool) -> BrokerInfo {
         network_properties: keeps_streams.then(|| "ferromqLinks=1\n".into()),
         ..Default::default()
     }
-}
-
-fn said(bridge: &mut Bridge) -> Vec<Order> {
-    std::iter::from_fn(|| bridge.poll()).collect()
 }
 
 fn controls(orders: &[Order]) -> Vec<(Side, i32, String)> {
@@ -90,46 +87,21 @@ fn up(settings: Settings) -> Bridge {
 }
 
 fn consumer(number: i64) -> ConsumerInfo {
-    let id = ConsumerId::new(&SessionId::new("ID:client:1", 1), number);
-    ConsumerInfo { consumer_id: Some(id), destination: Some(Destination::queue("q")), ..Default::default() }
-}
-
-fn tell(bridge: &mut Bridge, what: impl Into<Command>) -> Vec<Order> {
-    let mut advisory = Message::new(MessageKind::Plain);
-    advisory.data_structure = Some(Arc::new(what.into()));
-    let dispatch = MessageDispatch { message: Some(Arc::new(advisory)), ..Default::default() };
-    bridge.handle(Side::Remote, dispatch.into(), NOW);
-    said(bridge)
+    played::consumer(number, Destination::queue("q"))
 }
 
 fn subscription(bridge: &mut Bridge) -> ConsumerInfo {
-    let orders = tell(bridge, consumer(1));
-    let made = orders.into_iter().find_map(|order| match order {
-        Order::Say(Side::Local, Command::ConsumerInfo(info)) => Some(info),
-        _ => None,
-    });
-    made.unwrap()
+    subscriptions(&tell(bridge, consumer(1))).remove(0)
 }
 
+/// The local broker hands a message with a position to a subscription; what goes to the remote one.
 fn dispatch(bridge: &mut Bridge, to: &ConsumerInfo, sequence: i64) -> Vec<Arc<Message>> {
-    let mut message = Message::new(MessageKind::Text);
-    let mut id = MessageId::new(ProducerId::new(&SessionId::new("ID:p:1", 1), 1), sequence);
-    id.broker_sequence_id = POSITION;
-    message.message_id = Some(id);
-    message.destination = to.destination.clone();
+    let mut message = message(to, sequence);
     message.persistent = true;
-    let dispatch = MessageDispatch {
-        consumer_id: to.consumer_id.clone(),
-        destination: to.destination.clone(),
-        message: Some(Arc::new(message)),
-        ..Default::default()
-    };
-    bridge.handle(Side::Local, dispatch.into(), NOW);
-    let forwarded = |order| match order {
-        Order::Say(Side::Remote, Command::Message(message)) => Some(message),
-        _ => None,
-    };
-    said(bridge).into_iter().filter_map(forwarded).collect()
+    if let Some(id) = &mut message.message_id {
+        id.broker_sequence_id = POSITION;
+    }
+    forwarded(hand(bridge, to, message))
 }
 
 #[test]
