@@ -17,6 +17,7 @@
 //! assert_eq!(report.violations, []);
 //! ```
 
+mod agenda;
 mod client;
 mod front;
 pub mod mesh;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use ferromq_engine::{ConnId, LoadId, LoadRequest};
 use ferromq_env::Entropy;
 use ferromq_env::simulated::{Crash, SeededEntropy, SimDisk};
-use ferromq_model::{Instant, Now, WallTime};
+use ferromq_model::{Instant, Now};
 use ferromq_store::spool::SpoolOp;
 
+use crate::agenda::{Agenda, Course, Verdict, within};
 use crate::client::Client;
 use crate::front::ToPeer;
 use crate::node::{Errand, Node};
@@ -16,14 +17,8 @@ use crate::oracle::Oracle;
 use crate::plan::Plan;
 use crate::saboteur::Saboteur;
 
-/// The calendar at the beginning, milliseconds since 1970.
-const WALL_ORIGIN_MS: i64 = 1_704_067_200_000;
-
 /// A run that has made so many steps goes in circles.
 const MAX_STEPS: u64 = 2_000_000;
-
-/// After the last fault, everything has to be delivered within this time.
-const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often things that wait for nothing in particular are looked at.
 const PULSE: Duration = Duration::from_millis(2);
@@ -82,10 +77,7 @@ struct Link {
 
 /// Everything there is in one run.
 pub(crate) struct World {
-    now: Instant,
-    steps: u64,
-    order: u64,
-    events: BTreeMap<(Instant, u64), Event>,
+    agenda: Agenda<Event>,
     dice: SeededEntropy,
     saboteur: Saboteur,
     pub(crate) oracle: Oracle,
@@ -107,10 +99,7 @@ impl World {
         let saboteur = Saboteur::new(plan.planted, dice.split());
         let disk = SimDisk::seeded(dice.next_u64());
         let mut world = Self {
-            now: Instant(1_000_000_000),
-            steps: 0,
-            order: 0,
-            events: BTreeMap::new(),
+            agenda: Agenda::new(),
             dice,
             saboteur,
             oracle: Oracle::default(),
@@ -126,68 +115,42 @@ impl World {
         };
         world.start();
         for client in 0..world.clients.len() {
-            world.after(Duration::from_micros(100), Event::Connect { client });
+            world.agenda.after(Duration::from_micros(100), Event::Connect { client });
         }
-        world.after(PULSE, Event::Pulse);
+        world.agenda.after(PULSE, Event::Pulse);
         for _ in 0..plan.cuts {
             let at = world.within(plan.duration);
-            world.after(at, Event::Cut);
+            world.agenda.after(at, Event::Cut);
         }
         for _ in 0..plan.crashes {
             let (at, power) = (world.within(plan.duration), world.dice.chance(1, 2));
-            world.after(at, Event::Crash { power });
+            world.agenda.after(at, Event::Crash { power });
         }
         world
     }
 
     fn now(&self) -> Now {
-        let ms = i64::try_from(self.now.0 / 1_000_000).unwrap_or(i64::MAX);
-        Now { mono: self.now, wall: WallTime(WALL_ORIGIN_MS.saturating_add(ms)) }
+        self.agenda.now()
     }
 
     fn within(&mut self, span: Duration) -> Duration {
-        Duration::from_micros(self.dice.below(u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(1)))
+        within(span, &mut self.dice)
     }
 
-    fn after(&mut self, delay: Duration, event: Event) {
-        self.at(self.now + delay, event);
-    }
-
-    fn at(&mut self, at: Instant, event: Event) {
-        self.order += 1;
-        self.events.insert((at.max(self.now), self.order), event);
-    }
-
-    /// Runs until everything is sent and drained; what does not come to an end is a violation of *progress*.
+    /// Runs until everything is sent and drained, or it is clear that this will never be.
     pub(crate) fn run(&mut self, faults_until: Duration) {
-        let end_of_faults = self.now + faults_until;
-        let mut deadline = None;
-        while let Some(((at, _), event)) = self.events.pop_first() {
-            self.now = at;
-            self.steps += 1;
+        let mut course = Course::new(self.agenda.instant() + faults_until, MAX_STEPS);
+        while let Some(event) = self.agenda.next() {
             self.step(event);
-            if !self.faults_over && self.now >= end_of_faults && self.node.is_some() {
+            let now = self.agenda.instant();
+            if course.is_past_faults(now) && self.node.is_some() {
                 self.faults_over = true;
             }
-            let all_sent = self.clients.iter().all(Client::is_done);
-            if self.faults_over && all_sent {
-                if self.oracle.settled() && deadline.is_some_and(|at: Instant| self.now >= at + LINGER) {
-                    return self.check_books();
-                }
-                let deadline = *deadline.get_or_insert(self.now);
-                if self.now >= deadline + PROGRESS_WITHIN {
-                    self.oracle
-                        .accuse("progress", format!("not drained {PROGRESS_WITHIN:?} after the last send"));
-                    return;
-                }
-            } else if self.now >= end_of_faults + PROGRESS_WITHIN + PROGRESS_WITHIN {
-                self.oracle
-                    .accuse("progress", "a producer is still not done 20 s after the last fault".to_owned());
-                return;
-            }
-            if self.steps > MAX_STEPS {
-                self.oracle.accuse("progress", format!("no end after {MAX_STEPS} steps"));
-                return;
+            let sent = self.faults_over && self.clients.iter().all(Client::is_done);
+            match course.judge(now, sent, sent && self.oracle.settled()) {
+                Verdict::GoesOn => {}
+                Verdict::Drained => return self.check_books(),
+                Verdict::Stuck(text) => return self.oracle.accuse("progress", text),
             }
         }
     }
@@ -270,7 +233,7 @@ impl World {
                 self.transmit(client);
             }
         }
-        self.after(PULSE, Event::Pulse);
+        self.agenda.after(PULSE, Event::Pulse);
     }
 
     fn report(&mut self, done: Result<(), ferromq_openwire::Error>) {
@@ -306,9 +269,9 @@ impl World {
         if !bytes.is_empty() {
             let delay = Duration::from_micros(20 + self.dice.below(300));
             let Some(link) = self.links.get_mut(&number) else { return };
-            link.to_broker = link.to_broker.max(self.now + delay);
+            link.to_broker = link.to_broker.max(self.agenda.instant() + delay);
             let at = link.to_broker;
-            self.at(at, Event::ToBroker { link: number, bytes });
+            self.agenda.at(at, Event::ToBroker { link: number, bytes });
         }
     }
 
@@ -318,12 +281,15 @@ impl World {
         }
         let now = self.now();
         let Some(node) = &mut self.node else {
-            return self.after(Duration::from_millis(10), Event::Connect { client });
+            return self.agenda.after(Duration::from_millis(10), Event::Connect { client });
         };
         self.next_link += 1;
         let (number, conn) = (self.next_link, ConnId(self.next_link));
         node.accept(conn, now, &mut self.dice, &mut self.saboteur);
-        self.links.insert(number, Link { client, conn, to_broker: self.now, to_client: self.now });
+        self.links.insert(
+            number,
+            Link { client, conn, to_broker: self.agenda.instant(), to_client: self.agenda.instant() },
+        );
         let done = self.clients[client].connected();
         self.report(done);
         self.transmit(client);
@@ -334,7 +300,7 @@ impl World {
         let Some(link) = self.links.remove(&number) else { return };
         self.clients[link.client].lost(&mut self.oracle);
         let delay = Duration::from_micros(self.dice.below(20_000));
-        self.after(delay, Event::Connect { client: link.client });
+        self.agenda.after(delay, Event::Connect { client: link.client });
     }
 
     /// A link breaks; the broker may learn of it before the client does, or after the client has come back.
@@ -349,8 +315,8 @@ impl World {
         let (link, conn, life) = (*number, link.conn, self.life);
         let (broker, client) =
             (self.within(Duration::from_millis(30)), self.within(Duration::from_millis(3)));
-        self.after(broker, Event::HangUp { life, conn });
-        self.after(client, Event::LinkDown { link });
+        self.agenda.after(broker, Event::HangUp { life, conn });
+        self.agenda.after(client, Event::LinkDown { link });
     }
 
     /// The process dies, or the whole machine does.
@@ -375,7 +341,7 @@ impl World {
             self.link_down(link);
         }
         let delay = Duration::from_micros(1_000 + self.dice.below(20_000));
-        self.after(delay, Event::Start);
+        self.agenda.after(delay, Event::Start);
     }
 
     fn start(&mut self) {
@@ -395,29 +361,26 @@ impl World {
         let life = self.life;
         for errand in errands {
             match errand {
-                Errand::Commit { at, force } => self.at(at, Event::Commit { life, force }),
-                Errand::Load { at, load, request } => self.at(at, Event::Load { life, load, request }),
-                Errand::Spool { at, op } => self.at(at, Event::Spool { life, op }),
+                Errand::Commit { at, force } => self.agenda.at(at, Event::Commit { life, force }),
+                Errand::Load { at, load, request } => self.agenda.at(at, Event::Load { life, load, request }),
+                Errand::Spool { at, op } => self.agenda.at(at, Event::Spool { life, op }),
                 Errand::Peer(ToPeer::Send { conn, bytes }) => {
                     let delay = Duration::from_micros(20 + self.dice.below(300));
                     let Some((number, link)) = self.links.iter_mut().find(|(_, link)| link.conn == conn)
                     else {
                         continue;
                     };
-                    link.to_client = link.to_client.max(self.now + delay);
+                    link.to_client = link.to_client.max(self.agenda.instant() + delay);
                     let (at, link) = (link.to_client, *number);
-                    self.at(at, Event::ToClient { link, bytes });
+                    self.agenda.at(at, Event::ToClient { link, bytes });
                 }
                 Errand::Peer(ToPeer::Close { conn }) => {
                     if let Some((number, link)) = self.links.iter().find(|(_, link)| link.conn == conn) {
                         let (at, link) = (link.to_client, *number);
-                        self.at(at, Event::LinkDown { link });
+                        self.agenda.at(at, Event::LinkDown { link });
                     }
                 }
             }
         }
     }
 }
-
-/// How long a settled run goes on, so that what should not come has time to come.
-const LINGER: Duration = Duration::from_millis(500);

@@ -7,12 +7,13 @@ use ferromq_bridge::Order;
 use ferromq_engine::{ConnId, LoadId, LoadRequest};
 use ferromq_env::Entropy;
 use ferromq_env::simulated::{Crash, SeededEntropy, SimDisk};
-use ferromq_model::{Instant, Now, WallTime};
+use ferromq_model::{Instant, Now};
 use ferromq_openwire::WireFormatOptions;
 use ferromq_store::spool::SpoolOp;
 
 use super::Plan;
 use super::link::Link;
+use crate::agenda::{Agenda, Course, Verdict, within};
 use crate::client::Client;
 use crate::front::{Identity, ToPeer};
 use crate::node::{Errand, Node};
@@ -20,16 +21,10 @@ use crate::oracle::Oracle;
 use crate::saboteur::Saboteur;
 use crate::wire::Wire;
 
-/// The calendar at the beginning, milliseconds since 1970.
-const WALL_ORIGIN_MS: i64 = 1_704_067_200_000;
 /// A run that has made so many steps goes in circles.
 const MAX_STEPS: u64 = 4_000_000;
-/// After the last fault, everything has to be delivered within this time.
-const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 /// How often things that wait for nothing in particular are looked at.
 const PULSE: Duration = Duration::from_millis(2);
-/// How long a settled run goes on, so that what should not come has time to come.
-const LINGER: Duration = Duration::from_millis(500);
 
 enum Event {
     ToBroker {
@@ -107,10 +102,7 @@ struct Conn {
 }
 
 pub(crate) struct World {
-    now: Instant,
-    steps: u64,
-    order: u64,
-    events: BTreeMap<(Instant, u64), Event>,
+    agenda: Agenda<Event>,
     dice: SeededEntropy,
     saboteur: Saboteur,
     pub(crate) oracle: Oracle,
@@ -140,10 +132,7 @@ impl World {
         let links = pairs.filter(|(from, to)| from != to).map(|(from, to)| Link::new(from, to, plan.bug));
         let links: Vec<Link> = links.collect();
         let mut world = Self {
-            now: Instant(1_000_000_000),
-            steps: 0,
-            order: 0,
-            events: BTreeMap::new(),
+            agenda: Agenda::new(),
             dice,
             saboteur,
             oracle: Oracle::default(),
@@ -160,75 +149,53 @@ impl World {
             world.start(host);
         }
         for link in 0..world.links.len() {
-            world.after(Duration::from_micros(50), Event::Link { link });
+            world.agenda.after(Duration::from_micros(50), Event::Link { link });
         }
         for client in 0..world.clients.len() {
-            world.after(Duration::from_micros(100), Event::Client { client });
+            world.agenda.after(Duration::from_micros(100), Event::Client { client });
         }
-        world.after(PULSE, Event::Pulse);
+        world.agenda.after(PULSE, Event::Pulse);
         for _ in 0..plan.cuts {
             let at = world.within(plan.duration);
-            world.after(at, Event::Cut);
+            world.agenda.after(at, Event::Cut);
         }
         for _ in 0..plan.crashes {
             let at = world.within(plan.duration);
-            world.after(at, Event::Crash);
+            world.agenda.after(at, Event::Crash);
         }
         for _ in 0..plan.moves {
             let at = world.within(plan.duration);
-            world.after(at, Event::Move);
+            world.agenda.after(at, Event::Move);
         }
         world
     }
 
     fn now(&self) -> Now {
-        let ms = i64::try_from(self.now.0 / 1_000_000).unwrap_or(i64::MAX);
-        Now { mono: self.now, wall: WallTime(WALL_ORIGIN_MS.saturating_add(ms)) }
+        self.agenda.now()
     }
 
     fn within(&mut self, span: Duration) -> Duration {
-        Duration::from_micros(self.dice.below(u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(1)))
+        within(span, &mut self.dice)
     }
 
     fn any(&mut self, of: usize) -> usize {
         usize::try_from(self.dice.below(u64::try_from(of).unwrap_or(1).max(1))).unwrap_or(0)
     }
 
-    fn after(&mut self, delay: Duration, event: Event) {
-        self.at(self.now + delay, event);
-    }
-
-    fn at(&mut self, at: Instant, event: Event) {
-        self.order += 1;
-        self.events.insert((at.max(self.now), self.order), event);
-    }
-
-    /// Runs until everything is sent and drained; what does not come to an end is a violation of *progress*.
+    /// Runs until everything is sent and drained, or it is clear that this will never be.
     pub(crate) fn run(&mut self, faults_until: Duration) {
-        let end_of_faults = self.now + faults_until;
-        let mut deadline = None;
-        while let Some(((at, _), event)) = self.events.pop_first() {
-            self.now = at;
-            self.steps += 1;
+        let mut course = Course::new(self.agenda.instant() + faults_until, MAX_STEPS);
+        while let Some(event) = self.agenda.next() {
             self.step(event);
-            if self.now >= end_of_faults && self.hosts.iter().all(|host| host.node.is_some()) {
+            let now = self.agenda.instant();
+            if course.is_past_faults(now) && self.hosts.iter().all(|host| host.node.is_some()) {
                 self.faults_over = true;
             }
-            if self.faults_over && self.clients.iter().all(|(_, client)| client.is_done()) {
-                if self.oracle.settled() && deadline.is_some_and(|at: Instant| self.now >= at + LINGER) {
-                    return self.check_books();
-                }
-                let deadline = *deadline.get_or_insert(self.now);
-                if self.now >= deadline + PROGRESS_WITHIN {
-                    let text = format!("not drained {PROGRESS_WITHIN:?} after the last send");
-                    return self.oracle.accuse("progress", text);
-                }
-            } else if self.now >= end_of_faults + PROGRESS_WITHIN + PROGRESS_WITHIN {
-                let text = "a producer is still not done 20 s after the last fault".to_owned();
-                return self.oracle.accuse("progress", text);
-            }
-            if self.steps > MAX_STEPS {
-                return self.oracle.accuse("progress", format!("no end after {MAX_STEPS} steps"));
+            let sent = self.faults_over && self.clients.iter().all(|(_, client)| client.is_done());
+            match course.judge(now, sent, sent && self.oracle.settled()) {
+                Verdict::GoesOn => {}
+                Verdict::Drained => return self.check_books(),
+                Verdict::Stuck(text) => return self.oracle.accuse("progress", text),
             }
         }
     }
@@ -318,7 +285,7 @@ impl World {
             self.with_node(host, life, |node, now, dice, saboteur| node.tick(now, dice, saboteur));
         }
         for link in 0..self.links.len() {
-            let now = self.now;
+            let now = self.agenda.instant();
             let orders = self.links.get_mut(link).map(|link| link.tick(now)).unwrap_or_default();
             self.carry_out(link, orders);
         }
@@ -332,7 +299,7 @@ impl World {
                 self.transmit_client(client);
             }
         }
-        self.after(PULSE, Event::Pulse);
+        self.agenda.after(PULSE, Event::Pulse);
     }
 
     fn report(&mut self, done: Result<(), ferromq_openwire::Error>) {
@@ -372,9 +339,9 @@ impl World {
     fn transmit(&mut self, number: u64, bytes: Vec<u8>) {
         let delay = Duration::from_micros(20 + self.dice.below(300));
         let Some(conn) = self.conns.get_mut(&number).filter(|_| !bytes.is_empty()) else { return };
-        conn.to_broker = conn.to_broker.max(self.now + delay);
+        conn.to_broker = conn.to_broker.max(self.agenda.instant() + delay);
         let at = conn.to_broker;
-        self.at(at, Event::ToBroker { conn: number, bytes });
+        self.agenda.at(at, Event::ToBroker { conn: number, bytes });
     }
 
     /// A connection to a host, if it is up.
@@ -385,7 +352,7 @@ impl World {
         self.with_node(host, life, |node, now, dice, saboteur| {
             node.accept(ConnId(number), now, dice, saboteur);
         })?;
-        let (to_broker, to_peer) = (self.now, self.now);
+        let (to_broker, to_peer) = (self.agenda.instant(), self.agenda.instant());
         self.conns.insert(number, Conn { host, life, owner, wire: None, lost: false, to_broker, to_peer });
         Some(number)
     }
@@ -396,7 +363,7 @@ impl World {
             return;
         }
         if self.connect(*host, Owner::Client(client)).is_none() {
-            return self.after(Duration::from_millis(10), Event::Client { client });
+            return self.agenda.after(Duration::from_millis(10), Event::Client { client });
         }
         let Some((_, found)) = self.clients.get_mut(client) else { return };
         let done = found.connected();
@@ -409,7 +376,7 @@ impl World {
         let (from, to) = (link.from, link.to);
         let up = |host: usize| self.hosts.get(host).is_some_and(|host| host.node.is_some());
         if !up(from) || !up(to) {
-            return self.after(Duration::from_millis(5), Event::Link { link: number });
+            return self.agenda.after(Duration::from_millis(5), Event::Link { link: number });
         }
         let ends = [from, to].map(|host| self.connect(host, Owner::Link(number)));
         let [Some(local), Some(remote)] = ends else { return };
@@ -448,7 +415,7 @@ impl World {
                     None => return,
                 };
                 for command in commands {
-                    let now = self.now;
+                    let now = self.agenda.instant();
                     let Some(found) = self.links.get_mut(link) else { return };
                     let side = found.side_of(number);
                     let orders = found.handle(side, command, now);
@@ -491,11 +458,11 @@ impl World {
             if let Some(found) = self.conns.get_mut(&conn) {
                 found.lost = true;
                 let delay = self.within(Duration::from_millis(30));
-                self.after(delay, Event::HangUp { conn });
+                self.agenda.after(delay, Event::HangUp { conn });
             }
         }
         let delay = self.within(Duration::from_millis(20));
-        self.after(delay, Event::Link { link: number });
+        self.agenda.after(delay, Event::Link { link: number });
     }
 
     /// The peer's end of a connection learns that it is gone.
@@ -510,7 +477,7 @@ impl World {
                     found.lost(&mut self.oracle);
                 }
                 let delay = self.within(Duration::from_millis(20));
-                self.after(delay, Event::Client { client });
+                self.agenda.after(delay, Event::Client { client });
             }
             Owner::Link(link) => self.end_link(link),
         }
@@ -521,8 +488,8 @@ impl World {
         let nth = self.any(self.conns.len());
         let Some(conn) = self.conns.keys().nth(nth).copied() else { return };
         let (broker, peer) = (self.within(Duration::from_millis(30)), self.within(Duration::from_millis(3)));
-        self.after(broker, Event::HangUp { conn });
-        self.after(peer, Event::PeerLost { conn });
+        self.agenda.after(broker, Event::HangUp { conn });
+        self.agenda.after(peer, Event::PeerLost { conn });
     }
 
     /// A consumer goes to another broker.
@@ -541,7 +508,7 @@ impl World {
         };
         self.peer_lost(conn);
         let delay = self.within(Duration::from_millis(10));
-        self.after(delay, Event::HangUp { conn });
+        self.agenda.after(delay, Event::HangUp { conn });
     }
 
     /// A process dies, or its machine does.
@@ -563,7 +530,7 @@ impl World {
             self.conns.remove(&conn);
         }
         let delay = Duration::from_micros(1_000 + self.dice.below(20_000));
-        self.after(delay, Event::Start { host });
+        self.agenda.after(delay, Event::Start { host });
     }
 
     fn start(&mut self, number: usize) {
@@ -584,20 +551,22 @@ impl World {
         let errands = found.node.as_mut().map(|node| std::mem::take(&mut node.errands)).unwrap_or_default();
         for errand in errands {
             match errand {
-                Errand::Commit { at, force } => self.at(at, Event::Commit { host, life, force }),
-                Errand::Spool { at, op } => self.at(at, Event::Spool { host, life, op }),
-                Errand::Load { at, load, request } => self.at(at, Event::Load { host, life, load, request }),
+                Errand::Commit { at, force } => self.agenda.at(at, Event::Commit { host, life, force }),
+                Errand::Spool { at, op } => self.agenda.at(at, Event::Spool { host, life, op }),
+                Errand::Load { at, load, request } => {
+                    self.agenda.at(at, Event::Load { host, life, load, request })
+                }
                 Errand::Peer(ToPeer::Send { conn, bytes }) => {
                     let delay = Duration::from_micros(20 + self.dice.below(300));
                     let Some(found) = self.conns.get_mut(&conn.0) else { continue };
-                    found.to_peer = found.to_peer.max(self.now + delay);
+                    found.to_peer = found.to_peer.max(self.agenda.instant() + delay);
                     let at = found.to_peer;
-                    self.at(at, Event::ToPeer { conn: conn.0, bytes });
+                    self.agenda.at(at, Event::ToPeer { conn: conn.0, bytes });
                 }
                 Errand::Peer(ToPeer::Close { conn }) => {
                     if let Some(found) = self.conns.get(&conn.0) {
                         let at = found.to_peer;
-                        self.at(at, Event::PeerLost { conn: conn.0 });
+                        self.agenda.at(at, Event::PeerLost { conn: conn.0 });
                     }
                 }
             }
