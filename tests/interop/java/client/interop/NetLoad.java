@@ -244,12 +244,13 @@ public final class NetLoad {
         }
     }
 
-    /** Each reply goes to a temporary queue of the broker that was asked at. */
+    /** Each reply goes to a temporary queue of the broker that was asked at. RIGHT DUPLICATED MS */
     private static String request(Connection asking, Connection serving, String name, int count) throws JMSException {
         Session server = session(serving, Session.AUTO_ACKNOWLEDGE);
         Session client = session(asking, Session.AUTO_ACKNOWLEDGE);
         long began = System.currentTimeMillis();
         int answered = 0;
+        int again = 0;
         try {
             MessageProducer replies = server.createProducer(null);
             server.createConsumer(destination(name)).setMessageListener(request -> {
@@ -270,21 +271,22 @@ public final class NetLoad {
                 producer.send(request);
                 TextMessage reply = (TextMessage) replied.receive(15_000);
                 if (reply == null) {
-                    throw new IllegalStateException("request " + number + " got no reply within 15 s");
+                    event("request " + number + " got no reply within 15 s");
+                    break;
                 }
                 if (reply.getText().equals("re: q" + number)
                         && request.getJMSMessageID().equals(reply.getJMSCorrelationID())) {
                     answered++;
                 }
             }
-            if (replied.receive(300) != null) {
-                throw new IllegalStateException("a reply came twice");
+            while (replied.receive(300) != null) {
+                again++;
             }
         } finally {
             server.close();
             client.close();
         }
-        return answered + " " + (System.currentTimeMillis() - began);
+        return answered + " " + again + " " + (System.currentTimeMillis() - began);
     }
 
     /** All messages of a producer. */
