@@ -95,6 +95,7 @@ impl Broker {
     /// # Errors
     /// A port, folder or store can't be had, or a broker of the same name holds the store; nothing was started then.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
+        let settings = settings.measured();
         let ports = reserve(&settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let began = clock.now().mono;

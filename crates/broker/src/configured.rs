@@ -13,7 +13,7 @@ use ferromq_store_journal::FsyncPolicy;
 
 mod network;
 
-use crate::{Database, Door, Guard, Settings, SpoolPlace, StartError, StoreChoice};
+use crate::{Database, Door, Guard, Settings, Shares, SpoolPlace, StartError, StoreChoice};
 
 impl Settings {
     /// What a checked configuration asks for.
@@ -60,6 +60,10 @@ impl Settings {
                 memory_bytes: config.limits.spool_above_bytes,
                 ..engine::SpoolSettings::default()
             },
+            shares: Shares {
+                store: percent(config.limits.store_bytes),
+                temp: percent(config.limits.temp_bytes),
+            },
             takeover_after: millis(config.broker.takeover_after_ms),
             drain: millis(config.broker.shutdown_drain_ms),
             open_to_network: config.auth.allow_anonymous_remote,
@@ -96,6 +100,21 @@ fn guard(place: &config::LockPlace, schema: &str) -> Guard {
 
 const fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
+}
+
+/// What holds unless the disk is measured.
+const fn bytes(limit: config::DiskLimit, otherwise: u64) -> u64 {
+    match limit {
+        config::DiskLimit::Bytes(bytes) => bytes,
+        _ => otherwise,
+    }
+}
+
+const fn percent(limit: config::DiskLimit) -> Option<u8> {
+    match limit {
+        config::DiskLimit::Percent(percent) => Some(percent),
+        _ => None,
+    }
 }
 
 fn listeners(config: &Config) -> Result<Vec<ListenAddress>, AddressError> {
@@ -147,8 +166,8 @@ fn engine_settings(config: &Config) -> engine::Settings {
     engine::Settings {
         limits: engine::Limits {
             memory_bytes: limits.memory_bytes,
-            store_bytes: limits.store_bytes,
-            temp_bytes: limits.temp_bytes,
+            store_bytes: bytes(limits.store_bytes, config::Limits::STORE_BYTES),
+            temp_bytes: bytes(limits.temp_bytes, config::Limits::TEMP_BYTES),
             body_cache_bytes: limits.body_cache_bytes,
         },
         policies,

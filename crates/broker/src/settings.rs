@@ -38,6 +38,8 @@ pub struct Settings {
     pub spool: SpoolPlace,
     /// When they go there.
     pub spooling: ferromq_engine::SpoolSettings,
+    /// Limits that are a part of the disk; they count instead of those of the engine.
+    pub shares: Shares,
     /// How long a silent master keeps its role; all other times of a lease follow from it.
     pub takeover_after: Duration,
     /// How long connections may take to finish when the broker stops.
@@ -119,6 +121,15 @@ impl std::fmt::Debug for Database {
     }
 }
 
+/// Limits that are a part of the disk, in percent of all that it has; they are measured at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shares {
+    /// Of the disk that holds the store, for persistent messages.
+    pub store: Option<u8>,
+    /// Of the disk that holds the spool, for messages that are not persistent.
+    pub temp: Option<u8>,
+}
+
 /// Where messages that are not persistent go when memory is short.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SpoolPlace {
@@ -161,6 +172,7 @@ impl Default for Settings {
             journal: ferromq_store_journal::Options::default(),
             spool: SpoolPlace::default(),
             spooling: ferromq_engine::SpoolSettings::default(),
+            shares: Shares::default(),
             takeover_after: Duration::from_secs(2),
             drain: Duration::from_secs(10),
             open_to_network: false,

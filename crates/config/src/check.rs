@@ -6,7 +6,7 @@ use ferromq_uri::Host;
 
 use crate::{
     reader::Reader,
-    sections::{Config, LockPlace, StoreKind, SyncPolicy},
+    sections::{Config, DiskLimit, LockPlace, StoreKind, SyncPolicy},
     source::Source,
 };
 
@@ -131,6 +131,13 @@ fn store(config: &Config, reader: &mut Reader<'_>) {
         let source = reader.source("store.segment_bytes");
         let problem = "segment_bytes is below an eighth of limits.max_frame_bytes, so that large messages need a segment each";
         reader.warn(&source, problem, "raise it, or lower max_frame_bytes");
+    }
+    if let DiskLimit::Percent(_) = config.limits.store_bytes
+        && matches!(store.kind, StoreKind::Postgres | StoreKind::Memory)
+    {
+        let problem =
+            "store_bytes is a part of a disk, and this store has none that could be measured: 100 GiB holds";
+        reader.warn(&reader.source("limits.store_bytes"), problem, "write a size");
     }
     if config.limits.max_frame_bytes > config.limits.memory_bytes {
         let source = reader.source("limits.max_frame_bytes");

@@ -56,10 +56,10 @@ pub use diagnostic::{Diagnostic, Diagnostics, ErrorKind, Severity};
 pub use load::{Input, Loaded, MAX_FILE_BYTES, examine, load};
 pub use sections::{
     Admin, AdminSocket, Auth, Broker, Compat, Composite, Config, DeadLetter, DeadLetterStrategy, Discovery,
-    Limits, Listener, Lock, LockPlace, Log, LogFormat, LogLevel, NetworkConnector, NetworkDestination,
-    NetworkDestinationKind, NetworkFilter, NetworkPeers, NoSpace, PendingLimit, Policy, PolicyAdvisories,
-    Prefetch, Reconnect, Recovery, RecoveryKind, Secret, SlowConsumer, SlowStrategy, Store, StoreKind,
-    SyncPolicy, User, UserSecret, VirtualTopic,
+    DiskLimit, Limits, Listener, Lock, LockPlace, Log, LogFormat, LogLevel, NetworkConnector,
+    NetworkDestination, NetworkDestinationKind, NetworkFilter, NetworkPeers, NoSpace, PendingLimit, Policy,
+    PolicyAdvisories, Prefetch, Reconnect, Recovery, RecoveryKind, Secret, SlowConsumer, SlowStrategy, Store,
+    StoreKind, SyncPolicy, User, UserSecret, VirtualTopic,
 };
 pub use source::Source;
 pub use xml::{Entry, Report, Verdict, compatibility_tables, is_xml, related_files};

@@ -9,8 +9,9 @@ use crate::{
     document::{Node, Table, Value},
     effective::Record,
     load::{Input, Override},
+    sections::DiskLimit,
     source::Source,
-    value::{Raw, quoted},
+    value::{Raw, percent, quoted},
 };
 
 /// What variables begin with.
@@ -223,6 +224,29 @@ impl<'a> Section<'_, 'a> {
             |raw| raw.bytes().filter(|value| range.contains(value)),
             u64::to_string,
         )
+    }
+
+    /// A size, or a part of the disk.
+    pub(crate) fn disk_limit(
+        &mut self,
+        key: &'static str,
+        default: u64,
+        range: RangeInclusive<u64>,
+    ) -> DiskLimit {
+        let default = DiskLimit::Bytes(default);
+        let expected = format!(
+            "a number of bytes {}, a text such as \"64 MiB\", or one from \"1 %\" to \"100 %\" of the disk",
+            words(&range, u64::MAX)
+        );
+        let parse = |raw: &Raw<'_>| {
+            let bytes = raw.bytes().filter(|value| range.contains(value)).map(DiskLimit::Bytes);
+            bytes.or_else(|| raw.text().and_then(percent).map(DiskLimit::Percent))
+        };
+        let print = |limit: &DiskLimit| match limit {
+            DiskLimit::Bytes(bytes) => bytes.to_string(),
+            DiskLimit::Percent(percent) => quoted(&format!("{percent} %")),
+        };
+        self.read(key, Some(default), &expected, parse, print).unwrap_or(default)
     }
 
     pub(crate) fn ratio_or_none(&mut self, key: &'static str, range: RangeInclusive<f64>) -> Option<f64> {

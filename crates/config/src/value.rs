@@ -83,6 +83,14 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
     number.replace('_', "").parse::<u64>().ok()?.checked_mul(factor)
 }
 
+/// `60 %` or `60%`, from 1 to 100.
+pub(crate) fn percent(text: &str) -> Option<u8> {
+    let number = text.trim().strip_suffix('%')?.trim_end();
+    // A sign is no part of it.
+    number.bytes().all(|c| c.is_ascii_digit()).then_some(())?;
+    number.parse().ok().filter(|percent| (1..=100).contains(percent))
+}
+
 /// A text as a TOML string.
 pub(crate) fn quoted(text: &str) -> String {
     let mut result = String::from("\"");
@@ -112,7 +120,25 @@ pub(crate) fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use super::{bytes, percent};
+
+    #[test]
+    fn percentages_are_whole_and_of_a_whole() {
+        for (text, expected) in [
+            ("1%", Some(1)),
+            ("60 %", Some(60)),
+            (" 100 % ", Some(100)),
+            ("0 %", None),
+            ("101 %", None),
+            ("+5 %", None),
+            ("5.5 %", None),
+            ("%", None),
+            ("60", None),
+            ("300 %", None),
+        ] {
+            assert_eq!(percent(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn sizes_have_units_of_1024() {

@@ -36,6 +36,17 @@ const LOCAL: [u32; 10] = [
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemDisk;
 
+impl SystemDisk {
+    /// All bytes of the file system that holds `path`, used or not; `path` itself need not be there yet.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn total_bytes(&self, path: &Path) -> io::Result<u64> {
+        let stat = statvfs(existing(path))?;
+        Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
+    }
+}
+
 impl Disk for SystemDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
@@ -82,19 +93,22 @@ impl Disk for SystemDisk {
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
-        let there = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("."));
-        let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
-        let stat = statvfs(there)?;
+        let stat = statvfs(existing(path))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
     fn is_coherent(&self, path: &Path) -> bool {
-        let there = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("."));
-        let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+        let there = existing(path);
         // The type is signed or not, long or short, as the platform pleases; the lower half is the number.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the lower half is meant")]
         statfs(there).is_ok_and(|found| LOCAL.contains(&(found.f_type as u32)))
     }
+}
+
+/// The folder that is there, on the way to one that may not be yet.
+fn existing(path: &Path) -> &Path {
+    let there = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("."));
+    if there.as_os_str().is_empty() { Path::new(".") } else { there }
 }
 
 fn parent(path: &Path) -> &Path {
@@ -274,7 +288,8 @@ mod tests {
             SystemDisk.open(&path, OpenMode::CreateNew).err().unwrap().kind(),
             io::ErrorKind::AlreadyExists
         );
-        assert!(SystemDisk.free_bytes(&nested.join("not/there/yet")).unwrap() > 0);
+        let free = SystemDisk.free_bytes(&nested.join("not/there/yet")).unwrap();
+        assert!(0 < free && free <= SystemDisk.total_bytes(&nested.join("not/there/yet")).unwrap());
     }
 
     #[test]

@@ -8,10 +8,11 @@ use crate::reader::{Reader, Section};
 pub struct Limits {
     /// `memory_bytes`: messages that exist in memory alone.
     pub memory_bytes: u64,
-    /// `store_bytes`: persistent messages.
-    pub store_bytes: u64,
-    /// `temp_bytes`: non-persistent messages of queues in the spool; without one, in memory.
-    pub temp_bytes: u64,
+    /// `store_bytes`: persistent messages; a percentage is one of the disk that holds the store.
+    pub store_bytes: DiskLimit,
+    /// `temp_bytes`: non-persistent messages of queues in the spool; without one, in memory. A percentage is one of the disk
+    /// that holds the spool.
+    pub temp_bytes: DiskLimit,
     /// `spool_above_bytes`: non-persistent messages of all queues that stay in memory before further ones are spooled.
     pub spool_above_bytes: u64,
     /// `body_cache_bytes`: bodies of persistent messages kept in memory to spare reading them back.
@@ -34,6 +35,16 @@ pub struct Limits {
     pub blocked_producer_warning_ms: u64,
 }
 
+/// How much of a disk may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DiskLimit {
+    /// So many bytes, whatever the disk.
+    Bytes(u64),
+    /// So many percent of all that the disk has, used or not, 1 to 100.
+    Percent(u8),
+}
+
 /// What a producer gets when there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -47,14 +58,19 @@ pub enum NoSpace {
 }
 
 impl Limits {
+    /// `store_bytes` where nothing else is said, or the disk of the store is not known.
+    pub const STORE_BYTES: u64 = 100 << 30;
+    /// `temp_bytes` where nothing else is said, or the disk of the spool is not known.
+    pub const TEMP_BYTES: u64 = 50 << 30;
+
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         const MIB: u64 = 1 << 20;
         const GIB: u64 = 1 << 30;
         let mut section = reader.section("limits");
         let limits = Self {
             memory_bytes: section.bytes("memory_bytes", GIB, MIB..=u64::MAX),
-            store_bytes: section.bytes("store_bytes", 100 * GIB, MIB..=u64::MAX),
-            temp_bytes: section.bytes("temp_bytes", 50 * GIB, MIB..=u64::MAX),
+            store_bytes: section.disk_limit("store_bytes", Self::STORE_BYTES, MIB..=u64::MAX),
+            temp_bytes: section.disk_limit("temp_bytes", Self::TEMP_BYTES, MIB..=u64::MAX),
             spool_above_bytes: section.bytes("spool_above_bytes", 64 * MIB, 0..=u64::MAX),
             body_cache_bytes: section.bytes("body_cache_bytes", 64 * MIB, 0..=u64::MAX),
             destination_memory_bytes: section.bytes("destination_memory_bytes", 0, 0..=u64::MAX),

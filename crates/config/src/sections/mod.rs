@@ -15,7 +15,7 @@ mod user;
 pub use admin::{Admin, AdminSocket};
 pub use broker::{Auth, Broker, Compat};
 pub use composite::{Composite, VirtualTopic};
-pub use limits::{Limits, NoSpace};
+pub use limits::{DiskLimit, Limits, NoSpace};
 pub use listener::Listener;
 pub use lock::{Lock, LockPlace};
 pub use log::{Log, LogFormat, LogLevel};

@@ -57,6 +57,7 @@ impl<'a> Translation<'a> {
         self.add_default_policy();
         // ActiveMQ's, where they differ from ours.
         let text = |text: &str| Node { source: source.clone(), value: Value::Untyped(text.to_owned()) };
+        self.set_shares(&mut scope);
         self.fit_frames(&mut scope);
         if self.find("broker.data_dir").is_none() {
             self.put("broker.data_dir", text("activemq-data"), &mut scope);
@@ -95,6 +96,22 @@ impl<'a> Translation<'a> {
             let consequence = "no plug-in asks for a login, so that everybody who reaches the broker may use it, as in ActiveMQ";
             let verdict = Verdict::Ignored { consequence: consequence.to_owned() };
             self.report(source, "<broker> without authentication".to_owned(), verdict);
+        }
+    }
+
+    /// Parts of a disk, or of what the file says instead of it.
+    fn set_shares(&mut self, scope: &mut Scope) {
+        const LEAST: u64 = 1 << 20;
+        for (key, share) in std::mem::take(&mut self.shares) {
+            let text = match (share.percent, share.total) {
+                (0, _) => continue,
+                (percent, 0) => format!("{percent} %"),
+                (percent, total) => {
+                    let bytes = u128::from(total) * u128::from(percent) / 100;
+                    u64::try_from(bytes).unwrap_or(u64::MAX).max(LEAST).to_string()
+                }
+            };
+            self.set(&key, &text, share.source, scope);
         }
     }
 

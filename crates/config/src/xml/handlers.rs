@@ -4,7 +4,7 @@ use ferromq_uri::{Options, Protocol, Scheme, Uri};
 
 use super::{
     report::Verdict,
-    translate::{Given, Property, Scope, Translation, text_of},
+    translate::{Given, Property, Scope, Share, Translation, text_of},
     tree::Element,
 };
 use crate::{
@@ -86,7 +86,7 @@ impl<'a> Translation<'a> {
         &mut self,
         words: &[&str],
         text: &str,
-        source: &Source,
+        source: &'a Source,
         scope: &mut Scope,
         supported: Verdict,
     ) -> Verdict {
@@ -125,6 +125,22 @@ impl<'a> Translation<'a> {
                 self.set(".destination", &format!("{prefix}{text}"), source, scope);
             }
             // 0 stands for "not set" to ActiveMQ.
+            ["percent", key] => match text.trim().parse::<i64>() {
+                // To ActiveMQ, too, what is not above 0 is not said.
+                Ok(..=0) => return Verdict::Supported { means: "0 says nothing".to_owned() },
+                Ok(percent @ 1..=100) => self.share(key, source).percent = percent.unsigned_abs(),
+                Ok(_) => {
+                    self.share(key, source).percent = 100;
+                    return Verdict::Ignored {
+                        consequence: "there is no more than 100 %, which counts".to_owned(),
+                    };
+                }
+                Err(_) => return rejected("this should be a whole number", "write percentLimit=\"60\""),
+            },
+            ["total", key] => match value::bytes(text) {
+                Some(total) => self.share(key, source).total = total,
+                None => return rejected("this should be a size", "write total=\"100 gb\""),
+            },
             ["positive", key] if text == "0" => {
                 return Verdict::Supported { means: format!("0 leaves `{key}` unset") };
             }
@@ -175,6 +191,11 @@ impl<'a> Translation<'a> {
             _ => return rejected("this is not understood here", "write the elements inside of it"),
         }
         supported
+    }
+
+    /// What was said so far of a limit that is a part of something.
+    fn share(&mut self, key: &str, source: &'a Source) -> &mut Share<'a> {
+        self.shares.entry(key.to_owned()).or_insert(Share { percent: 0, total: 0, source })
     }
 
     /// To ActiveMQ a time wins over `sendFailIfNoSpace="false"`; here the two would contradict one another.

@@ -34,6 +34,8 @@ pub(super) struct Translation<'a> {
     pub(super) out: Translated,
     /// The policy of names that no other one covers.
     pub(super) default_policy: Option<(Table, &'a Source)>,
+    /// Limits that are parts of something, by their keys.
+    pub(super) shares: BTreeMap<String, Share<'a>>,
     /// What the store that is being read says of its lock.
     pub(super) lock: StoreLock,
     /// How many beans refer to beans here; it is bounded.
@@ -46,6 +48,15 @@ pub(super) struct Scope {
     pub(super) table: Table,
     /// Whether it does not count after all.
     pub(super) dropped: bool,
+}
+
+/// A limit that is a part of something.
+pub(super) struct Share<'a> {
+    /// 0 while it is not said.
+    pub(super) percent: u64,
+    /// 0 for the disk.
+    pub(super) total: u64,
+    pub(super) source: &'a Source,
 }
 
 /// Something that a bean is given: by an attribute, an element within, or Spring's `<property>`.
@@ -80,6 +91,7 @@ pub(super) fn translate<'a>(root: &'a Element, input: &'a Input, properties: &'a
         used: BTreeSet::new(),
         out: Translated::default(),
         default_policy: None,
+        shares: BTreeMap::new(),
         lock: StoreLock::default(),
         depth: 0,
     };
