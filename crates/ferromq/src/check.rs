@@ -9,6 +9,7 @@ use ferromq_config::{Entry, Report, examine, load};
 use ferromq_env::{Clock, SystemClock};
 use serde_json::json;
 
+use crate::counted::counted;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::{layers, operator};
 
@@ -181,7 +182,7 @@ fn doctor(args: &Args) -> Outcome {
     if args.json {
         println!("{}", json!({ "pass": passed, "warn": warned, "refuse": refused }));
     } else {
-        println!("{passed} passed, {warned} warnings, {refused} refused");
+        println!("{passed} passed, {}, {refused} refused", counted(warned, "warning"));
     }
     if refused == 0 { Ok(()) } else { Err(Failure::new(Exit::Usage, "")) }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use crate::counted::counted;
 use crate::exit::{Exit, Failure, Outcome};
 use database::Database;
 use node::{Line, Node};
@@ -102,7 +103,7 @@ async fn play(args: &Args, folder: &Path) -> Outcome {
     screen.say(&format!("b is a standby, on {url_b}: it reads along, and waits"));
     let uri = format!("failover:({url_a},{url_b})");
     let traffic = Traffic::start(&uri, args.rate).await?;
-    screen.say(&format!("a producer sends {} messages a second to {uri}", args.rate));
+    screen.say(&format!("a producer sends {} a second to {uri}", counted(args.rate, "message")));
     screen.say("a consumer takes them from the same URI");
     watch(&screen, &traffic, Duration::from_secs(args.kill_after)).await?;
 

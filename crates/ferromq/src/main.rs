@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check;
 mod config;
+mod counted;
 mod demo;
 mod descriptors;
 mod door;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ferromq_client::{AckMode, ConsumerSpec, Delivery, Destination};
 
+use crate::counted::counted;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::link::{self, converse, failed, io_failed};
 use crate::progress;
@@ -82,7 +83,8 @@ pub(crate) fn run(args: Args) -> Outcome {
         connection.close().await.map_err(failed)?;
         match args.count {
             Some(count) if taken < count => {
-                let text = format!("{taken} of {count} messages came from {} in time", args.destination);
+                let all = counted(count, "message");
+                let text = format!("{taken} of {all} came from {} in time", args.destination);
                 Err(Failure::new(Exit::Unavailable, text))
             }
             _ => Ok(()),

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use ferromq_proto::admin::{GetStatusRequest, Link, Role, Status, Stream, Takeover, WatchStatusRequest};
 use serde_json::{Value, json};
 
+use crate::counted::counted;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::operator::{self, Target};
 
@@ -163,14 +164,14 @@ fn link_line(link: &Link) -> String {
     if link.up {
         let _ = write!(
             text,
-            "up for {}, {} forwarded ({:.1}/s), {} received ({:.1}/s), {} in flight, {} consumers there",
+            "up for {}, {} forwarded ({:.1}/s), {} received ({:.1}/s), {} in flight, {} there",
             lasted(link.in_state_ms),
             link.forwarded,
             link.forward_rate,
             link.received,
             link.receive_rate,
             link.in_flight,
-            link.consumers,
+            counted(link.consumers, "consumer"),
         );
         if link.longest_wait_ms >= 1_000 {
             let _ = write!(text, ", unanswered for {}", lasted(link.longest_wait_ms));
@@ -181,7 +182,7 @@ fn link_line(link: &Link) -> String {
     } else {
         let _ = write!(text, "NOT UP, {} for {}", link.state, lasted(link.in_state_ms));
         if link.failures > 0 {
-            let _ = write!(text, ", {} attempts failed", link.failures);
+            let _ = write!(text, ", {} failed", counted(link.failures, "attempt"));
         }
         if let Some(ms) = link.ends_in_ms.filter(|_| link.state == "waiting") {
             let _ = write!(text, ", again in {}", lasted(ms));
@@ -217,12 +218,15 @@ fn human(address: &str, status: &Status) -> String {
     line("store", status.store.clone());
     line("lock", status.lock.clone().unwrap_or_default());
     line("connections", status.connections.to_string());
-    let optional = |value: Option<u64>, unit: &str| value.map(|value| format!("{value} {unit}"));
-    line("lag", optional(status.lag_bytes, "bytes").unwrap_or_default());
-    line("expected takeover", optional(status.expected_takeover_ms, "ms").unwrap_or_default());
+    line("lag", status.lag_bytes.map(|bytes| counted(bytes, "byte")).unwrap_or_default());
+    line("expected takeover", status.expected_takeover_ms.map(|ms| format!("{ms} ms")).unwrap_or_default());
     line("last takeover", status.last_takeover.as_ref().map(moments).unwrap_or_default());
-    let (takeovers, downs, fenced) = (status.takeovers, status.step_downs, status.fence_failures);
-    line("since the start", format!("{takeovers} takeovers, {downs} step-downs, {fenced} fence failures"));
+    let events = [
+        counted(status.takeovers, "takeover"),
+        counted(status.step_downs, "step-down"),
+        counted(status.fence_failures, "fence failure"),
+    ];
+    line("since the start", events.join(", "));
     for link in &status.links {
         line("link", link_line(link));
     }

@@ -13,6 +13,7 @@ use ferromq_store::{Loaded, Quarantined, StoreError};
 use ferromq_store_journal::inspect::Inspection;
 use ferromq_store_postgres::PostgresOptions;
 
+use crate::counted::counted;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::link::io_failed;
 
@@ -116,7 +117,7 @@ fn open(folder: &Path) -> Result<Inspection, Failure> {
 fn backup(copy: &Copy) -> Outcome {
     let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
     let made = ferromq_store_journal::backup(&disk, &copy.from, &copy.to).map_err(failed)?;
-    println!("{} messages, {} bytes, epoch {}", made.messages, made.bytes, made.epoch);
+    println!("{}, {}, epoch {}", counted(made.messages, "message"), counted(made.bytes, "byte"), made.epoch);
     Ok(())
 }
 
@@ -149,11 +150,15 @@ fn ls(store: &Inspection) {
     let listing = store.ls();
     println!("epoch {} of {}", listing.claimed, listing.owner.as_deref().unwrap_or("nobody"));
     for line in &listing.destinations {
-        println!("{}  {} messages, {} bytes", line.destination, line.messages, line.bytes);
+        println!("{}  {}", line.destination, held(line.messages, line.bytes));
     }
     for line in &listing.segments {
-        println!("{}  {} bytes, {} live", line.path.display(), line.file_bytes, line.live_bytes);
+        println!("{}  {}, {} live", line.path.display(), counted(line.file_bytes, "byte"), line.live_bytes);
     }
+}
+
+fn held(messages: u64, bytes: u64) -> String {
+    format!("{}, {}", counted(messages, "message"), counted(bytes, "byte"))
 }
 
 fn cat(what: &Cat) -> Outcome {
@@ -185,20 +190,19 @@ fn cat(what: &Cat) -> Outcome {
         return Err(Failure::new(Exit::Usage, text));
     }
     if damaged > 0 {
-        return Err(Failure::new(
-            Exit::Io,
-            format!("{damaged} of these messages are damaged and not served"),
-        ));
+        let are = if damaged == 1 { "is" } else { "are" };
+        let text = format!("{damaged} of these messages {are} damaged and not served");
+        return Err(Failure::new(Exit::Io, text));
     }
     Ok(())
 }
 
 /// Id and size of a message, and its text in one line.
 fn described(message: &Message) -> String {
-    let bytes = message.body.as_ref().map_or(0, |body| body.len());
+    let bytes = counted(message.body.as_ref().map_or(0, |body| body.len()), "byte");
     match text(message) {
-        Some(text) => format!("{}  {bytes} bytes  {text:?}", message.id),
-        None => format!("{}  {bytes} bytes", message.id),
+        Some(text) => format!("{}  {bytes}  {text:?}", message.id),
+        None => format!("{}  {bytes}", message.id),
     }
 }
 
@@ -217,7 +221,8 @@ fn text(message: &Message) -> Option<String> {
 
 fn verify(store: &Inspection) -> Outcome {
     let found = store.verify(|_| {}).map_err(failed)?;
-    println!("{} segments, {} records, {} messages", found.segments, found.records, found.messages);
+    let segments = counted(found.segments, "segment");
+    println!("{segments}, {}, {}", counted(found.records, "record"), counted(found.messages, "message"));
     if found.torn {
         println!("the last write was cut off, as by a power failure; nothing acknowledged was in it");
     }
@@ -241,7 +246,7 @@ fn why(store: &Inspection) -> Outcome {
     for segment in store.why(None).map_err(failed)? {
         println!("segment {}", segment.id);
         for holder in &segment.holders {
-            println!("  {}  {} messages, {} bytes", holder.destination, holder.messages, holder.bytes);
+            println!("  {}  {}", holder.destination, held(holder.messages, holder.bytes));
         }
     }
     Ok(())

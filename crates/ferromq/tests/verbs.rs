@@ -86,7 +86,7 @@ fn too_few_messages_in_time_are_told() {
     let output =
         ferromq(&["receive", "--url", node.url(), "queue://none", "--count", "1", "--timeout", "1"], "");
     assert_eq!(output.status.code(), Some(69));
-    assert!(said(&output).contains("0 of 1 messages"), "{}", said(&output));
+    assert!(said(&output).contains("0 of 1 message came"), "{}", said(&output));
 }
 
 #[test]

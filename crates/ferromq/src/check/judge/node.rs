@@ -2,6 +2,7 @@
 
 use super::{LEASE_PARTS, Report, SLOW_SYNC_MICROS, TAKEOVER_AFTER_MS};
 use crate::check::facts::{Facts, Folder, Probe};
+use crate::counted::counted;
 
 /// Room that a journal needs for a start.
 const LEAST_ROOM_BYTES: u64 = 128 << 20;
@@ -61,8 +62,10 @@ fn ports(facts: &Facts, report: &mut Report) {
 fn open_files(facts: &Facts, report: &mut Report) {
     let needed = facts.max_connections.saturating_add(OTHER_FILES);
     if facts.max_open_files > 0 && facts.max_open_files < needed {
-        let reason =
-            format!("{} files may be open, {needed} are needed for all connections", facts.max_open_files);
+        let reason = format!(
+            "{} may be open, {needed} are needed for all connections",
+            counted(facts.max_open_files, "file")
+        );
         let remedy = format!("set LimitNOFILE={needed} in the unit, `ulimit -n`, or lower max_connections");
         report.warn("open files", reason, facts.line("limits.max_connections"), remedy);
     }
