@@ -8,8 +8,8 @@ use ferromq_engine::{Effect, Intent, LocalId, StreamReport, Tag};
 use ferromq_gateway::{BrokerIdentity, SessionSettings};
 use ferromq_model::{Delivery, Sequence, StreamPosition};
 use ferromq_openwire::{
-    BrokerInfo, Command, ControlCommand, Destination, Message, MessageId, MessageKind, ProducerId, SessionId,
-    WireFormatOptions,
+    BrokerInfo, Command, ControlCommand, Destination, Message, MessageId, MessageKind, ProducerId,
+    ProducerInfo, SessionId, WireFormatOptions,
 };
 use world::{CONNECTION, World, connection_info};
 
@@ -39,10 +39,17 @@ fn message() -> Message {
     message
 }
 
+/// Opens the producer of the message.
+fn produce(world: &mut World) {
+    world.request(ProducerInfo { producer_id: message().producer_id, ..Default::default() });
+    assert!(matches!(world.wanted(), (_, Intent::AddProducer(_))));
+}
+
 /// The position that the engine is told of a message with this number.
 fn position_of(world: &mut World, number: i64) -> Option<StreamPosition> {
     let mut message = message();
     message.message_id.as_mut().unwrap().broker_sequence_id = number;
+    produce(world);
     world.request(message);
     let (_, Intent::Send(send)) = world.wanted() else { panic!("a send") };
     send.position
@@ -86,6 +93,7 @@ fn a_stream_is_opened_and_its_report_comes_back_to_the_other_end() {
     // A position goes out as the number of a message, and comes in as it went out.
     let consumer = LocalId { session: 1, value: 3 };
     let mut request = peer(true);
+    produce(&mut request);
     request.request(message());
     let (_, Intent::Send(send)) = request.wanted() else { panic!("a send") };
     let delivery = Delivery {

@@ -86,7 +86,16 @@ fn full(kind: MessageKind) -> Message {
     message
 }
 
+/// Opens the producer of all messages here.
+fn produce(world: &mut World) {
+    let id = world.request(ProducerInfo { producer_id: Some(producer_id()), ..Default::default() });
+    assert!(matches!(world.wanted(), (_, Intent::AddProducer(_))));
+    world.session.reply(world.now, Tag(id.cast_unsigned()), Effect::Done);
+    world.answer();
+}
+
 fn sent(world: &mut World, message: Message) -> SendRequest {
+    produce(world);
     world.request(message);
     let (Some(_), Intent::Send(send)) = world.wanted() else { panic!("a send") };
     send
@@ -199,7 +208,10 @@ fn composite_and_wildcard_names_pass_and_options_are_cut_off() {
 #[test]
 fn messages_without_what_they_need_are_refused_and_the_connection_goes_on() {
     let mut world = World::plain();
-    let without: [fn(&mut Message); 3] = [
+    produce(&mut world);
+    let without: [fn(&mut Message); 5] = [
+        |m| m.producer_id = None,
+        |m| m.producer_id = Some(ProducerId::new(&session_id(), 9)),
         |m| m.destination = None,
         |m| m.message_id = None,
         |m| m.message_id.as_mut().unwrap().producer_id = None,
@@ -238,8 +250,11 @@ fn only_messages_that_nobody_answers_are_charged_to_a_window() {
 
     world.request(RemoveInfo { object_id: Some(ObjectId::Producer(producer_id())), ..Default::default() });
     assert!(matches!(world.wanted(), (_, Intent::RemoveProducer(LocalId { session: 1, value: 2 }))));
+    // Nobody is open for it any more.
     world.tell(large);
-    assert!(matches!(world.wanted(), (None, Intent::Send(send)) if send.window_bytes == 0));
+    let (_, text) = exception(&world.answer());
+    assert_eq!(text, "Cannot send message to queue://orders with invalid (null) producer state");
+    assert!(world.inputs.is_empty());
 }
 
 #[test]
@@ -551,11 +566,13 @@ fn a_peer_that_asks_faster_than_it_is_answered_is_read_no_further() {
     let mut settings = SessionSettings::default();
     settings.limits.requests_in_flight = 3;
     let mut world = World::connected(settings, WireFormatOptions::default());
-    for _ in 0..10 {
+    produce(&mut world);
+    let first = world.request(message(MessageKind::Text));
+    for _ in 1..10 {
         world.request(message(MessageKind::Text));
     }
     assert_eq!(world.inputs.len(), 3);
-    world.session.reply(world.now, Tag(2), Effect::Done);
+    world.session.reply(world.now, Tag(first.cast_unsigned()), Effect::Done);
     world.poll();
     assert_eq!(world.inputs.len(), 4);
 }
@@ -563,6 +580,7 @@ fn a_peer_that_asks_faster_than_it_is_answered_is_read_no_further() {
 #[test]
 fn a_paused_session_decodes_nothing() {
     let mut world = World::plain();
+    produce(&mut world);
     world.session.pause(world.now);
     world.request(message(MessageKind::Text));
     assert!(world.inputs.is_empty());

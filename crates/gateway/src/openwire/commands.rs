@@ -147,14 +147,15 @@ impl Session {
             Command::DestinationInfo(info) => {
                 let request = request(info.command_id, info.response_required);
                 let owner = info.connection_id.as_ref().and_then(|id| id.value.clone());
-                let Some(name) = &info.destination else {
-                    return self.malformed("DestinationInfo without destination");
-                };
-                let destination = self.names.destination(name);
-                let intent = match info.operation_type {
-                    0 => Ok(Intent::AddDestination { destination }),
-                    1 => Ok(Intent::RemoveDestination { destination, force: info.timeout != 0 }),
-                    other => Err(fault(FaultKind::Protocol, format!("operationType {other} is unknown"))),
+                let destination = info.destination.as_ref().map(|name| self.names.destination(name));
+                let refused = |text: String| Err(fault(FaultKind::Protocol, text));
+                let intent = match (info.operation_type, destination) {
+                    (_, None) => refused("DestinationInfo without destination".to_owned()),
+                    (0, Some(destination)) => Ok(Intent::AddDestination { destination }),
+                    (1, Some(destination)) => {
+                        Ok(Intent::RemoveDestination { destination, force: info.timeout != 0 })
+                    }
+                    (other, _) => refused(format!("operationType {other} is unknown")),
                 };
                 self.ask("DestinationInfo", request, owner.as_ref(), intent, now);
             }
@@ -206,18 +207,24 @@ impl Session {
 
     fn take_message(&mut self, message: Arc<wire::Message>, frame_bytes: usize, now: Now) {
         let request = request(message.command_id, message.response_required);
-        let window = match (&message.producer_id, request) {
-            (Some(id), None) if self.version() >= 3 => {
-                let producer = LocalId { session: id.session_id, value: id.value };
-                if self.registry.window(producer) > 0 { inbound::window_bytes(&message) } else { 0 }
-            }
-            _ => 0,
+        let owner = message.producer_id.as_ref().and_then(|id| id.connection_id.as_ref());
+        if !self.admit("a message", request, owner, now) {
+            return;
+        }
+        let producer =
+            message.producer_id.as_ref().map(|id| LocalId { session: id.session_id, value: id.value });
+        let Some(window) = producer.and_then(|producer| self.registry.window(producer)) else {
+            let to = message.destination.as_ref().map(ToString::to_string).unwrap_or_default();
+            let text = format!("Cannot send message to {to} with invalid (null) producer state");
+            return self.fail_request(request, fault(FaultKind::Protocol, text));
         };
+        let charged = window > 0 && request.is_none() && self.version() >= 3;
+        let window = if charged { inbound::window_bytes(&message) } else { 0 };
         let position = streams::position(message.message_id.as_ref()).filter(|_| self.sends_stream);
         let user = self.peer.user.as_ref().filter(|_| self.settings.populate_user_id);
         let intent = inbound::send(&mut self.names, message, frame_bytes, user, window, position, now)
             .map(Intent::Send);
-        self.ask("a message", request, None, intent, now);
+        self.pass(request, intent);
     }
 
     /// Whether the connection may have wishes at all; if not, the peer is told. `owner` is the connection that the

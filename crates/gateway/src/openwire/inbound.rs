@@ -54,10 +54,8 @@ pub(super) fn send(
     }
     let wire_id = sent.message_id.as_ref().ok_or_else(|| missing("a message", "messageId"))?;
     let id = names.message_id(wire_id).ok_or_else(|| missing("messageId", "producerId"))?;
-    let producer = match &sent.producer_id {
-        Some(producer) => names.producer(producer),
-        None => id.producer.clone(),
-    };
+    let producer = sent.producer_id.as_ref().ok_or_else(|| missing("a message", "producerId"))?;
+    let producer = names.producer(producer);
     let destination =
         names.destination(sent.destination.as_ref().ok_or_else(|| missing("a message", "destination"))?);
     let transaction = transaction(names, sent.transaction_id.as_ref())?;

@@ -66,8 +66,8 @@ impl Registry {
         self.windows.remove(&producer);
     }
 
-    /// The window of a producer, 0 if it has none or is unknown.
-    pub(super) fn window(&self, producer: LocalId) -> u32 {
-        self.windows.get(&producer).copied().unwrap_or(0)
+    /// The window of a producer, 0 if it has none; `None` for one that was not opened.
+    pub(super) fn window(&self, producer: LocalId) -> Option<u32> {
+        self.windows.get(&producer).copied()
     }
 }
