@@ -15,6 +15,7 @@ use ferromq_uri::nearest;
 use crate::network;
 use crate::pair;
 use crate::peers::{Broker, FerroBroker, FerroOptions, Java, Line, RealBroker, RealOptions, work_dir};
+use crate::spool;
 use crate::spread;
 
 /// Which broker the clients talk to.
@@ -37,7 +38,7 @@ pub(crate) struct Options {
     /// Client lines, separated by commas: 5.16, 5.19, 6, or all.
     #[arg(long, default_value = "all")]
     lines: String,
-    /// Areas or single checks, separated by commas; `restart`, `pair`, `network` and `spread` start brokers of their own.
+    /// Areas or single checks, separated by commas; `restart`, `spool`, `pair`, `network` and `spread` start brokers of their own.
     #[arg(long)]
     only: Option<String>,
     /// A broker that runs already; none is started then.
@@ -64,20 +65,19 @@ pub(crate) struct Options {
 impl Options {
     /// The checks over a restart, or of a master and its standby, need brokers of our own.
     fn wants(&self, what: &str) -> bool {
-        let wanted = self.only.as_deref().is_none_or(|only| only.split(',').any(|area| area == what));
+        let of_it = |name: &str| name.split_once('.').map_or(name, |(area, _)| area) == what;
+        let wanted = self.only.as_deref().is_none_or(|only| only.split(',').any(of_it));
         wanted && self.url.is_none()
     }
 
     /// Whether anything else is wanted.
     fn wants_areas(&self) -> bool {
-        self.only.as_deref().is_none_or(|only| only.split(',').any(|area| !OWN_BROKERS.contains(&area)))
+        let own = |name: &str| OWN_BROKERS.contains(&name.split_once('.').map_or(name, |(area, _)| area));
+        self.only.as_deref().is_none_or(|only| !only.split(',').all(own))
     }
 
     /// Refuses a name that no check and no area has: a run of nothing must not look like one that passed.
     fn check_only(&self, java: &Java, line: Line) -> Result<()> {
-        if !self.wants_areas() {
-            return Ok(());
-        }
         let Some(only) = &self.only else { return Ok(()) };
         let mut list = java.command(&java.programs(line)?);
         let output = list.args(["interop.Conformance", "--list=true"]).output().context("cannot run java")?;
@@ -118,7 +118,7 @@ fn unknown_names<'l>(only: &str, checks: impl Iterator<Item = &'l str>) -> Vec<S
 }
 
 /// Areas that are played with brokers of their own.
-const OWN_BROKERS: [&str; 4] = ["restart", "pair", "network", "spread"];
+const OWN_BROKERS: [&str; 5] = ["restart", "spool", "pair", "network", "spread"];
 
 /// What came of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -173,6 +173,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                     if options.wants("restart") {
                         tally.add(run_restart(&java, target, line, options, "kill")?);
                         tally.add(run_restart(&java, target, line, options, "stop")?);
+                    }
+                    if options.wants("spool") {
+                        tally.add(spool::run(&java, target, line, options.only.as_deref(), options.quiet)?);
                     }
                     if options.no_pair {
                         println!("left out: pair (cargo xtask interop --only pair)");
@@ -378,7 +381,7 @@ mod tests {
         assert_eq!(unknown("tpoic,queue"), ["nothing is called \"tpoic\"; there is topic"]);
         assert_eq!(
             unknown("")[0],
-            "nothing is called \"\"; the areas are network, pair, queue, restart, spread, topic"
+            "nothing is called \"\"; the areas are network, pair, queue, restart, spool, spread, topic"
         );
     }
 

@@ -13,6 +13,7 @@ mod network;
 mod pair;
 mod peers;
 mod sim;
+mod spool;
 mod spread;
 mod suite;
 mod test;

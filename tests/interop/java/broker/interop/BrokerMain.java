@@ -8,6 +8,8 @@ import java.util.List;
 import java.util.Map;
 import org.apache.activemq.broker.BrokerService;
 import org.apache.activemq.broker.TransportConnector;
+import org.apache.activemq.broker.region.policy.PolicyEntry;
+import org.apache.activemq.broker.region.policy.PolicyMap;
 import org.apache.activemq.command.ActiveMQDestination;
 import org.apache.activemq.network.NetworkConnector;
 import org.apache.activemq.store.PersistenceAdapter;
@@ -23,7 +25,8 @@ import org.apache.activemq.util.IntrospectionSupport;
  * once it has the lock of its store, and ends when its standard input does.
  *
  * Options: --port --name --data --persistent --concurrent --lockPoll=MILLISECONDS (between two looks at a lock that
- * somebody else has; not said, ActiveMQ's own) --storeGib --tempGib --jmx --discovery=URI
+ * somebody else has; not said, ActiveMQ's own) --memoryMib (not said, 70 % of the heap) --storeGib --tempGib --jmx
+ * --discovery=URI --prioritized=NAME (queues whose messages are sorted by priority, with wildcards)
  * --network.NAME=URI|ATTRIBUTE=VALUE;… (a network connector; excludedDestinations, dynamicallyIncludedDestinations and
  * staticallyIncludedDestinations are lists with commas)
  */
@@ -63,9 +66,23 @@ public final class BrokerMain {
         if (persistent) {
             broker.setPersistenceAdapter(stores.open(data, options));
         }
-        broker.getSystemUsage().getMemoryUsage().setPercentOfJvmHeap(70);
+        String memory = options.get("memoryMib");
+        if (memory == null) {
+            broker.getSystemUsage().getMemoryUsage().setPercentOfJvmHeap(70);
+        } else {
+            broker.getSystemUsage().getMemoryUsage().setLimit(Long.parseLong(memory) << 20);
+        }
         broker.getSystemUsage().getStoreUsage().setLimit(gib(options.getOrDefault("storeGib", "100")));
         broker.getSystemUsage().getTempUsage().setLimit(gib(options.getOrDefault("tempGib", "50")));
+        String prioritized = options.get("prioritized");
+        if (prioritized != null) {
+            PolicyEntry entry = new PolicyEntry();
+            entry.setQueue(prioritized);
+            entry.setPrioritizedMessages(true);
+            PolicyMap policies = new PolicyMap();
+            policies.setPolicyEntries(List.of(entry));
+            broker.setDestinationPolicy(policies);
+        }
         // Bound when the broker starts to serve, as one from a configuration file is, and not before.
         TransportConnector connector = new TransportConnector();
         connector.setName("openwire");

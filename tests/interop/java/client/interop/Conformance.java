@@ -14,6 +14,7 @@ import java.util.concurrent.TimeoutException;
  * Runs the checks against one broker and prints a line for each, then "N passed, M failed, K skipped".
  *
  * Options: --url=URL --line=5.16|5.19|6 --only=AREA or AREA.NAME --against=activemq|ferromq --parallel=N --list=true
+ * --memory=BYTES (the broker has no more, and only what is about that is checked; -Dinterop.data is its folder)
  */
 public final class Conformance {
     private enum Outcome { PASSED, FAILED, SKIPPED }
@@ -38,6 +39,11 @@ public final class Conformance {
     public static void main(String[] args) throws Exception {
         Map<String, String> options = options(args);
         List<Suite.Check> checks = Suite.all().checks;
+        if (options.containsKey("memory")) {
+            checks = Suite.ofLittleMemory().checks;
+        } else if (options.containsKey("list")) {
+            checks.addAll(Suite.ofLittleMemory().checks);
+        }
         String only = options.getOrDefault("only", "");
         if (!only.isEmpty()) {
             List<String> wanted = List.of(only.split(","));

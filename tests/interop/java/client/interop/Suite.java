@@ -53,7 +53,7 @@ final class Suite {
         checks.add(check);
     }
 
-    /** Every area there is, in the order in which they are run. */
+    /** What is checked of any broker, in the order in which it is run. */
     static Suite all() {
         Suite suite = new Suite();
         suite.area("queue");
@@ -82,6 +82,14 @@ final class Suite {
         Groups.describe(suite);
         suite.area("advisory");
         Advisories.describe(suite);
+        return suite;
+    }
+
+    /** What is checked of a broker with little memory. */
+    static Suite ofLittleMemory() {
+        Suite suite = new Suite();
+        suite.area("spool");
+        Spool.describe(suite);
         return suite;
     }
 }
