@@ -29,6 +29,11 @@ import org.apache.activemq.ActiveMQConnection;
 import org.apache.activemq.ActiveMQConnectionFactory;
 import org.apache.activemq.ActiveMQMessageProducer;
 import org.apache.activemq.AsyncCallback;
+import org.apache.activemq.command.ActiveMQDestination;
+import org.apache.activemq.command.ActiveMQTextMessage;
+import org.apache.activemq.command.MessageId;
+import org.apache.activemq.command.ProducerId;
+import org.apache.activemq.command.SessionId;
 
 /** Connections and sessions: client ids, closing in every order, failover, flow control towards producers. */
 final class Connections {
@@ -352,6 +357,20 @@ final class Connections {
             soon("20 answers", () -> done.size() == 20);
             equal(Collections.nCopies(20, "ok"), done);
             exactly(t.consumer(t.queue()), numbers(0, 20));
+        });
+        s.check("a message of a producer that was not opened is refused, and the connection goes on", t -> {
+            ActiveMQConnection connection = (ActiveMQConnection) t.conn();
+            ActiveMQTextMessage message = new ActiveMQTextMessage();
+            ProducerId nobody = new ProducerId(new SessionId(connection.getConnectionInfo().getConnectionId(), 1), 77);
+            message.setProducerId(nobody);
+            message.setMessageId(new MessageId(nobody, 1));
+            message.setDestination((ActiveMQDestination) t.queue());
+            message.setText("of nobody");
+            message.onSend();
+            JMSException refusal = fails(JMSException.class, () -> connection.syncSendPacket(message));
+            that(refusal.getMessage().contains("invalid (null) producer state"), refusal.getMessage());
+            t.send(t.queue(), "of somebody");
+            exactly(t.consumer(t.queue()), "of somebody");
         });
         s.check("a producer window smaller than a message", t -> {
             Session session = autoOf(t.connect("jms.producerWindowSize=512"));
