@@ -12,7 +12,7 @@ use ferromq_model::{
 use crate::consumer::ConsumerKey;
 use crate::engine::Engine;
 use crate::flow::Full;
-use crate::place::PlaceKey;
+use crate::place::{Body, PlaceKey};
 use crate::{Settings, Severity};
 
 #[derive(Debug)]
@@ -81,6 +81,8 @@ impl Engine {
         let id = MessageId::new(self.herald.producer.clone(), self.herald.next);
         let mut message = Message::new(id, Destination::topic(topic));
         message.message_type = Some(Text::from_static("Advisory"));
+        // As ActiveMQ's are, which set none.
+        message.priority = 0;
         message.timestamp = self.now.wall.0;
         message.broker_in_time = self.now.wall.0;
         let mut entries: Vec<(&str, Value)> = vec![
@@ -97,19 +99,16 @@ impl Engine {
         self.publish(place, &Arc::new(message), &sender, false);
     }
 
-    /// How many consumers read from a destination.
+    /// How many consumers a destination has, as ActiveMQ counts them: with browsers, and with durable subscriptions
+    /// whose subscriber is away.
     fn consumer_count(&self, destination: &Destination) -> i32 {
-        let count = self.places.find(destination).and_then(|key| self.places.get(key)).map_or(0, |site| {
-            site.consumers()
-                + site.topic().map_or(0, |topic| {
-                    topic
-                        .durables
-                        .iter()
-                        .filter(|durable| {
-                            self.durables.get(**durable).is_some_and(|found| found.consumer.is_some())
-                        })
-                        .count()
-                })
+        let site = self.places.find(destination).and_then(|key| self.places.get(key));
+        let count = site.map_or(0, |site| {
+            let others = match &site.body {
+                Body::Queue(queue) => queue.browsers.len(),
+                Body::Topic(topic) => topic.durables.len(),
+            };
+            site.consumers() + others
         });
         i32::try_from(count).unwrap_or(i32::MAX)
     }

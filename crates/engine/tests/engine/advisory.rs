@@ -25,7 +25,7 @@ fn consumers_are_told_with_their_number() {
     let consumer = b.consume(&c, "A");
     let message = b.take()[0].delivery.message.clone().unwrap();
     assert_eq!(&*message.destination.name, "ActiveMQ.Advisory.Consumer.Queue.A");
-    assert_eq!(message.message_type, Some("Advisory".into()));
+    assert_eq!((message.message_type.clone(), message.priority), (Some("Advisory".into()), 0));
     let property = |name| Lines.property(Encoding::OpenWire, message.properties.as_ref().unwrap(), name);
     assert_eq!(property("consumerCount"), Some(Value::Int(1)));
     assert_eq!(property("originBrokerName"), Some(Value::String("localhost".into())));

@@ -13,6 +13,7 @@ import javax.jms.JMSException;
 import javax.jms.Message;
 import javax.jms.MessageConsumer;
 import javax.jms.MessageProducer;
+import javax.jms.QueueBrowser;
 import javax.jms.Session;
 import javax.jms.TemporaryQueue;
 import javax.jms.TemporaryTopic;
@@ -138,7 +139,22 @@ final class Advisories {
             ConsumerInfo info = (ConsumerInfo) next(advisory).getDataStructure();
             equal("s", info.getSubscriptionName());
             durable.close();
-            that(next(advisory).getDataStructure() instanceof RemoveInfo, "a RemoveInfo");
+            ActiveMQMessage left = next(advisory);
+            that(left.getDataStructure() instanceof RemoveInfo, "a RemoveInfo");
+            equal(1, left.getIntProperty("consumerCount"));
+            autoOf(connection).unsubscribe("s");
+            equal(0, next(advisory).getIntProperty("consumerCount"));
+        });
+        s.check("a browser comes, counts, and goes", t -> {
+            t.send(t.queue(), "seen");
+            MessageConsumer advisory = t.consumer(AdvisorySupport.getConsumerAdvisoryTopic(t.queue()));
+            QueueBrowser browser = autoOf(t.connect()).createBrowser(t.queue());
+            that(browser.getEnumeration().hasMoreElements(), "a message to look at");
+            ActiveMQMessage came = next(advisory);
+            that(((ConsumerInfo) came.getDataStructure()).isBrowser(), "a browser");
+            equal(1, came.getIntProperty("consumerCount"));
+            browser.close();
+            equal(0, next(advisory).getIntProperty("consumerCount"));
         });
         s.check("consumers of all queues by a wildcard", t -> {
             MessageConsumer advisory = t.consumer(new ActiveMQTopic("ActiveMQ.Advisory.Consumer.Queue.>"));
@@ -245,6 +261,7 @@ final class Advisories {
             that(message.getStringProperty("originBrokerName") != null, "originBrokerName");
             that(message.getStringProperty("originBrokerURL") != null, "originBrokerURL");
             equal(DeliveryMode.NON_PERSISTENT, message.getJMSDeliveryMode());
+            equal(0, message.getJMSPriority());
             equal(AdvisorySupport.getConsumerAdvisoryTopic(t.queue()), message.getJMSDestination());
         });
     }
