@@ -60,6 +60,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("reqrep-1", "one client sends requests and waits for the replies"),
     ("reqrep-8", "eight clients send requests and wait for the replies"),
     ("backlog-fill", "sends --messages persistent messages in transactions of 1,000"),
+    ("spool-fill", "the same with messages that are not persistent"),
     ("backlog-drain", "receives --messages messages with one consumer"),
     ("conns", "opens --connections connections, and closes them after a line on standard input"),
 ];
@@ -101,7 +102,8 @@ async fn work(bench: &Arc<Bench>) -> Result<Answer, Failure> {
     let outcome = match bench.args.workload.as_str() {
         "reqrep-1" => requests::run(bench, 1).await,
         "reqrep-8" => requests::run(bench, 8).await,
-        "backlog-fill" => backlog::fill(bench).await,
+        "backlog-fill" => backlog::fill(bench, true).await,
+        "spool-fill" => backlog::fill(bench, false).await,
         "backlog-drain" => backlog::drain(bench).await,
         "conns" => idle::run(bench).await,
         name => match Shape::named(name) {

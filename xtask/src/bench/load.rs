@@ -96,7 +96,7 @@ pub struct Job<'a> {
 impl Job<'_> {
     fn limit(&self) -> Duration {
         match self.workload {
-            "backlog-fill" | "backlog-drain" | "conns" => OTHERS_LIMIT,
+            "backlog-fill" | "spool-fill" | "backlog-drain" | "conns" => OTHERS_LIMIT,
             _ => Duration::from_secs(u64::from(self.seconds + self.warmup)) + FLOW_SPARE,
         }
     }

@@ -184,10 +184,13 @@ fn measure(
         };
         let subject = Subject { url: target.url(), consume: None, pid: target.pid(), meter: &mut || {} };
         load::run(tools, subject, job, &mut outcome)?;
-        if *workload == "backlog-fill" && flavour != Flavour::Sink {
+        if matches!(*workload, "backlog-fill" | "spool-fill") && flavour != Flavour::Sink {
             outcome.disk_bytes = target.disk_bytes()?;
             outcome.peak_rss_kib = target.peak_rss_kib()?;
-            outcome.restart_ms = target.restart(tools)?;
+            // What is not persistent would be gone.
+            if *workload == "backlog-fill" {
+                outcome.restart_ms = target.restart(tools)?;
+            }
         }
     }
     outcome.peak_rss_kib = outcome.peak_rss_kib.max(target.peak_rss_kib()?);

@@ -74,6 +74,7 @@ pub const ROWS: &[Row] = &[
     Row::new("npq-rate2000", &["npq-rate2000"], Bound::Client).paced(),
     Row::new("selectors-10", &["selectors-10"], Bound::Client),
     Row::new("backlog", &["backlog-fill", "backlog-drain"], Bound::Client),
+    Row::new("spool", &["spool-fill", "backlog-drain"], Bound::Client),
     Row::new("conns", &["conns"], Bound::Client).paced(),
 ];
 

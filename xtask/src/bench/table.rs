@@ -172,7 +172,7 @@ fn extras(report: &Report) -> String {
     for (name, figure, target) in medians {
         add(name.to_owned(), median(us, figure), median(them, figure), Some(target));
     }
-    let singles: [(&str, &str, Figure, Option<f64>); 6] = [
+    let singles: [(&str, &str, Figure, Option<f64>); 10] = [
         ("backlog", "fill, messages/s", |m| m.outcome.first_per_second.unwrap_or(0.0), None),
         (
             "backlog",
@@ -183,6 +183,15 @@ fn extras(report: &Report) -> String {
         ("backlog", "restart with it to port open, ms", |m| m.outcome.restart_ms, Some(START_TARGET)),
         ("backlog", "disk after the fill, MiB", |m| m.outcome.disk_bytes as f64 / 1048576.0, None),
         ("backlog", "peak RSS, MiB", |m| m.outcome.peak_rss_kib as f64 / 1024.0, None),
+        ("spool", "fill, messages/s", |m| m.outcome.first_per_second.unwrap_or(0.0), None),
+        (
+            "spool",
+            "fill, broker CPU µs/msg",
+            |m| m.outcome.first_broker_cpu_us.unwrap_or(0.0),
+            Some(CPU_TARGET),
+        ),
+        ("spool", "disk after the fill, MiB", |m| m.outcome.disk_bytes as f64 / 1048576.0, None),
+        ("spool", "peak RSS, MiB", |m| m.outcome.peak_rss_kib as f64 / 1024.0, None),
         ("conns", "RSS while open, MiB", |m| m.outcome.loaded_rss_kib.unwrap_or(0) as f64 / 1024.0, None),
     ];
     for client in [Client::Java, Client::Rust] {

@@ -17,14 +17,14 @@ fn queue() -> Destination {
     Destination::queue("BENCH.BACKLOG")
 }
 
-pub(super) async fn fill(bench: &Bench) -> Result<Answer> {
+pub(super) async fn fill(bench: &Bench, persistent: bool) -> Result<Answer> {
     let messages = bench.args.messages;
     let session = bench.connect(None).await?.transacted().await?;
     let producer = session.producer(queue()).await?;
     let body = vec![0; 1024];
     let window = bench.begin();
     for number in 1..=messages {
-        producer.send(Outgoing::bytes(body.clone())).await?;
+        producer.send(Outgoing::bytes(body.clone()).persistent(persistent)).await?;
         if number % BATCH == 0 || number == messages {
             session.commit().await?;
         }

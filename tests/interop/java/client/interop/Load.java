@@ -97,7 +97,8 @@ public final class Load {
         switch (workload) {
             case "reqrep-1": answer = load.requestReply(1); break;
             case "reqrep-8": answer = load.requestReply(8); break;
-            case "backlog-fill": answer = load.fill(); break;
+            case "backlog-fill": answer = load.fill(DeliveryMode.PERSISTENT); break;
+            case "spool-fill": answer = load.fill(DeliveryMode.NON_PERSISTENT); break;
             case "backlog-drain": answer = load.drain(); break;
             case "conns": answer = load.idle(); break;
             default: answer = load.flow(shape(workload));
@@ -365,11 +366,12 @@ public final class Load {
             + String.format(Locale.ROOT, ",\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"errors\":%d}", quantile(latency, 0.5), quantile(latency, 0.99), errors.size());
     }
 
-    /** Sends `--messages` persistent messages in transactions of 1,000. */
-    private String fill() throws Exception {
+    /** Sends `--messages` messages in transactions of 1,000. */
+    private String fill(int mode) throws Exception {
         int messages = number("messages", 200_000);
         Session session = connect(null).createSession(true, Session.SESSION_TRANSACTED);
         MessageProducer producer = session.createProducer(session.createQueue("BENCH.BACKLOG"));
+        producer.setDeliveryMode(mode);
         byte[] body = new byte[1024];
         long cpu = cpuNanos();
         long began = System.nanoTime();
