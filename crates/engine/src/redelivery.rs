@@ -3,6 +3,7 @@
 use crate::consumer::{Consumer, Dispatched, Origin, Stage};
 use crate::engine::Engine;
 use crate::window::{Place, State, sequence_of};
+use crate::{ConnId, LocalId};
 
 /// No message was handed to the application.
 const NOTHING_DELIVERED: i64 = -1;
@@ -42,6 +43,17 @@ impl Engine {
             self.give_back(&dispatched, seen);
         }
         kept
+    }
+
+    /// What the last message that any of several consumers saw tells of one of them, as ActiveMQ takes it: how far it
+    /// came if it holds that message, and nothing if it does not.
+    pub(crate) fn last_of_one(&self, conn: ConnId, consumer: LocalId, last_of_all: i64) -> i64 {
+        let key = self.connections.get(&conn).and_then(|connection| connection.consumers.get(&consumer));
+        let held = key.and_then(|key| self.consumers.get(*key)).is_some_and(|consumer| {
+            let mut held = consumer.dispatched.iter();
+            held.any(|dispatched| i64::try_from(sequence_of(dispatched.at).0) == Ok(last_of_all))
+        });
+        if held { last_of_all } else { last_of_all.min(NOTHING_DELIVERED) }
     }
 
     /// Puts one message back in its place.

@@ -150,7 +150,8 @@ impl Engine {
         };
         let (consumers, producers) = (found.consumers.clone(), found.producers.clone());
         for consumer in consumers {
-            let _ = self.remove_consumer(conn, consumer, last_delivered);
+            let last = self.last_of_one(conn, consumer, last_delivered);
+            let _ = self.remove_consumer(conn, consumer, last);
         }
         for producer in producers {
             let _ = self.remove_producer(conn, producer);

@@ -58,6 +58,23 @@ fn a_last_delivered_message_that_was_acknowledged_still_tells_what_came_before()
 }
 
 #[test]
+fn what_one_consumer_saw_of_its_queue_says_nothing_about_another_queue() {
+    let mut b = Bench::new();
+    let (leaving, c) = (b.connect("leaving"), b.connect("c"));
+    b.consume(&leaving, "idle");
+    b.consume(&leaving, "busy");
+    b.send(&c, "idle", "never seen");
+    b.send(&c, "busy", "seen");
+    let got = b.take();
+    assert_eq!(counters(&got), expected(&[("never seen", 0), ("seen", 0)]));
+    // The client names the last message that any of its consumers saw.
+    b.do_it(&leaving, Intent::Disconnect { last_delivered: got[1].delivery.sequence.0 as i64 });
+    b.consume(&c, "idle");
+    b.consume(&c, "busy");
+    assert_eq!(counters(&b.take()), expected(&[("never seen", 0), ("seen", 1)]));
+}
+
+#[test]
 fn a_lost_connection_gives_everything_back_in_its_place() {
     let mut b = Bench::new();
     let (lost, c) = (b.connect("lost"), b.connect("c"));

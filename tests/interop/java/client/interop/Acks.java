@@ -328,6 +328,17 @@ final class Acks {
             equal("b", textOf(message));
             equal(false, message.getJMSRedelivered());
         });
+        s.check("never taken by a connection that took later ones of another queue: not flagged", t -> {
+            Connection connection = t.connect();
+            t.send(t.queue("idle"), "a");
+            autoOf(connection).createConsumer(t.queue("idle"));
+            t.send(t.queue("busy"), "b");
+            expect(autoOf(connection).createConsumer(t.queue("busy")), "b");
+            connection.close();
+            Message message = next(t.consumer(t.queue("idle")));
+            equal(false, message.getJMSRedelivered());
+            equal(1, message.getIntProperty("JMSXDeliveryCount"));
+        });
         s.check("never taken by a closed connection: not flagged", t -> {
             t.send(t.queue(), "a");
             Connection connection = t.connect();
