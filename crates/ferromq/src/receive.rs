@@ -17,7 +17,9 @@ Examples:
   ferromq receive queue://orders --count 1
   ferromq receive queue://orders --timeout 5 --selector \"region = 'eu'\"
   ferromq receive topic://ticks                      until Ctrl-C
+  ferromq receive queue://images --count 1 > picture.png
 
+Each text ends with a line; bytes, such as those of `send --file`, are written as they are.
 A message is acknowledged after it was written. With --count, fewer messages within --timeout are exit code 69.")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -74,7 +76,9 @@ pub(crate) fn run(args: Args) -> Outcome {
                 None => consumer.recv().await,
             };
             let Some(delivery) = delivery.map_err(failed)? else { break };
-            show(&delivery)?;
+            // A file that was sent is the file again.
+            let is_file = delivery.text().is_none() && delivery.bytes().is_some();
+            show(&delivery, if is_file { "" } else { "\n" })?;
             consumer.ack(&delivery).await.map_err(failed)?;
             taken += 1;
             bar.inc(1);
@@ -103,14 +107,14 @@ pub(crate) fn browse(args: BrowseArgs) -> Outcome {
         let queue = args.destination.clone();
         let mut browser = connection.browse(queue, args.selector.as_deref()).await.map_err(failed)?;
         while let Some(delivery) = browser.recv().await.map_err(failed)? {
-            show(&delivery)?;
+            show(&delivery, "\n")?;
         }
         connection.close().await.map_err(failed)
     })
 }
 
-/// A text as it is, bytes as they are, anything else as far as it can be told.
-fn show(delivery: &Delivery) -> Outcome {
+/// A text as it is, bytes as they are, anything else as far as it can be told; then `end`.
+fn show(delivery: &Delivery, end: &str) -> Outcome {
     let mut out = std::io::stdout().lock();
     let written = match (delivery.text(), delivery.bytes()) {
         (Some(text), _) => out.write_all(text.as_bytes()),
@@ -121,7 +125,7 @@ fn show(delivery: &Delivery) -> Outcome {
         },
     };
     written
-        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.write_all(end.as_bytes()))
         .and_then(|()| out.flush())
         .map_err(io_failed("standard output"))
 }

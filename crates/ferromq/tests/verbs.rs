@@ -46,6 +46,33 @@ fn what_was_sent_is_browsed_and_received() {
 }
 
 #[test]
+fn a_file_is_the_same_file_at_the_other_end() {
+    let node = Launch::new(PROGRAM).start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("picture");
+    let bytes: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+    std::fs::write(&file, &bytes).unwrap();
+    shown(&["send", "--url", node.url(), "queue://images", "--file", file.to_str().unwrap()], "");
+    let received = ferromq(&["receive", "--url", node.url(), "queue://images", "--count", "1"], "");
+    assert_eq!(received.status.code(), Some(0), "{}", said(&received));
+    assert!(received.stdout == bytes, "{} bytes came of {}", received.stdout.len(), bytes.len());
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn a_rate_is_kept_and_a_count_is_sent() {
+    let node = Launch::new(PROGRAM).start().unwrap();
+    let began = std::time::Instant::now();
+    let paced = ["send", "--url", node.url(), "queue://ticks", "tick", "--count", "30", "--rate", "20"];
+    shown(&paced, "");
+    let took = began.elapsed().as_secs_f64();
+    // The first goes at once. How late a busy machine may be is no matter of the rate.
+    assert!(took > 29.0 / 20.0 * 0.95, "30 messages at 20/s were sent within {took} s");
+    assert_eq!(shown(&["browse", "--url", node.url(), "queue://ticks"], ""), "tick\n".repeat(30));
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
 fn messages_outlive_a_killed_broker() {
     for store in ["journal", "sqlite"] {
         let folder = tempfile::tempdir().unwrap();
