@@ -18,7 +18,7 @@ const KEPT_BUFFER: usize = 4 << 20;
 pub struct WriterOptions {
     /// Length of a segment; a larger record gets a segment of its own size.
     pub segment_bytes: u32,
-    /// Zeros written ahead of the records, in the same write: the syncs that follow overwrite known blocks, and
+    /// Zeros written ahead of small records, in the same write: the syncs that follow overwrite known blocks, and
     /// the file system has no metadata to commit with them. 0 leaves that to the file system.
     pub zero_ahead_bytes: u32,
     /// The format that the headers of segments state.
@@ -84,6 +84,22 @@ struct Active {
     written: u32,
     zeroed: u32,
     capacity: u32,
+}
+
+impl Active {
+    /// How many zeros go behind a write that ends at `end`, of so many that are wanted. A large write gets none:
+    /// the next of its kind would need as many again, and each byte would be written twice, which costs more than
+    /// the metadata that the file system commits instead.
+    const fn zeros_behind(&self, end: u32, wanted: u32) -> u32 {
+        let room = self.capacity - end;
+        if end <= self.zeroed || end - self.written >= wanted / 2 {
+            0
+        } else if wanted < room {
+            wanted
+        } else {
+            room
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -329,8 +345,9 @@ impl Writer {
         #[allow(clippy::cast_possible_truncation, reason = "segments are shorter than 4 GiB")]
         let end = active.written + (to - from) as u32;
         let mut upto = to;
-        if self.options.zero_ahead_bytes > 0 && end > active.zeroed && to == self.buffer.len() {
-            let ahead = self.options.zero_ahead_bytes.min(active.capacity - end);
+        if to == self.buffer.len()
+            && let ahead @ 1.. = active.zeros_behind(end, self.options.zero_ahead_bytes)
+        {
             upto = to + ahead as usize;
             self.buffer.resize(upto, 0);
             active.zeroed = end + ahead;
@@ -400,5 +417,30 @@ impl Writer {
         }
         self.synced = Position { segment: self.active.id, offset: self.active.written };
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferromq_env::simulated::SimDisk;
+
+    use super::*;
+
+    #[test]
+    fn zeros_go_ahead_of_small_writes_within_the_segment_and_of_no_large_ones() {
+        let disk = SimDisk::new();
+        let file = disk.open("/segment".as_ref(), OpenMode::CreateNew).expect("a file");
+        let active = Active { id: 1, file, written: 1_000, zeroed: 1_100, capacity: 3_000 };
+        let rows = [
+            ("within what is zero already", 1_100, 1_000, 0),
+            ("beyond it", 1_101, 1_000, 1_000),
+            ("up to half of what is wanted", 1_499, 1_000, 1_000),
+            ("half of it", 1_500, 1_000, 0),
+            ("no further than the segment", 2_500, 4_000, 500),
+            ("none wanted", 1_101, 0, 0),
+        ];
+        for (case, end, wanted, expected) in rows {
+            assert_eq!(active.zeros_behind(end, wanted), expected, "{case}");
+        }
     }
 }
