@@ -25,7 +25,7 @@ pub enum SessionError {
         after_ms: u64,
     },
     /// The first frame is no greeting.
-    #[error("the peer began with {found} instead of WireFormatInfo; is it an OpenWire client?")]
+    #[error("the peer did not begin with WireFormatInfo: {found}; is it an OpenWire client?")]
     NotOpenWire {
         /// What came instead.
         found: String,
