@@ -183,6 +183,25 @@ impl<'a> Unit<'a> {
         unit
     }
 
+    /// Whether there is nothing but messages of queues that come and go, sums of destinations and windows of producers.
+    pub(crate) fn is_plain(&self) -> bool {
+        let lengths = [
+            self.destination_ids.len(),
+            self.subscriptions.id.len(),
+            self.waiting.sequence.len(),
+            self.acked.sequence.len(),
+            self.unwaited.sequence.len(),
+            self.subscription_marks.id.len(),
+            self.streams.id.len(),
+            self.positions.stream.len(),
+            self.settled.stream.len(),
+            self.dropped_streams.len(),
+            self.dropped_destinations.len(),
+            self.dropped_subscriptions.len(),
+        ];
+        lengths.iter().sum::<usize>() == 0
+    }
+
     fn add(&mut self, op: &'a StoreOp, state: &State, all: &mut Gathered<'a>) {
         match op {
             StoreOp::PutDestination { id, destination } => {

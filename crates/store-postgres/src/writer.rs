@@ -13,15 +13,14 @@ use crate::options::Place;
 use crate::state::State;
 use crate::unit::Unit;
 
-/// The first statement of each transaction: it locks the epoch's row, so that a claim waits for this transaction or is
-/// seen by it, and moves on from the ticket before, so that nothing is applied twice. A division by zero ends the
-/// transaction in the same round trip if either does not fit. Only commits that are safe before they are seen are
-/// counted: a database may forget the others in a crash, and nothing was answered for them.
+/// The first thing in each transaction: it locks the epoch's row, so that a claim waits for this transaction or is
+/// seen by it, and moves on from the ticket before, so that nothing is applied twice. If either does not fit nothing is
+/// stepped, and a division by zero ends the transaction in the same round trip. Only commits that are safe before they
+/// are seen are counted: a database may forget the others in a crash, and nothing was answered for them.
 const STEP: &str = "\
-    WITH fence AS (SELECT number FROM {s}.epoch WHERE number = $1 AND claim = $2 FOR SHARE), \
+    fence AS (SELECT number FROM {s}.epoch WHERE number = $1 AND claim = $2 FOR SHARE), \
     step AS (UPDATE {s}.progress AS p SET ticket = $4, commits = p.commits + $9, next_sequence = $5, \
-    next_destination = $6, next_subscription = $7, producer_uses = $8 FROM fence WHERE p.ticket = $3 RETURNING 1) \
-    SELECT 1 / count(*) FROM step";
+    next_destination = $6, next_subscription = $7, producer_uses = $8 FROM fence WHERE p.ticket = $3 RETURNING 1)";
 
 /// The same look at the epoch alone, for maintenance.
 pub(crate) const FENCE: &str = "\
@@ -61,8 +60,8 @@ const UNWAIT: &str = "\
     UPDATE {s}.subscriptions AS x SET messages = x.messages - t.n FROM total AS t WHERE x.id = t.subscription";
 
 /// Removes messages and adds up what that and what was put does to the destinations.
-const GONE_AND_MARKS: &str = "\
-    WITH gone AS (DELETE FROM {s}.messages AS m \
+const GONE: &str = "\
+    gone AS (DELETE FROM {s}.messages AS m \
     USING unnest($1::int8[], $2::int8[], $3::bool[]) AS g(destination, sequence, forced) \
     WHERE m.destination = g.destination AND m.sequence = g.sequence AND (g.forced OR NOT EXISTS \
     (SELECT 1 FROM {s}.waiting AS w WHERE w.destination = g.destination AND w.sequence = g.sequence)) \
@@ -70,7 +69,9 @@ const GONE_AND_MARKS: &str = "\
     delta AS (SELECT destination, -1::int8 AS messages, -charge AS bytes, 0::int8 AS exposed FROM gone UNION ALL \
     SELECT * FROM unnest($4::int8[], $5::int8[], $6::int8[], $7::int8[]) AS u(destination, messages, bytes, exposed)), \
     total AS (SELECT destination, sum(messages)::int8 AS messages, sum(bytes)::int8 AS bytes, \
-    max(exposed) AS exposed FROM delta GROUP BY destination) \
+    max(exposed) AS exposed FROM delta GROUP BY destination)";
+
+const MARKS: &str = "\
     UPDATE {s}.destinations AS d SET messages = d.messages + t.messages, bytes = d.bytes + t.bytes, \
     exposed = greatest(d.exposed, t.exposed) FROM total AS t WHERE d.id = t.destination";
 
@@ -112,9 +113,40 @@ const DROP_SUBSCRIPTIONS: &str = "\
     WITH gone AS (DELETE FROM {s}.subscriptions WHERE id = ANY($1::int8[]) RETURNING id) \
     INSERT INTO {s}.orphans SELECT 1, id FROM gone";
 
+/// What most transactions do, in one statement that commits by itself: the step, messages of queues that come and go, sums
+/// and windows. Each further statement of a transaction is a further answer that wakes this side up. Its parts see the
+/// rows as they were before it, which is the same: no row that it removes was put by it.
+///
+/// It returns how long the look at the epoch took, in µs. Who does not need the commit on the disk turns waiting for that
+/// off within the statement.
+fn plain() -> String {
+    let (messages, gone) = (shifted(PUT_MESSAGES, 9), shifted(GONE, 18));
+    let windows = shifted(WINDOWS, 25);
+    format!(
+        "WITH {STEP}, looked AS (SELECT clock_timestamp() - statement_timestamp() AS took FROM fence), \
+         put AS ({messages}), {gone}, marks AS ({MARKS}), windows AS ({windows}) \
+         SELECT (SELECT (extract(epoch FROM took) * 1000000)::int8 FROM looked), 1 / (SELECT count(*) FROM step), \
+         CASE WHEN $32::bool THEN '' ELSE set_config('synchronous_commit', 'off', true) END"
+    )
+}
+
+/// The same text with the numbers of its parameters raised.
+fn shifted(text: &str, by: usize) -> String {
+    let mut parts = text.split('$');
+    let mut shifted = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        let number =
+            part.strip_suffix(rest).and_then(|digits| digits.parse::<usize>().ok()).unwrap_or_default();
+        shifted.push_str(&format!("${}{rest}", number + by));
+    }
+    shifted
+}
+
 /// Every statement of a transaction, prepared.
 #[derive(Debug)]
 struct Statements {
+    plain: Prepared,
     step: Prepared,
     put_destinations: Prepared,
     put_subscriptions: Prepared,
@@ -159,14 +191,15 @@ impl Writer {
     ) -> Result<Self, PgError> {
         let of_streams = |text: &'static str| if streams { text } else { "SELECT 1" };
         let texts: Vec<String> = [
-            STEP,
+            &*plain(),
+            &*format!("WITH {STEP} SELECT 1 / count(*) FROM step"),
             PUT_DESTINATIONS,
             PUT_SUBSCRIPTIONS,
             PUT_MESSAGES,
             PUT_WAITING,
             ACK,
             UNWAIT,
-            GONE_AND_MARKS,
+            &*format!("WITH {GONE} {MARKS}"),
             SUBSCRIPTION_MARKS,
             WINDOWS,
             of_streams(SETTLE),
@@ -188,6 +221,7 @@ impl Writer {
                 None => client.prepare("SELECT 1").await,
             };
             Ok(Statements {
+                plain: next().await?,
                 step: next().await?,
                 put_destinations: next().await?,
                 put_subscriptions: next().await?,
@@ -240,11 +274,40 @@ async fn transact(
         unit.producer_uses,
         i64::from(step.sync),
     ];
-    let numbers: Vec<&(dyn ToSql + Sync)> = numbers.iter().map(|n| n as &(dyn ToSql + Sync)).collect();
+    let mut numbers: Vec<&(dyn ToSql + Sync)> = numbers.iter().map(|n| n as &(dyn ToSql + Sync)).collect();
     let Unit { subscriptions: subs, messages: m, windows: w, destination_marks, subscription_marks, .. } =
         unit;
     let (waiting, acked, unwaited, gone) = (&unit.waiting, &unit.acked, &unit.unwaited, &unit.gone);
     let (settled, streams, p) = (&unit.settled, &unit.streams, &unit.positions);
+    let put: [&(dyn ToSql + Sync); 9] = [
+        &m.destination,
+        &m.sequence,
+        &m.priority,
+        &m.expiration,
+        &m.charge,
+        &m.crc,
+        &m.header,
+        &m.properties,
+        &m.body,
+    ];
+    let gone_and_marks: [&(dyn ToSql + Sync); 7] = [
+        &gone.destination,
+        &gone.sequence,
+        &unit.forced,
+        &destination_marks.id,
+        &destination_marks.messages,
+        &destination_marks.bytes,
+        &destination_marks.exposed,
+    ];
+    let windows: [&(dyn ToSql + Sync); 6] =
+        [&w.connection, &w.session, &w.value, &w.highest, &w.bits, &w.used];
+    if unit.is_plain() {
+        for values in [&put[..], &gone_and_marks, &windows, &[&step.sync]] {
+            numbers.extend(values);
+        }
+        let row = client.query_one(&with.plain, &numbers).await?;
+        return Ok(Duration::from_micros(row.get::<_, i64>(0).try_into().unwrap_or_default()));
+    }
     let candidates: [(bool, &Prepared, Vec<&(dyn ToSql + Sync)>); 15] = [
         (
             !unit.destination_ids.is_empty(),
@@ -264,21 +327,7 @@ async fn transact(
                 &subs.no_local,
             ],
         ),
-        (
-            !m.sequence.is_empty(),
-            &with.put_messages,
-            vec![
-                &m.destination,
-                &m.sequence,
-                &m.priority,
-                &m.expiration,
-                &m.charge,
-                &m.crc,
-                &m.header,
-                &m.properties,
-                &m.body,
-            ],
-        ),
+        (!m.sequence.is_empty(), &with.put_messages, put.to_vec()),
         (
             !waiting.sequence.is_empty(),
             &with.put_waiting,
@@ -298,21 +347,9 @@ async fn transact(
         (
             !gone.sequence.is_empty() || !destination_marks.id.is_empty(),
             &with.gone_and_marks,
-            vec![
-                &gone.destination,
-                &gone.sequence,
-                &unit.forced,
-                &destination_marks.id,
-                &destination_marks.messages,
-                &destination_marks.bytes,
-                &destination_marks.exposed,
-            ],
+            gone_and_marks.to_vec(),
         ),
-        (
-            !w.used.is_empty(),
-            &with.windows,
-            vec![&w.connection, &w.session, &w.value, &w.highest, &w.bits, &w.used],
-        ),
+        (!w.used.is_empty(), &with.windows, windows.to_vec()),
         (!settled.stream.is_empty(), &with.settle, vec![&settled.stream, &settled.from, &settled.upto]),
         (!unit.dropped_streams.is_empty(), &with.drop_streams, vec![&unit.dropped_streams]),
         (!streams.id.is_empty(), &with.put_streams, vec![&streams.id, &streams.name, &streams.reserved]),
