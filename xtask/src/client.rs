@@ -58,10 +58,11 @@ fn run_against(name: &str, broker: &Broker, recipe: &Command) -> Result<Tally> {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let mut tally = Tally::default();
-    for suite in ["live", "takeover", "several"] {
+    for suite in ["live", "failover", "several"] {
         println!("== {suite} against {name}");
         let output = cargo()
-            .args(["test", "--package", "ferromq-client", "--features", "net", "--test", suite])
+            // Of the whole workspace, with whose features everything is built already.
+            .args(["test", "--workspace", "--test", suite])
             .args(["--", "--show-output"])
             .env("FERROMQ_TEST_URL", broker.url())
             .env("FERROMQ_TEST_BROKER", words.join("\n"))

@@ -1,6 +1,12 @@
 //! `cargo xtask sim`: many seeds through the simulator, in release.
 
-use crate::workspace::{cargo, run as run_command};
+use std::process::Command;
+
+use crate::workspace::{cargo, root, run as run_command, target};
+
+/// What is built together, so that the simulator and the broker share all that both need.
+pub const PACKAGES: [&str; 8] =
+    ["--package", "ferromq", "--package", "ferromq-sim", "--bin", "ferromq", "--example", "seeds"];
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -26,10 +32,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Some(seed) => (seed, 1),
         None => (args.from, args.seeds),
     };
-    let mut command = cargo();
-    command
-        .args(["run", "--quiet", "--release", "--package", "ferromq-sim", "--example", "seeds", "--"])
-        .args(["--from", &from.to_string(), "--seeds", &seeds.to_string()]);
+    run_command(cargo().args(["build", "--quiet", "--release"]).args(PACKAGES))?;
+    let mut command = Command::new(target().join("release/examples/seeds"));
+    command.current_dir(root()).args(["--from", &from.to_string(), "--seeds", &seeds.to_string()]);
     if args.nodes {
         command.args(["--nodes", "--pauses", &args.pauses.to_string()]);
     }

@@ -5,9 +5,9 @@ use std::process::Command;
 use anyhow::bail;
 use ferromq_testkit::{Etcd, Postgres};
 
-use crate::peers;
 use crate::suite::{self, Tally};
 use crate::workspace::{cargo, run as run_command};
+use crate::{peers, sim};
 
 #[derive(clap::Args, Debug, Default)]
 pub struct Args {
@@ -59,8 +59,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             "\nLeft to --full: the ignored tests of ferromq-store-journal (three operations cut anywhere, 2,000 seeds)"
         );
     }
-    // What real clients talk to is what users run.
-    run_command(cargo().args(["build", "--release", "--package", "ferromq"]))?;
+    // What real clients talk to is what users run. The simulator is built along: alone it would choose other features of
+    // what both need, and build that anew.
+    run_command(cargo().args(["build", "--release"]).args(sim::PACKAGES))?;
     let mut all = Tally::default();
     all.skipped.extend(missing);
     for (everyday, full) in SUITES {
@@ -71,9 +72,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         println!("skip {skip}");
     }
     println!("{} passed, {} failed, {} skipped", all.passed, all.failed, all.skipped.len());
-    let refused = if args.no_skips { refused_skips(&all)? } else { Vec::new() };
-    if all.failed > 0 || !refused.is_empty() {
-        bail!("{} failed; skips that are not allowed here: {refused:?}", all.failed);
+    judge(&all, args.no_skips)
+}
+
+/// An error if anything failed, or was skipped where that is not allowed.
+pub fn judge(tally: &Tally, no_skips: bool) -> anyhow::Result<()> {
+    let refused = if no_skips { refused_skips(tally)? } else { Vec::new() };
+    if tally.failed > 0 || !refused.is_empty() {
+        bail!("{} failed; skips that are not allowed here: {refused:?}", tally.failed);
     }
     Ok(())
 }

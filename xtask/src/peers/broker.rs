@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use super::java::{BrokerLine, Java};
 use super::work_dir;
-use crate::workspace::root;
+use crate::workspace::target;
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -132,9 +132,7 @@ pub(crate) struct FerroBroker;
 impl FerroBroker {
     /// The binary that [`FerroBroker::start`] uses when the options name none.
     pub(crate) fn binary() -> PathBuf {
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-        target.join("release").join("ferromq")
+        target().join("release").join("ferromq")
     }
 
     /// # Errors
