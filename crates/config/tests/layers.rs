@@ -160,6 +160,19 @@ fn strange_variables_are_warned_about_and_strange_flags_refused() {
 }
 
 #[test]
+fn a_filter_that_is_too_long_is_refused_and_not_left_out() {
+    let listening = |bytes: usize| {
+        let filter = "x".repeat(bytes);
+        let text = format!("listen = [\"tcp://127.0.0.1:1?updateClusterFilter={filter}\"]");
+        load(&Input::default().file("listen.toml", text))
+    };
+    let config = listening(1_024).unwrap().config;
+    assert_eq!(config.listeners.first().unwrap().update_cluster_filter.as_ref().unwrap().len(), 1_024);
+    let refused = listening(1_025).unwrap_err().to_string();
+    assert!(refused.contains("updateClusterFilter has more than 1024 bytes"), "{refused}");
+}
+
+#[test]
 fn a_huge_file_is_refused_before_it_is_parsed() {
     let huge = load(&Input::default().file("f.toml", "#".repeat(MAX_FILE_BYTES + 1))).expect_err("too large");
     assert!(huge.to_string().starts_with("f.toml:1:1: error: the file has 4194305 bytes"));

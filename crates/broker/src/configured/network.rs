@@ -23,11 +23,13 @@ pub(super) fn connectors(config: &Config) -> Result<Vec<Connector>, StartError> 
 /// What the clients of each listener are told.
 pub(super) fn clients(config: &Config) -> Result<Vec<ClientUpdates>, StartError> {
     let updates = |listener: &Listener| {
+        // One that is blank filters nothing, as in ActiveMQ.
+        let filter = listener.update_cluster_filter.as_deref().filter(|text| !text.trim().is_empty());
         Ok(ClientUpdates {
             update: listener.update_cluster_clients,
             rebalance: listener.rebalance_cluster_clients,
             on_remove: listener.update_cluster_clients_on_remove,
-            filter: listener.update_cluster_filter.as_deref().map(NameFilter::parse).transpose()?,
+            filter: filter.map(NameFilter::parse).transpose()?,
         })
     };
     config.listeners.iter().map(updates).collect()

@@ -223,6 +223,15 @@ fn every_attribute_of_a_network_connector_reaches_its_links() {
 }
 
 #[test]
+fn a_blank_filter_for_brokers_is_none() {
+    for (filter, filters) in [("", false), ("%20", false), ("east.*", true)] {
+        let listen = format!("listen = [\"tcp://127.0.0.1:1?updateClusterFilter={filter}\"]");
+        let settings = settings(&listen);
+        assert_eq!(settings.clients.first().unwrap().filter.is_some(), filters, "{filter:?}");
+    }
+}
+
+#[test]
 fn a_connector_that_does_not_start_by_itself_makes_no_link() {
     assert!(bridge("autoStart=false").is_empty());
 }

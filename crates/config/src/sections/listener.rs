@@ -219,7 +219,11 @@ fn listener(reader: &mut Reader<'_>, written: Written) -> Option<Listener> {
     let found = beside.discovery_uri.as_ref().and_then(|uri| announced(reader, uri, &source));
     let published = beside.published.clone().or(keys.published);
     let published = published.and_then(|uri| connectable(reader, uri, &source));
-    let filter = beside.update_cluster_filter.clone().filter(|text| text.len() <= MAX_FILTER_BYTES);
+    let filter = beside.update_cluster_filter.clone();
+    if filter.as_ref().is_some_and(|text| text.len() > MAX_FILTER_BYTES) {
+        let problem = format!("updateClusterFilter has more than {MAX_FILTER_BYTES} bytes");
+        reader.error(&source, problem, "use shorter expressions");
+    }
     Some(Listener {
         name: name.unwrap_or_else(|| uri.endpoint.to_string()),
         text,
