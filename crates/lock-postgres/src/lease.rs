@@ -152,13 +152,13 @@ impl PostgresLock {
         Ok(())
     }
 
-    /// Takes the locks that a session which was cut off has let go of: without them the holder would be thought dead.
+    /// Takes the locks that a session which was cut off has let go of: without them the holder would be thought dead. As
+    /// long as one is not to be had, the next renewal tries again, on this session or the one after it.
     fn take_owed(&mut self) {
-        let within = self.timings.renew_every;
-        for key in std::mem::take(&mut self.owed) {
-            // What fails is tried at the next renewal, on this session or by the next one.
+        let within = self.renewal_within();
+        while let Some(key) = self.owed.pop() {
             if !self.run("ask", within, |session, within| try_lock(session, key, within)).unwrap_or(false) {
-                self.owed.push(key);
+                return self.owed.push(key);
             }
         }
     }
