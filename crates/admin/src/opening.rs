@@ -109,7 +109,8 @@ mod tests {
         answer.await.unwrap().unwrap();
 
         let (_peer, ours) = duplex(16);
-        let error = Opening::new(ours, PATIENCE).write_all(&[b'x'; 64]).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let mut opening = Opening::new(ours, PATIENCE);
+        let ended = tokio::time::timeout(100 * PATIENCE, opening.write_all(&[b'x'; 64])).await;
+        assert_eq!(ended.expect("nobody waits for ever").unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }
