@@ -202,7 +202,7 @@ impl LockProvider for EtcdLock {
         let (lease, seconds) =
             self.run("ask for a lease of", self.within(), async |calls| lease(&calls, kept, seconds).await)?;
         self.lease = Some(lease);
-        let number = at_least.number.max(current.epoch().number) + 1;
+        let number = at_least.number.max(current.epoch().number).saturating_add(1);
         let epoch = Epoch { number, claim: ClaimId(self.entropy.next_u64()) };
         self.tried = Some(epoch);
         let over_the_living = why == Contention::OverSilence;

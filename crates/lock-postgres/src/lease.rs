@@ -243,7 +243,7 @@ impl LockProvider for PostgresLock {
             }
         }
         let highest = current.as_ref().map_or(Epoch::default(), |current| current.epoch);
-        let number = at_least.number.max(highest.number) + 1;
+        let number = at_least.number.max(highest.number).saturating_add(1);
         let epoch = Epoch { number, claim: ClaimId(self.entropy.next_u64()) };
         let key = self.holder_key() ^ number.cast_signed();
         let (create, claim) = (row::text(row::CREATE, &self.schema), row::text(row::CLAIM, &self.schema));

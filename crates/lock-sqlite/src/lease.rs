@@ -110,7 +110,7 @@ impl SqliteLock {
     /// The claim itself, over exactly what was seen; `None` if another one was faster.
     fn claim(&mut self, over: Option<&Lease>, at_least: Epoch) -> Result<Option<Alive>, LockError> {
         let highest = over.map_or(Epoch::default(), |lease| lease.epoch);
-        let number = at_least.number.max(highest.number) + 1;
+        let number = at_least.number.max(highest.number).saturating_add(1);
         let epoch = Epoch { number, claim: ClaimId(self.entropy.next_u64()) };
         let (failed, io) = (self.failed("claim the lease in"), self.io("use"));
         self.connect(true)?;

@@ -26,6 +26,10 @@ const OPEN_FILES: usize = 32;
 /// Read at once of a file whose length is not known.
 const CHUNK: usize = 256 << 10;
 
+/// A longer file is no checkpoint: one of a million destinations has some hundred MiB. What it would have said is found by
+/// reading more of the journal.
+const MOST_BYTES: usize = 1 << 30;
+
 /// An index, and from where on the journal has to be replayed into it.
 pub(crate) struct Restored {
     pub(crate) index: Index,
@@ -356,7 +360,10 @@ impl Checkpoints {
         let Ok(file) = self.disk.open(path, OpenMode::Read) else { return Ok(None) };
         if self.disk.is_coherent(path) {
             let length = file.len().map_err(failure::io("measure", path))?;
-            let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+            let Some(length) = usize::try_from(length).ok().filter(|length| *length <= MOST_BYTES) else {
+                return Ok(None);
+            };
+            let mut bytes = vec![0; length];
             let Ok(got) = file.read_at(&mut bytes, 0) else { return Ok(None) };
             bytes.truncate(got);
             return Ok(Some(bytes));
@@ -371,6 +378,9 @@ impl Checkpoints {
             bytes.truncate(from + got);
             if got < CHUNK {
                 return Ok(Some(bytes));
+            }
+            if bytes.len() > MOST_BYTES {
+                return Ok(None);
             }
         }
     }

@@ -159,7 +159,7 @@ impl LockProvider for FileLock {
         {
             return Ok(Acquired::Held(sighting));
         }
-        let number = at_least.number.max(highest.number) + 1;
+        let number = at_least.number.max(highest.number).saturating_add(1);
         let epoch = Epoch { number, claim: ClaimId(self.entropy.next_u64()) };
         let path = self.heartbeat_path(number);
         let io = |action, source| LockError::Io { action, path: path.display().to_string(), source };
