@@ -159,6 +159,10 @@ impl<'a> Translation<'a> {
         Verdict::Supported { means }
     }
 
+    fn names_another_lock(&self, url: &str) -> bool {
+        self.find("lock.uri").and_then(|node| node.value.text()).is_some_and(|before| before != url)
+    }
+
     /// The database of a locker: a lock beside a store in a folder. A store in a database has its own.
     pub(super) fn lock_source(&mut self, property: &Property<'a>, scope: &mut Scope) -> Option<Verdict> {
         let kind = self.find("store.kind").and_then(|node| node.value.text());
@@ -167,6 +171,11 @@ impl<'a> Translation<'a> {
             return Some(Verdict::Ignored { consequence });
         }
         match self.database_url(property.given, property.source, Purpose::Lock)? {
+            Ok((url, ..)) if self.names_another_lock(&url) => {
+                let consequence =
+                    "another locker names another database, and that counts; keep one locker".to_owned();
+                Some(Verdict::Ignored { consequence })
+            }
             Ok((url, source, shown)) => {
                 self.set("lock.uri", &url, &source, scope);
                 let means =
