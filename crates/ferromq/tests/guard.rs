@@ -102,6 +102,45 @@ fn a_store_in_a_database_may_have_its_lock_in_etcd() {
     takeovers(&uri(&server), &database.url());
 }
 
+/// What ActiveMQ's users write to have the lease of a database beside a shared folder.
+#[test]
+fn a_lease_database_locker_of_an_activemq_xml_is_a_lock_beside_the_folder() {
+    let Some(server) = Postgres::start_or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (file, url) = (folder.path().join("activemq.xml"), server.url());
+    let (user, address) = url.trim_start_matches("postgres://").split_once('@').unwrap();
+    let xml = format!(
+        r##"<beans xmlns="http://www.springframework.org/schema/beans">
+  <broker xmlns="http://activemq.apache.org/schema/core" brokerName="pair">
+    <persistenceAdapter><kahaDB directory="{}" lockKeepAlivePeriod="400">
+      <locker><lease-database-locker dataSource="#pg" lockAcquireSleepInterval="1500"/></locker>
+    </kahaDB></persistenceAdapter>
+    <transportConnectors><transportConnector uri="tcp://127.0.0.1:0"/></transportConnectors>
+  </broker>
+  <bean id="pg" class="org.postgresql.ds.PGSimpleDataSource">
+    <property name="url" value="jdbc:postgresql://{address}"/><property name="user" value="{user}"/>
+  </bean>
+</beans>"##,
+        folder.path().join("kahadb").display()
+    );
+    std::fs::write(&file, xml).unwrap();
+    let start = |name: &str| {
+        let launch = Launch::new(PROGRAM).arg("--config").arg(&file).arg("--node").arg(name);
+        launch.data(folder.path().join("kahadb")).start().unwrap()
+    };
+    let a = start("a");
+    becomes(&a, "active (epoch 1");
+    let b = start("b");
+    becomes(&b, "standby (master: a, epoch 1)");
+    assert_eq!(server.sql("SELECT owner LIKE 'broker a,%' FROM ferromq_guard.lease"), "t");
+    send(&a, "kept");
+    a.signal(Signal::STOP);
+    becomes(&b, "active (epoch 2");
+    assert_eq!(receive(&b), "kept");
+    a.signal(Signal::CONT);
+    becomes(&a, "standby (master: b, epoch 2)");
+}
+
 #[test]
 fn a_killed_master_that_starts_again_at_once_is_no_second_node_of_its_name() {
     let Some(server) = Etcd::start_or_skip() else { return };

@@ -37,6 +37,13 @@ const CASES: &[(&str, &str, &str, Mistake)] = &[
     ("the same name twice", "refuse", "node names", Word("name = 'b'", "name = 'a'")),
     ("another folder", "refuse", "one store", Word("/shared'", "/other'")),
     ("a store of another kind", "refuse", "store kind", Lines("[store]\nkind = 'sqlite'\n")),
+    ("a lock of one node only", "refuse", "one lock", Lines("[lock]\nuri = 'sqlite:lock.db'\n")),
+    (
+        "a lock that does not answer",
+        "refuse",
+        "lock service",
+        Lines("[lock]\nuri = 'etcd://me:s3cret@127.0.0.1:1/shop'\n"),
+    ),
     ("a store that keeps nothing", "refuse", "store kind", Lines("[store]\nkind = 'memory'\n")),
     ("timings that contradict", "refuse", "timings", Lines("takeover_after_ms = 500\n")),
     ("a port that is taken", "refuse", "ports", Word(":0'", ":TAKEN'")),
