@@ -185,7 +185,7 @@ impl Engine {
                 .window_mut(dispatched.origin)
                 .is_some_and(|w| sequence_of(dispatched.at) <= w.recovered_mark())
         {
-            self.repeats.consumed(&dispatched);
+            self.repeats.consumed(key, &dispatched);
         }
         let Some(entry) = self.retire(dispatched.origin, dispatched.at, Outcome::Acknowledged) else {
             return;

@@ -5,11 +5,15 @@
 //! acknowledgement is looked up in what the store held when this engine began: what is gone was acknowledged by the
 //! broker before, what waits is acknowledged now. What another consumer has, or had since, is refused.
 //!
+//! Released clients also give an application twice what it had not committed when the broker died: their own copy, and the
+//! one that the next broker sends. Both are acknowledged, each in a transaction of its own. The second one finds that
+//! the same consumer has consumed the message, and that nothing is left to do. Anything else fails its transaction.
+//!
 //! Invariant: a message is never removed by a repeated acknowledgement unless its own id was named.
 
 use ferromq_model::MessageId;
 use ferromq_store::PageRequest;
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 
 use crate::ack::standard_range;
 use crate::consumer::{ConsumerKey, Dispatched, Origin, Role, Stage};
@@ -41,20 +45,20 @@ struct Repeat {
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {
     waiting: Vec<Repeat>,
-    /// Messages that may have been dispatched before, and were consumed since.
-    consumed: FxHashSet<MessageId>,
+    /// Messages that may have been dispatched before, and were consumed since, with who consumed them.
+    consumed: FxHashMap<MessageId, ConsumerKey>,
     /// There were too many to remember.
     forgot: bool,
 }
 
 impl Repeats {
     /// Notes a message that an engine before this one may have dispatched, and that is consumed now.
-    pub(crate) fn consumed(&mut self, dispatched: &Dispatched) {
+    pub(crate) fn consumed(&mut self, by: ConsumerKey, dispatched: &Dispatched) {
         if self.consumed.len() == MOST_CONSUMED {
             self.forgot = true;
             return;
         }
-        self.consumed.insert(MessageId::new(dispatched.producer.clone(), dispatched.number));
+        self.consumed.insert(MessageId::new(dispatched.producer.clone(), dispatched.number), by);
     }
 
     /// A connection has gone, and waits for nothing any longer.
@@ -96,8 +100,11 @@ impl Engine {
             .get(&conn)
             .and_then(|connection| connection.facts.as_ref())
             .is_some_and(|facts| facts.reconnected);
-        if !reconnected || ack.kind != AckKind::Standard || ack.transaction.is_some() {
+        if !reconnected || ack.kind != AckKind::Standard {
             return Err(refusal);
+        }
+        if ack.transaction.is_some() {
+            return if self.has_consumed(consumer, ack) { Ok(()) } else { Err(refusal) };
         }
         match self.judge(consumer, ack) {
             Verdict::Done => Ok(()),
@@ -131,6 +138,18 @@ impl Engine {
                 Verdict::Later => self.repeats.waiting.push(repeat),
             }
         }
+    }
+
+    /// Whether a consumer has consumed every message that it acknowledges, as far as the ends of a range say which these are:
+    /// those of one producer, one after the other.
+    fn has_consumed(&self, key: ConsumerKey, ack: &AckRequest) -> bool {
+        let Some(last) = &ack.last else { return false };
+        let first = ack.first.as_ref().unwrap_or(last);
+        let numbers = first.sequence..=last.sequence;
+        let follows = last.sequence.checked_sub(first.sequence) == Some(i64::from(ack.count) - 1);
+        let consumed =
+            |number| self.repeats.consumed.get(&MessageId::new(first.producer.clone(), number)) == Some(&key);
+        follows && first.producer == last.producer && numbers.into_iter().all(consumed)
     }
 
     fn judge(&mut self, key: ConsumerKey, ack: &AckRequest) -> Verdict {
@@ -181,7 +200,7 @@ impl Engine {
     }
 
     fn whereabouts(&mut self, key: ConsumerKey, id: &MessageId) -> Whereabouts {
-        if self.repeats.forgot || self.repeats.consumed.contains(id) {
+        if self.repeats.forgot || self.repeats.consumed.contains_key(id) {
             return Whereabouts::Elsewhere;
         }
         let mut coming = false;

@@ -78,6 +78,33 @@ fn what_a_client_repeats_of_a_transaction_is_never_committed_without_its_acknowl
 }
 
 #[test]
+fn a_second_copy_of_what_a_consumer_committed_is_acknowledged_in_a_transaction_without_effect() {
+    let mut b = Bench::new();
+    dispatched(&mut b, 4);
+    b.crash();
+    let c = again(&mut b, "before");
+    let consumer = b.consume_as(&c, "A", |f| f.prefetch = 10);
+    let got = b.take();
+    assert_eq!(got.len(), 4);
+    let mut commit = |client: &Client, consumer: LocalId, number: i64, first: usize, last: usize| {
+        let mine = |got: &Got| Got { consumer, ..got.clone() };
+        let count = u32::try_from(last + 1 - first).unwrap();
+        let id = local_transaction(client, number);
+        b.tell(client, Intent::Transaction { id: Some(id.clone()), verb: TransactionVerb::Begin });
+        b.tell(client, ack(AckKind::Standard, &mine(&got[first]), &mine(&got[last]), count, Some(id)));
+        let answer = b.transaction(client, number, TransactionVerb::CommitOnePhase);
+        (matches!(answer, Effect::Done), b.held("A"))
+    };
+    assert_eq!(commit(&c, consumer, 1, 0, 1), (true, 2));
+    assert_eq!(commit(&c, consumer, 2, 0, 1), (true, 2), "once more");
+    assert_eq!(commit(&c, consumer, 3, 1, 2), (false, 2), "half of it is still to be consumed");
+    assert_eq!(commit(&c, consumer, 4, 3, 3), (true, 1));
+    assert_eq!(commit(&c, consumer, 5, 1, 3), (false, 1), "what lies between is still to be consumed");
+    assert_eq!(commit(&c, consumer, 6, 2, 2), (true, 0));
+    assert_eq!(commit(&c, consumer, 7, 1, 3), (true, 0));
+}
+
+#[test]
 fn one_whose_message_went_to_another_consumer_is_refused() {
     let mut b = Bench::new();
     let got = dispatched(&mut b, 3);
