@@ -20,6 +20,7 @@ import javax.jms.Session;
 import javax.jms.TransactionRolledBackException;
 import org.apache.activemq.ActiveMQConnection;
 import org.apache.activemq.ActiveMQConnectionFactory;
+import org.apache.activemq.command.ActiveMQMessage;
 import org.apache.activemq.command.ActiveMQQueue;
 import org.apache.activemq.command.ActiveMQTopic;
 import org.apache.activemq.transport.Transport;
@@ -397,7 +398,7 @@ public final class HaLoad {
     private String took(String place, Lane lane, Message message) throws JMSException {
         String id = message.getStringProperty("id");
         boolean flagged = message.getJMSRedelivered();
-        lane.deliver(place, id, flagged);
+        lane.deliver(place, id, flagged, ((ActiveMQMessage) message).getBrokerOutTime());
         lane.inOrder(place, message.getStringProperty("producer"), id, message.getLongProperty("number"), flagged);
         return id;
     }

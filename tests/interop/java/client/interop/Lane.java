@@ -13,12 +13,16 @@ import org.apache.activemq.command.ActiveMQTopic;
 
 /** One destination with everything that was sent to it, and what is known of each message. */
 final class Lane {
+    /** A copy that left the broker longer before is none that a client still had: a calendar has jumped. */
+    private static final long MOST_IN_CLIENT_MS = 60_000;
+
     /** What is known of one message. */
     private static final class Fate {
         final String batch;
         final long begun = System.nanoTime();
         volatile boolean answered;
         volatile boolean acknowledged;
+        volatile long acknowledgedMs;
         volatile int deliveries;
         /** Consumers that had it as new, and as a repetition. */
         final Set<String> fresh = new HashSet<>();
@@ -40,6 +44,7 @@ final class Lane {
     private final List<String> faults = new ArrayList<>();
     private final List<String> disorder = new ArrayList<>();
     private final AtomicLong handedOn = new AtomicLong();
+    private final AtomicLong copies = new AtomicLong();
     /** When a consumer last began to close, or null. */
     private volatile Long left;
 
@@ -71,6 +76,7 @@ final class Lane {
     void acknowledged(String id) {
         Fate fate = fates.get(id);
         if (fate != null) {
+            fate.acknowledgedMs = System.currentTimeMillis();
             fate.acknowledged = true;
         }
     }
@@ -82,6 +88,17 @@ final class Lane {
 
     /** A message came; what was acknowledged for certain must not, and what came before must say so. */
     void deliver(String consumer, String id, boolean flagged) {
+        deliver(consumer, id, flagged, Long.MAX_VALUE);
+    }
+
+    /**
+     * The same of a copy of which it is known when it left the broker, in milliseconds of the broker's calendar.
+     *
+     * A client that rolls back when its connection breaks keeps what it had, and gives it to the application once more;
+     * beside that it has the copy that the next broker sends. If the first of the two is committed, the other is still to
+     * come, though the broker sent nothing after its answer.
+     */
+    void deliver(String consumer, String id, boolean flagged, long leftMs) {
         Fate fate = fates.get(id);
         if (fate == null) {
             fault("never sent: " + id);
@@ -99,7 +116,10 @@ final class Lane {
                 repeated.incrementAndGet();
                 // ActiveMQ answers the acknowledgement of a durable subscriber before it is on the disk, and
                 // forgets over a kill what it had dispatched.
-                if (fate.acknowledged && !(real && destination instanceof ActiveMQTopic)) {
+                long before = fate.acknowledgedMs - leftMs;
+                if (fate.acknowledged && flagged && 0 < before && before < MOST_IN_CLIENT_MS) {
+                    copies.incrementAndGet();
+                } else if (fate.acknowledged && !(real && destination instanceof ActiveMQTopic)) {
                     fault("came again although its acknowledgement was answered: " + id);
                 } else if (!real && !flagged && !overtaken) {
                     fault("came again without JMSRedelivered: " + id);
@@ -165,7 +185,7 @@ final class Lane {
         List<String> lost = lost();
         System.out.println("lane " + name + ": " + fates.size() + " sent, " + answered + " answered, " + came
                 + " came, " + repeated + " came again, " + lost.size() + " lost, " + disorder.size() + " out of order, "
-                + handedOn + " handed on by a consumer that closed");
+                + handedOn + " handed on by a consumer that closed, " + copies + " twice by a client that had both copies");
         Map<String, List<String>> statements = new TreeMap<>(Map.of(
                 "nothing lost whose send was answered", lost,
                 "nothing twice, nothing unflagged, nothing invented", faults,
