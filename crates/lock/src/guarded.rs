@@ -117,9 +117,10 @@ impl LockProvider for Guarded {
         let guard = match self.guard.renew(&guard) {
             Ok(guard) => guard,
             Err(LockError::Superseded { place, theirs, .. }) => {
-                // Told in epochs of the store, if the new holder has one already.
-                let claimed = self.claims.look()?.map(|seen| seen.epoch).filter(|epoch| *epoch > grant.epoch);
-                let theirs = claimed.unwrap_or(theirs);
+                // Told in epochs of the store, if the new holder has one already, and the store can be read: the loss is
+                // certain even if it can't.
+                let claimed = self.claims.look().ok().flatten().map(|seen| seen.epoch);
+                let theirs = claimed.filter(|epoch| *epoch > grant.epoch).unwrap_or(theirs);
                 return Err(LockError::Superseded { place, ours: grant.epoch, theirs });
             }
             Err(error) => return Err(of_guard(error)),

@@ -189,6 +189,18 @@ fn whoever_can_not_claim_the_store_gives_the_guard_back() {
 }
 
 #[test]
+fn the_loss_of_the_guard_is_certain_though_the_store_can_not_be_read() {
+    let world = folders().unwrap();
+    let mut a = world.guarded("a");
+    let grant = granted(&mut a, Contention::Vacant);
+    let mut other = world.lock(&world.guard, "other", Timings::default()).unwrap();
+    granted(&mut other, Contention::OverSilence);
+    world.store.plan(Fault::for_good(OpKind::Any, 1, FaultError::Eio));
+    let error = a.renew(&grant).unwrap_err();
+    assert!(matches!(error, LockError::Superseded { ours, .. } if ours == grant.epoch), "{error}");
+}
+
+#[test]
 fn a_grant_lasts_as_long_as_the_shorter_of_both() {
     let world = folders().unwrap();
     let short = Timings::from_takeover_after(Duration::from_secs(1)).unwrap();
