@@ -198,7 +198,12 @@ async fn a_forced_claim_is_told_first_and_done_once_with_what_was_told() {
 async fn with_a_token_commands_need_it_and_reading_does_not() {
     let mut node = node(Role::Active, Some("s3cret")).await;
     let mut admin = node.admin().await;
-    admin.get_status(GetStatusRequest {}).await.unwrap();
+    let reader = async {
+        let Some(Command::Streams { reply }) = node.todo.recv().await else { panic!("another") };
+        reply.send(Vec::new()).unwrap();
+    };
+    let (read, ()) = tokio::join!(admin.get_status(GetStatusRequest {}), reader);
+    read.unwrap();
     let refused = admin.switchover(SwitchoverRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
 

@@ -9,6 +9,7 @@ use ferromq_model::{Instant, Message, Ticket};
 use ferromq_store::Space;
 
 use crate::engine::{Engine, Timer, fault};
+use crate::links::Seen;
 use crate::place::{Body, PlaceKey};
 use crate::{ConnId, Fault, FaultKind, Limits, NoSpace, Output, SendRequest, Severity, Tag};
 
@@ -364,10 +365,18 @@ impl Engine {
                 self.unpark_count(parked.conn, parked.paused);
                 match self.target(parked.conn, &parked.request.producer, &parked.request.message.destination)
                 {
-                    Ok(target) => {
-                        self.take_in(parked.conn, &parked.request, &target);
-                        self.accepted(parked.conn, parked.tag, &parked.request);
-                    }
+                    // Its like may have been taken in while it waited.
+                    Ok(target) => match self.known(parked.conn, &parked.request) {
+                        Seen::New => {
+                            self.take_in(parked.conn, &parked.request, &target);
+                            self.accepted(parked.conn, parked.tag, &parked.request);
+                        }
+                        Seen::Before => self.accepted_before(parked.conn, parked.tag, &parked.request),
+                        Seen::Wrong => {
+                            let text = self.wrong_position(parked.conn, &parked.request);
+                            self.outbox.fail(parked.conn, parked.tag, fault(FaultKind::General, text));
+                        }
+                    },
                     Err(fault) => self.outbox.fail(parked.conn, parked.tag, fault),
                 }
                 self.answer_flushes(parked.conn);

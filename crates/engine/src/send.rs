@@ -45,14 +45,10 @@ impl Engine {
             Ok(target) => target,
             Err(fault) => return self.outbox.fail(conn, tag, fault),
         };
-        if let Some(position) = request.position {
-            match self.seen(conn, position, &request) {
-                Seen::New => {}
-                Seen::Before => return self.accepted_before(conn, tag, &request),
-                Seen::Wrong => return self.refuse_stream(conn, position, &request),
-            }
-        } else if self.is_repeated(conn, &request) {
-            return self.accepted_before(conn, tag, &request);
+        match self.known(conn, &request) {
+            Seen::New => {}
+            Seen::Before => return self.accepted_before(conn, tag, &request),
+            Seen::Wrong => return self.refuse_stream(conn, &request),
         }
         for place in target.places() {
             let Err(full) = self.room(*place, &request.message) else { continue };
@@ -60,6 +56,15 @@ impl Engine {
         }
         self.take_in(conn, &request, &target);
         self.accepted(conn, tag, &request);
+    }
+
+    /// Whether a message was taken before.
+    pub(crate) fn known(&mut self, conn: ConnId, request: &SendRequest) -> Seen {
+        match request.position {
+            Some(position) => self.seen(conn, position, request),
+            None if self.is_repeated(conn, request) => Seen::Before,
+            None => Seen::New,
+        }
     }
 
     /// Tells the producer that its message was taken.
@@ -78,7 +83,7 @@ impl Engine {
     }
 
     /// Tells the producer that its message had been taken before, though perhaps it is not durable yet.
-    fn accepted_before(&mut self, conn: ConnId, tag: Option<Tag>, request: &SendRequest) {
+    pub(crate) fn accepted_before(&mut self, conn: ConnId, tag: Option<Tag>, request: &SendRequest) {
         self.grant(conn, (request.producer.clone(), request.window_bytes));
         self.outbox.reply_again(conn, tag, Effect::Done);
     }

@@ -117,15 +117,21 @@ impl Engine {
     }
 
     /// The sender is not who it says, or its store is not what it was: it is told by the end of the connection.
-    pub(crate) fn refuse_stream(&mut self, conn: ConnId, position: StreamPosition, request: &SendRequest) {
-        let name = self.incoming(conn).map(|stream| stream.name.to_string()).unwrap_or_default();
-        let text = format!(
-            "position {} of stream {name} was taken with another message than {}, or is too old; is the store of the \
-             sender a copy?",
-            position.0, request.message.id
-        );
+    pub(crate) fn refuse_stream(&mut self, conn: ConnId, request: &SendRequest) {
+        let text = self.wrong_position(conn, request);
         self.outbox.log(Severity::Error, text.clone());
         self.take_over(conn, &text);
+    }
+
+    /// What is wrong with a message's position.
+    pub(crate) fn wrong_position(&mut self, conn: ConnId, request: &SendRequest) -> String {
+        let name = self.incoming(conn).map(|stream| stream.name.to_string()).unwrap_or_default();
+        format!(
+            "position {} of stream {name} was taken with another message than {}, or is too old; is the store of the \
+             sender a copy?",
+            request.position.unwrap_or_default().0,
+            request.message.id
+        )
     }
 
     /// Notes that a message is taken, in the unit of work that stores it.

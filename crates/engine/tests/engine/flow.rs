@@ -244,6 +244,24 @@ fn sends_of_a_connection_that_is_gone_are_never_taken_in() {
 }
 
 #[test]
+fn a_send_that_is_repeated_while_it_waits_is_taken_in_once() {
+    let mut b = Bench::policy(small());
+    let c = b.connect("c");
+    fill(&mut b, &c);
+    let waiting = b.held("A") + 1;
+    let message = b.message(&c, "A", "twice");
+    let tags = [b.begin(&c, send(message.clone(), None)), b.begin(&c, send(message, None))];
+    b.consume(&c, "A");
+    while !b.got.is_empty() {
+        for got in b.take() {
+            b.ack(&c, &got);
+        }
+    }
+    assert_eq!(b.view_of("A").counters.enqueued, waiting + 1);
+    assert!(tags.iter().all(|tag| b.replies.contains_key(tag)), "both are answered");
+}
+
+#[test]
 fn the_log_names_who_waits_and_for_whom_again_and_again() {
     let mut b = Bench::policy(small());
     let c = b.connect("c");
