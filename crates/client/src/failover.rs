@@ -218,6 +218,10 @@ impl Planner {
                 spare.ready = true;
                 self.spare_delay = self.policy.delay;
                 let address = spare.address.clone();
+                if matches!(self.phase, Phase::Waiting(_)) {
+                    // The connection was lost while the spare was on its way.
+                    return self.begin_round(now);
+                }
                 self.return_to_priority(&address);
                 self.fill_spares(now);
             }

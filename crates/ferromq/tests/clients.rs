@@ -104,7 +104,7 @@ async fn a_spare_connection_is_used_without_any_wait() {
         "randomize=false&backup=true&initialReconnectDelay=60000&maxReconnectDelay=60000&reconnectDelay=50";
     let client = Connection::connect(&format!("failover:({},{})?{options}", a.url(), b.url())).await.unwrap();
     assert!(is_at(&client, a.url()));
-    // A spare is greeted, and b knows of the connection.
+    // A spare is on its way at least, and b knows of the connection.
     until_connected(&b, 1).await;
     a.kill();
     until("at the other", || is_at(&client, b.url())).await;

@@ -305,6 +305,24 @@ fn a_spare_takes_over_at_once() {
 }
 
 #[test]
+fn a_spare_that_is_greeted_after_the_loss_ends_the_wait() {
+    let uri = "failover:(tcp://a:1,tcp://b:2)?randomize=false&backup=true&initialReconnectDelay=60000";
+    let mut planner = World::new(uri, &[], Zero).planner;
+    let now = Instant(0);
+    planner.start(now);
+    let Some(Action::Dial { attempt, .. }) = planner.next_action() else { panic!("no attempt") };
+    planner.reached(attempt, now);
+    assert!(matches!(planner.next_action(), Some(Action::Adopt { .. })));
+    planner.established(now);
+    let Some(Action::Dial { attempt: spare, .. }) = planner.next_action() else { panic!("no spare") };
+    planner.lost("killed", now);
+    assert_eq!(planner.next_deadline(), Some(now + Duration::from_secs(60)));
+    planner.reached(spare, now);
+    let Some(Action::Adopt { attempt, .. }) = planner.next_action() else { panic!("it waits on") };
+    assert_eq!(attempt, spare);
+}
+
+#[test]
 fn one_spare_is_kept_unless_told_otherwise_and_none_without_backup() {
     for (options, spares) in
         [("backup=true", 1), ("backup=true&backupPoolSize=9", 2), ("backupPoolSize=2", 0)]
