@@ -4,7 +4,7 @@
 //! are tried first. What a run finds interesting is kept in `fuzz/corpus`, what makes a target fail in
 //! `fuzz/artifacts`; neither is under version control.
 //!
-//! There is no address sanitizer: the workspace forbids unsafe code, and without it a target makes twice as many runs.
+//! There is no address sanitizer: the workspace forbids unsafe code, in which alone it finds something.
 
 use std::collections::BTreeMap;
 use std::fs;
