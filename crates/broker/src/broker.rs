@@ -8,10 +8,11 @@ use ferromq_env::{Clock, SystemClock};
 use ferromq_lock::Grant;
 use ferromq_model::{ClaimId, Epoch, Instant};
 use ferromq_net::{Census, ListenAddress, Listener, Plug, Reservation, drain};
-use ferromq_store::StoreError;
+use ferromq_store::{Follower, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::claiming::{Begun as Takeover, Claiming};
 use crate::desk::Desk;
 use crate::firsts::Firsts;
 use crate::lease::{AtLeast, First, Keeper, LeaseView, News, Start};
@@ -19,7 +20,7 @@ use crate::memory::DatabaseMemory;
 use crate::operator::{self, OperatorSide, Outlook};
 use crate::reign::{Counter, Reign, Throne};
 use crate::role::{self, Role};
-use crate::standby::{Standby, is_hopeless};
+use crate::standby::{Following, Standby, is_hopeless};
 use crate::witness::Witness;
 use crate::{Broken, Settings, StartError, StoreChoice, storage};
 
@@ -34,6 +35,12 @@ const SWITCHOVER_DRAIN: Duration = Duration::from_millis(600);
 const SWITCHOVER_REST: Duration = Duration::from_secs(3);
 /// What was seen of a database is written down so often.
 const REMEMBER_EVERY: Duration = Duration::from_millis(500);
+/// What hangs in a storage is waited for no longer than this, or than a lease that is still held.
+const HANGING: Duration = Duration::from_secs(5);
+/// An operator waits no longer than this for the thread of the lease; the program that asks waits a bit longer.
+const FORCE_PATIENCE: Duration = Duration::from_secs(4);
+/// A thread that could not be had is asked for again after so long.
+const BLIND: Duration = Duration::from_secs(1);
 /// Connections are held no longer than this for a master that does not come.
 const HOLD: Duration = Duration::from_secs(10);
 
@@ -70,8 +77,9 @@ struct Ha {
 
 enum State {
     Standby(Standby),
+    Claiming(Claiming),
     Active(Reign),
-    /// The follower could not be had; it is tried again when there is news.
+    /// There was no thread to follow with; it is tried again. Between two states as well.
     Blind,
 }
 
@@ -82,6 +90,9 @@ enum Event {
     Failed(crate::failure::Reported),
     /// The store is not what it was: neither to be followed nor to be taken over.
     Hopeless(String),
+    /// What came of a takeover.
+    Begun(Box<Takeover>),
+    FollowAgain,
     HeldLongEnough,
     LeaseOver,
     Remember,
@@ -245,14 +256,16 @@ impl Broker {
                     held_since = None;
                 }
                 Event::News(News::Won { grant, since }) => {
-                    let held = held_since.take().unwrap_or_else(tokio::time::Instant::now);
+                    held_since.get_or_insert_with(tokio::time::Instant::now);
                     self.desk.hold();
                     self.operator.tell(|view| view.enter(ferromq_admin::Role::Claiming));
-                    match self.take_over(grant, since, held + HOLD).await {
-                        Ok(takeover) => {
-                            self.began = self.clock.now().mono;
-                            self.become_role(Role::Active { epoch: grant.epoch, takeover }, &mut announce);
-                        }
+                    self.take_over(grant, since);
+                }
+                Event::Begun(begun) => {
+                    held_since = None;
+                    match self.reign(*begun) {
+                        Ok(Some(role)) => self.become_role(role, &mut announce),
+                        Ok(None) => {}
                         Err(StartError::Store(error)) if is_hopeless(&error) => {
                             break Err(Broken(error.to_string()));
                         }
@@ -264,6 +277,7 @@ impl Broker {
                         }
                     }
                 }
+                Event::FollowAgain => self.follow(),
             }
         };
         let patience = if outcome.is_ok() { self.settings.drain } else { Duration::ZERO };
@@ -291,11 +305,15 @@ impl Broker {
         held_since: Option<tokio::time::Instant>,
     ) -> Event {
         let mortal = self.ha.is_some() && matches!(self.state, State::Active(_));
-        let failed = async {
+        let came_to = async {
             match &mut self.state {
                 State::Active(reign) => Event::Failed(reign.failed().await),
+                State::Claiming(claiming) => Event::Begun(Box::new(claiming.begun().await)),
                 State::Standby(standby) => Event::Hopeless(standby.hopeless().await),
-                State::Blind => std::future::pending().await,
+                State::Blind => {
+                    tokio::time::sleep(BLIND).await;
+                    Event::FollowAgain
+                }
             }
         };
         let news = async {
@@ -318,18 +336,12 @@ impl Broker {
             if !mortal {
                 return std::future::pending().await;
             }
-            loop {
-                let (now, ends) = (self.clock.now().mono, self.lease.ends());
-                if now >= ends {
-                    return;
-                }
-                tokio::time::sleep(ends.since(now)).await;
-            }
+            self.lease.over(&*self.clock).await;
         };
         let (save_at, remembers) = (self.save_at, self.settings.store == StoreChoice::Postgres);
         tokio::select! {
             reason = stop.recv() => Event::Stop(reason.unwrap_or("nobody can stop it any longer")),
-            failed = failed => failed,
+            event = came_to => event,
             news = news => Event::News(news),
             () = held => Event::HeldLongEnough,
             () = lease_over => Event::LeaseOver,
@@ -347,55 +359,59 @@ impl Broker {
         }
     }
 
-    /// From standby to master; how long that took `since` the master before was missed. Whoever waits for it is turned
-    /// away at `held_until`.
-    async fn take_over(
-        &mut self,
-        grant: Grant,
-        since: Instant,
-        held_until: tokio::time::Instant,
-    ) -> Result<Duration, StartError> {
+    /// From standby to master, on a thread: disks are waited for where waiting is no harm.
+    fn take_over(&mut self, grant: Grant, since: Instant) {
         let claimed = self.clock.now().mono.since(since);
-        let state = std::mem::replace(&mut self.state, State::Blind);
+        let standby = match std::mem::replace(&mut self.state, State::Blind) {
+            State::Standby(standby) => Some(standby),
+            State::Claiming(claiming) => {
+                claiming.forsake();
+                None
+            }
+            _ => None,
+        };
         let (settings, clock, lease) = (self.settings.clone(), Arc::clone(&self.clock), self.lease.clone());
         let memory = Arc::clone(&self.memory);
         let urls = self.urls.clone();
         let firsts = self.operator.firsts(grant.epoch, since);
-        // Threads and disks are waited for where waiting is no harm.
-        let mut begun = tokio::task::spawn_blocking(move || {
-            let follower = match state {
-                State::Standby(standby) => standby.stop(),
-                _ => None,
-            };
+        self.state = State::Claiming(Claiming::begin(grant, since, claimed, move || {
+            let follower = standby.and_then(Standby::stop);
             let follower = follower.map_or_else(|| storage::follower(&settings, &memory), Ok)?;
             Reign::begin(Throne { settings: &settings, clock, urls, lease, firsts }, follower, grant.epoch)
-        });
-        let begun = tokio::select! {
-            begun = &mut begun => begun,
-            () = tokio::time::sleep_until(held_until) => {
-                self.desk.refuse();
-                begun.await
-            }
+        }));
+    }
+
+    /// Serves, if a takeover came to that.
+    fn reign(&mut self, begun: Takeover) -> Result<Option<Role>, StartError> {
+        let State::Claiming(claiming) = std::mem::replace(&mut self.state, State::Blind) else {
+            return Ok(None);
         };
-        let (reign, counter) = begun.map_err(|error| {
-            StartError::Store(StoreError::Bug(format!("the takeover ended by a bug: {error}")))
-        })??;
+        let (reign, counter) = begun?;
+        let epoch = claiming.grant.epoch;
         self.operator.measure(reign.metrics());
         self.operator.link(Some(reign.links_view()));
         self.state = State::Active(reign);
-        let takeover = self.clock.now().mono.since(since);
-        self.operator.took_over(grant.epoch, claimed, takeover);
+        self.began = self.clock.now().mono;
+        let takeover = self.began.since(claiming.since);
+        self.operator.took_over(epoch, claiming.claimed, takeover);
         self.desk.serve(counter);
-        Ok(takeover)
+        Ok(Some(Role::Active { epoch, takeover }))
     }
 
     /// From master to standby: connections are closed, nothing more is delivered or written.
     fn step_down(&mut self, release: bool, announce: &mut impl FnMut(&Role)) {
         self.desk.refuse();
         self.operator.link(None);
-        if let State::Active(reign) = std::mem::replace(&mut self.state, State::Blind) {
-            reign.abandon();
-            self.operator.stepped_down();
+        match std::mem::replace(&mut self.state, State::Blind) {
+            State::Active(reign) => {
+                reign.abandon();
+                self.operator.stepped_down();
+            }
+            State::Claiming(claiming) => {
+                claiming.forsake();
+                self.operator.tell_role(&self.role);
+            }
+            State::Standby(_) | State::Blind => {}
         }
         if let Role::Active { epoch, .. } = self.role {
             // Who is the master now is told as soon as it is known.
@@ -422,7 +438,10 @@ impl Broker {
                 }
             }
             Command::Switchover { drain, reply } => drop(reply.send(self.switch_over(drain, announce).await)),
-            Command::ForceClaim { seen, reply } => drop(reply.send(self.force(seen).await)),
+            Command::ForceClaim { seen, reply } => {
+                let forced = self.force(seen);
+                tokio::spawn(async move { drop(reply.send(forced.await)) });
+            }
             _ => {}
         }
     }
@@ -445,11 +464,18 @@ impl Broker {
         self.operator.tell(|view| view.enter(ferromq_admin::Role::Stopping));
         self.desk.refuse();
         let patience = drain.unwrap_or(SWITCHOVER_DRAIN.min(self.settings.drain));
-        let (ended, _) = reign.end(patience, &self.census, std::future::pending()).await;
+        let over = self.hangs();
+        let (ended, _) = reign.end(patience, &self.census, std::future::pending(), over).await;
         self.operator.link(None);
         let rest = SWITCHOVER_REST.max(self.settings.takeover_after);
+        // From the lease's end on there is nothing left to release.
+        let over = self.hangs();
         let released = match &self.ha {
-            Some(ha) => ha.keeper.release_and_tell(rest).await.is_ok(),
+            Some(ha) => tokio::select! {
+                biased;
+                released = ha.keeper.release_and_tell(rest) => released.is_ok(),
+                () = over => false,
+            },
             None => false,
         };
         self.become_role(Role::Standby { master: None, epoch }, announce);
@@ -457,7 +483,9 @@ impl Broker {
         match ended {
             Ok(()) if released => Ok(Switched { epoch }),
             Ok(()) => Err(Refusal::Failed(
-                "the lease could not be released; a standby waits for its end".to_owned(),
+                "the lease could not be released: its thread hangs in the storage or is gone; a standby waits for the \
+                 lease's end"
+                    .to_owned(),
             )),
             Err(Broken(why)) => {
                 Err(Refusal::Failed(format!("the store could not be closed in order: {why}")))
@@ -465,14 +493,35 @@ impl Broker {
         }
     }
 
-    /// What is won comes as news, and the takeover goes its usual way from there.
-    async fn force(&self, seen: Epoch) -> Result<Epoch, Refusal> {
-        match &self.ha {
-            Some(ha) if !matches!(self.state, State::Active(_)) => match ha.keeper.force(seen).await {
-                Ok(won) => won.map_err(Refusal::Failed),
-                Err(_) => Err(Refusal::Failed("the thread of the lease is gone".to_owned())),
-            },
-            _ => Err(Refusal::Role("only a standby can claim".to_owned())),
+    /// What is won comes as news, and the takeover goes its usual way from there. Whoever waits for the answer does not
+    /// wait for ever, and nobody else waits for it.
+    fn force(&self, seen: Epoch) -> impl Future<Output = Result<Epoch, Refusal>> + use<> {
+        let told = match &self.ha {
+            Some(ha) if !matches!(self.state, State::Active(_)) => Some(ha.keeper.force(seen)),
+            _ => None,
+        };
+        async move {
+            let Some(told) = told else {
+                return Err(Refusal::Role("only a standby can claim".to_owned()));
+            };
+            match tokio::time::timeout(FORCE_PATIENCE, told).await {
+                Ok(Ok(won)) => won.map_err(Refusal::Failed),
+                Ok(Err(_)) => Err(Refusal::Failed("the thread of the lease is gone".to_owned())),
+                Err(_) => Err(Refusal::Failed(format!(
+                    "the thread of the lease hangs: the place of the claims has not answered for {} s. A claim that it had \
+                     not begun is not made any more; ask for the status before you try again",
+                    FORCE_PATIENCE.as_secs()
+                ))),
+            }
+        }
+    }
+
+    /// Waits until the lease is over, and what hangs in the storage has had some time after that.
+    fn hangs(&self) -> impl Future<Output = ()> + use<> {
+        let (lease, clock) = (self.lease.clone(), Arc::clone(&self.clock));
+        async move {
+            lease.over(&*clock).await;
+            tokio::time::sleep(HANGING).await;
         }
     }
 
@@ -486,17 +535,14 @@ impl Broker {
         self.follow();
     }
 
+    /// On a thread that opens the store as well, as soon as it can be read.
     fn follow(&mut self) {
-        let follower = storage::follower(&self.settings, &self.memory);
         let (at_least, outlook) = (self.at_least.clone(), self.operator.outlook());
-        self.state = match follower.map(|follower| Standby::follow(follower, at_least, outlook)) {
-            Ok(Ok(standby)) => State::Standby(standby),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "no thread for following the store");
-                State::Blind
-            }
+        let open = opening(&self.settings, &self.memory);
+        self.state = match (Following { open, at_least, outlook }).begin(None) {
+            Ok(standby) => State::Standby(standby),
             Err(error) => {
-                tracing::warn!(%error, "the store can't be followed");
+                tracing::warn!(%error, "no thread for following the store");
                 State::Blind
             }
         };
@@ -505,35 +551,67 @@ impl Broker {
     async fn end(mut self, patience: Duration, mut stop: mpsc::Receiver<&'static str>) -> Result<(), Broken> {
         self.door.pull(patience);
         while self.listeners.join_next().await.is_some() {}
+        let over = self.hangs();
+        let hurry = async {
+            if stop.recv().await.is_none() {
+                std::future::pending::<()>().await;
+            }
+        };
         let (closed, spool) = match std::mem::replace(&mut self.state, State::Blind) {
-            State::Active(reign) => {
-                let hurry = async {
-                    if stop.recv().await.is_none() {
-                        std::future::pending::<()>().await;
-                    }
-                };
-                reign.end(patience, &self.census, hurry).await
+            State::Active(reign) => reign.end(patience, &self.census, hurry, over).await,
+            State::Claiming(mut claiming) => {
+                self.desk.refuse();
+                match tokio::time::timeout(patience.max(HANGING), claiming.begun()).await {
+                    Ok(Ok((reign, _))) => reign.end(Duration::ZERO, &self.census, hurry, over).await,
+                    Ok(Err(_)) => (Ok(()), None),
+                    Err(_) => (Err(self.hanging("the takeover")), None),
+                }
             }
             State::Standby(standby) => {
                 self.desk.refuse();
-                let _ = tokio::task::spawn_blocking(move || drop(standby.stop())).await;
-                (Ok(()), None)
+                let stopped = tokio::task::spawn_blocking(move || drop(standby.stop()));
+                let stopped = tokio::time::timeout(HANGING, stopped).await;
+                (stopped.map(drop).map_err(|_| self.hanging("a read of the standby")), None)
             }
             State::Blind => (Ok(()), None),
         };
+        let mut released = Ok(());
         if let Some(Ha { keeper, news }) = self.ha.take() {
             // The thread must not wait for somebody who does not listen any longer.
             drop(news);
-            let _ = tokio::task::spawn_blocking(move || keeper.end()).await;
+            let ended = tokio::task::spawn_blocking(move || keeper.end());
+            let patience = HANGING.max(self.settings.takeover_after);
+            let ended = tokio::time::timeout(patience, ended).await;
+            released = ended.map(drop).map_err(|_| self.hanging("the thread of the lease"));
         }
         // Others may have the store by now, however long this machine's own disk takes.
         let memory = Arc::clone(&self.memory);
-        let _ = tokio::task::spawn_blocking(move || memory.save()).await;
+        let saved = tokio::task::spawn_blocking(move || memory.save());
+        if tokio::time::timeout(HANGING, saved).await.is_err() {
+            tracing::warn!("the folder for what this machine remembers does not answer; not waiting for it");
+        }
         if let Some(spool) = spool {
             let _ = tokio::task::spawn_blocking(move || spool.wait()).await;
         }
-        closed
+        closed.and(released)
     }
+
+    /// What is not waited for any longer. A thread that the storage holds up ends with the process.
+    fn hanging(&self, what: &str) -> Broken {
+        let store = self.settings.store_shown();
+        Broken(format!(
+            "{what} hangs: the storage does not answer ({store}); ended without waiting for it. What was acknowledged is safe"
+        ))
+    }
+}
+
+/// How the chosen store is opened.
+fn opening(
+    settings: &Settings,
+    memory: &Arc<DatabaseMemory>,
+) -> impl FnMut() -> Result<Box<dyn Follower>, StartError> + Send + use<> {
+    let (settings, memory) = (settings.clone(), Arc::clone(memory));
+    move || storage::follower(&settings, &memory)
 }
 
 /// What the first look came to.
@@ -626,7 +704,9 @@ fn begin(
             Ok(Begun { role, state: State::Active(reign), counter: Some(counter), lease, ha })
         }
         First::Master { epoch, owner } => {
-            let standby = Standby::follow(follower, at_least.clone(), outlook).map_err(StartError::Thread)?;
+            let (at_least, open) = (at_least.clone(), opening(settings, memory));
+            let following = Following { open, at_least, outlook };
+            let standby = following.begin(Some(follower)).map_err(StartError::Thread)?;
             let master = owner.as_deref().map(|owner| role::name_of(owner).to_owned());
             let role = Role::Standby { master, epoch };
             Ok(Begun { role, state: State::Standby(standby), counter: None, lease, ha })

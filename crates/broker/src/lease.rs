@@ -72,6 +72,17 @@ impl LeaseView {
         Instant(self.until.load(Ordering::Acquire))
     }
 
+    /// Waits until nobody may act any longer.
+    pub(crate) async fn over(&self, clock: &dyn Clock) {
+        loop {
+            let (now, ends) = (clock.now().mono, self.ends());
+            if now >= ends {
+                return;
+            }
+            tokio::time::sleep(ends.since(now)).await;
+        }
+    }
+
     /// Whether the holder may act.
     pub(crate) fn is_valid(&self, now: Instant) -> bool {
         now.0 < self.until.load(Ordering::Acquire)
@@ -242,6 +253,8 @@ impl Worker {
                     // Who does not wait any longer need not know.
                     let _ = done.map(|done| done.send(()));
                 }
+                // Whoever was told meanwhile that this thread hangs is not surprised by a claim later.
+                Ok(Order::Force { done, .. }) if done.is_closed() => {}
                 Ok(Order::Force { seen, done }) => {
                     let _ = done.send(self.force(seen));
                 }

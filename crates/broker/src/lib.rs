@@ -41,6 +41,7 @@
 
 mod bridges;
 mod broker;
+mod claiming;
 mod cluster;
 mod configured;
 mod desk;

@@ -67,11 +67,6 @@ impl Outlook {
         });
     }
 
-    /// The store can't be followed.
-    pub(crate) fn lost(&self) {
-        self.followed(None, None);
-    }
-
     /// From the claim to serving, as it was the last time.
     fn work(&self, view: &RoleView) -> Duration {
         let last = view.last_takeover.and_then(|last| last.recovered?.checked_sub(last.claimed?));

@@ -163,12 +163,13 @@ impl Reign {
     }
 
     /// Ends in order: connections have `patience` to finish, what was handed to the store is synced. The spool may still
-    /// be removing its files.
+    /// be removing its files. A store that is not closed when `hangs` ends is left behind.
     pub(crate) async fn end(
         self,
         patience: Duration,
         census: &Census,
         hurry: impl Future<Output = ()>,
+        hangs: impl Future<Output = ()>,
     ) -> (Result<(), Broken>, Option<SpoolEnding>) {
         tokio::join!(self.neighbours.stop(), self.bridges.stop());
         self.plug.pull(patience);
@@ -184,7 +185,15 @@ impl Reign {
             Ok(storage) => storage.close(),
             Err(_) => (Err(Broken("the engine's thread ended by a bug".to_owned())), None),
         });
-        let (closed, spool) = closed.await.unwrap_or_else(|error| (Err(Broken(error.to_string())), None));
+        let (closed, spool) = tokio::select! {
+            biased;
+            closed = closed => closed.unwrap_or_else(|error| (Err(Broken(error.to_string())), None)),
+            () = hangs => {
+                self.cutoff.cut();
+                let reason = "closing the store hangs: the storage does not answer, and the lease is over; a standby takes over";
+                (Err(Broken(reason.to_owned())), None)
+            }
+        };
         match self.failed.so_far() {
             Some(reported) => (Err(Broken(reported.reason)), spool),
             None => (closed, spool),

@@ -4,9 +4,11 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ferromq_store::{Budget, Follower, StoreError};
+use ferromq_model::Epoch;
+use ferromq_store::{Budget, Follower, Position, StoreError};
 use tokio::sync::watch;
 
+use crate::StartError;
 use crate::lease::AtLeast;
 use crate::operator::Outlook;
 
@@ -20,56 +22,80 @@ const TROUBLE: Duration = Duration::from_millis(500);
 /// A follower at work.
 pub(crate) struct Standby {
     stop: mpsc::Sender<()>,
-    thread: JoinHandle<Box<dyn Follower>>,
+    thread: JoinHandle<Option<Box<dyn Follower>>>,
     hopeless: watch::Receiver<Option<String>>,
 }
 
-impl Standby {
-    /// Follows until told to stop, and tells how far it is.
-    pub(crate) fn follow(
-        mut follower: Box<dyn Follower>,
-        at_least: AtLeast,
-        outlook: Outlook,
-    ) -> std::io::Result<Self> {
+/// What a standby follows with.
+pub(crate) struct Following<O> {
+    /// Opens the store; asked again as long as it can't be read.
+    pub(crate) open: O,
+    pub(crate) at_least: AtLeast,
+    pub(crate) outlook: Outlook,
+}
+
+impl<O: FnMut() -> Result<Box<dyn Follower>, StartError> + Send + 'static> Following<O> {
+    /// Follows until told to stop, and tells how far it is; with a store that was opened before, if there is one. The
+    /// storage may answer late, so nothing of it is asked before the thread runs.
+    pub(crate) fn begin(self, mut opened: Option<Box<dyn Follower>>) -> std::io::Result<Standby> {
+        let Self { mut open, at_least, outlook } = self;
         let (stop, stopped) = mpsc::channel();
         let (give_up, hopeless) = watch::channel(None);
         let mut pace = Pace::default();
-        let lag = follower.lag();
-        outlook.followed(lag, pace.catch_up(Instant::now(), lag));
+        let mut tell = move |lag| outlook.followed(lag, pace.catch_up(Instant::now(), lag));
+        if let Some(follower) = &opened {
+            tell(follower.lag());
+        }
         let thread = thread::Builder::new().name("follower".into()).spawn(move || {
             let mut before = None;
             let mut complained = false;
             loop {
-                let rest = match follower.follow(STEP) {
-                    Ok(position) => {
+                let rest = match step(&mut opened, &mut open) {
+                    Ok((position, seen, lag)) => {
                         complained = false;
-                        at_least.raise(follower.seen_epoch());
-                        let lag = follower.lag();
-                        outlook.followed(lag, pace.catch_up(Instant::now(), lag));
+                        at_least.raise(seen);
+                        tell(lag);
                         let still = before == Some(position);
                         before = Some(position);
                         if still { REST } else { Duration::ZERO }
                     }
                     Err(error) => {
-                        if is_hopeless(&error) {
+                        if let StartError::Store(error) = &error
+                            && is_hopeless(error)
+                        {
                             give_up.send_replace(Some(error.to_string()));
                         }
                         if !std::mem::replace(&mut complained, true) {
-                            tracing::warn!(%error, "the store can't be followed");
+                            tracing::warn!(%error, "the store can't be followed; it is tried again until it can be read");
                         }
-                        outlook.lost();
+                        tell(None);
                         TROUBLE
                     }
                 };
                 match stopped.recv_timeout(rest) {
                     Err(RecvTimeoutError::Timeout) => {}
-                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return follower,
+                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return opened,
                 }
             }
         })?;
-        Ok(Self { stop, thread, hopeless })
+        Ok(Standby { stop, thread, hopeless })
     }
+}
 
+/// Follows a bit, in a store that is opened if it is not yet.
+fn step(
+    opened: &mut Option<Box<dyn Follower>>,
+    open: &mut impl FnMut() -> Result<Box<dyn Follower>, StartError>,
+) -> Result<(Position, Epoch, Option<u64>), StartError> {
+    let follower = match opened {
+        Some(follower) => follower,
+        None => opened.insert(open()?),
+    };
+    let position = follower.follow(STEP)?;
+    Ok((position, follower.seen_epoch(), follower.lag()))
+}
+
+impl Standby {
     /// Waits until it turns out that the store can't be followed ever again, and says why.
     pub(crate) async fn hopeless(&mut self) -> String {
         match self.hopeless.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
@@ -78,10 +104,11 @@ impl Standby {
         }
     }
 
-    /// Stops, and hands over what was read. `None` if the thread ended by a bug.
+    /// Stops, and hands over what was read. `None` if the store could not be opened yet. Waits for the storage, if a look
+    /// is under way.
     pub(crate) fn stop(self) -> Option<Box<dyn Follower>> {
         let _ = self.stop.send(());
-        self.thread.join().ok()
+        self.thread.join().ok().flatten()
     }
 }
 
