@@ -325,14 +325,17 @@ impl<T> Core<T> {
     /// Nothing comes after this: everybody who waits is told.
     fn finish(&mut self, error: Error) {
         self.phase = Phase::Closed;
+        // Whoever fails over asks no next broker to end what ended with the last one.
+        let gone = self.recovery.is_some();
         let limbo = self.recovery.take().map(Recovery::waiting).unwrap_or_default();
         let late = std::mem::take(&mut self.late).into_values().filter_map(|(_, token)| token);
         for token in limbo.into_iter().chain(late) {
             self.events.push_back(Event::Answered { token, result: Err(error.clone()) });
         }
         self.login_deadline = None;
-        for token in self.pending.drain() {
-            self.events.push_back(Event::Answered { token, result: Err(error.clone()) });
+        for (_, what, token) in self.pending.drain_all() {
+            let result = if gone && matches!(what, What::Close) { Ok(()) } else { Err(error.clone()) };
+            self.events.extend(token.map(|token| Event::Answered { token, result }));
         }
         for (key, _) in std::mem::take(&mut self.consumers) {
             self.events.push_back(Event::ConsumerClosed { consumer: ConsumerKey(key), error: error.clone() });

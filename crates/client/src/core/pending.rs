@@ -86,11 +86,6 @@ impl<T> Pending<T> {
         self.waiting.remove(&number)
     }
 
-    /// Everybody who waits, oldest first.
-    pub fn drain(&mut self) -> Vec<T> {
-        self.drain_all().into_iter().filter_map(|(_, _, token)| token).collect()
-    }
-
     /// Everything that waits, oldest first.
     pub fn drain_all(&mut self) -> Vec<(i32, What, Option<T>)> {
         let mut all: Vec<_> =

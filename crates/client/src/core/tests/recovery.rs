@@ -433,6 +433,26 @@ fn closing_and_giving_up_need_no_broker() {
 }
 
 #[test]
+fn a_broker_that_is_lost_while_it_is_asked_to_close_has_closed() {
+    for (mut broker, fails_over) in [(Broker::failing_over(""), true), (Broker::open(""), false)] {
+        let session = broker.core.open_session(AckMode::Auto).unwrap();
+        let producer = broker.producer(session, 0);
+        broker.core.send(producer, message("q"), Some(7));
+        broker.core.close(Some(8));
+        broker.events();
+        broker.core.lost("cable cut");
+        let events = broker.events();
+        let answer = |wanted: u32| {
+            events.iter().find_map(|event| match event {
+                Event::Answered { token, result } if *token == wanted => Some(result.is_ok()),
+                _ => None,
+            })
+        };
+        assert_eq!((answer(7), answer(8)), (Some(false), Some(fails_over)), "{events:?}");
+    }
+}
+
+#[test]
 fn news_of_other_brokers_are_passed_on() {
     let mut broker = Broker::failing_over("");
     broker.say(ConnectionControl { reconnect_to: Some("tcp://c:3".into()), ..ConnectionControl::default() });
