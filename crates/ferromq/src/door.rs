@@ -47,8 +47,8 @@ impl OperatorDoor {
         Ok(Self { port, socket, told, token })
     }
 
-    /// Answers from now on, and tells where.
-    pub(crate) fn open(self, mut door: Door, data: Option<&Path>) -> Option<OpenDoor> {
+    /// Answers from now on; where, it gives as well.
+    pub(crate) fn open(self, mut door: Door, data: Option<&Path>) -> (Option<OpenDoor>, Vec<String>) {
         let view = door.views.borrow().clone();
         door.token = self.token;
         let (mut servers, mut urls) = (Vec::new(), Vec::new());
@@ -62,22 +62,19 @@ impl OperatorDoor {
             urls.extend(self.told.then(|| socket.url()));
             file = Some(socket);
         }
+        let Some(admin) = urls.first().cloned() else { return (None, urls) };
         let at = Whereabouts {
             node: view.node,
             data: data.map(|data| data.canonicalize().unwrap_or_else(|_| data.to_owned())),
             listeners: view.listeners,
-            admin: urls.first()?.clone(),
+            admin,
         };
         let notice = Notice::leave(&at).inspect_err(|error| {
             tracing::warn!(
                 %error, admin = at.admin, "no notice of this node could be left; name its admin port to ferromq status"
             );
         });
-        // Who reads these lines finds the notice as well.
-        for url in urls {
-            println!("operators on {url}");
-        }
-        Some(OpenDoor { servers, _socket: file, _notice: notice.ok() })
+        (Some(OpenDoor { servers, _socket: file, _notice: notice.ok() }), urls)
     }
 }
 

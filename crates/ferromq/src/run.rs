@@ -40,11 +40,15 @@ async fn serve(config: &Config, settings: Settings, end_with_stdin: bool) -> Out
     let (kept, data) = (settings.store, settings.data.clone());
     let door = OperatorDoor::reserve(config).await?;
     let broker = Broker::start(settings).map_err(refused)?;
+    // Who reads these lines finds the notice as well.
+    let (_open, operators) = door.open(broker.door(), in_folder.then_some(data.as_path()));
     println!("role {}", broker.role());
     for url in broker.urls() {
         println!("listening on {url}");
     }
-    let _open = door.open(broker.door(), in_folder.then_some(data.as_path()));
+    for url in operators {
+        println!("operators on {url}");
+    }
     hint(broker.urls(), kept, &data);
 
     broker.serve(orders, |role| println!("role {role}")).await.map_err(|error| Failure::new(Exit::Io, error))

@@ -75,8 +75,12 @@ fn all_in(folder: &Path, lives: impl Fn(u32) -> bool) -> io::Result<Vec<Whereabo
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)?.take(MAX_NOTICES) {
         let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()?.rsplit_once('.'));
-        let Some((Ok(process), kind @ ("json" | "sock"))) = name.map(|(name, kind)| (name.parse(), kind))
+        let name = path.file_name().and_then(|name| {
+            let name = name.to_str()?;
+            Some((name.split('.').next()?, name.rsplit_once('.')?.1))
+        });
+        let Some((Ok(process), kind @ ("json" | "sock" | "new"))) =
+            name.map(|(name, kind)| (name.parse(), kind))
         else {
             continue;
         };
@@ -148,9 +152,12 @@ mod tests {
         assert_eq!(all_in(folder.path(), |_| true).unwrap(), [at("a"), at("b")]);
         drop(second);
         assert_eq!(all_in(folder.path(), |_| true).unwrap(), [at("b")]);
-        // The process was killed: its notice goes with the first who looks, and so does its socket.
-        fs::write(folder.path().join("11.sock"), "").unwrap();
+        // The process was killed: its notice goes with the first who looks, and so do its socket and what it had begun.
+        for left in ["11.sock", "11.11.new"] {
+            fs::write(folder.path().join(left), "").unwrap();
+        }
         assert_eq!(all_in(folder.path(), |process| process != 11).unwrap(), []);
-        assert!(!first.path.exists() && !folder.path().join("11.sock").exists());
+        let left = ["11.json", "11.sock", "11.11.new"].map(|name| folder.path().join(name).exists());
+        assert_eq!((left, first.path.exists()), ([false; 3], false));
     }
 }
