@@ -20,7 +20,7 @@ use ferromq_openwire::{
 use crate::demand::Demand;
 use crate::forward::grown;
 use crate::ledger::{DestinationCounts, Ledger};
-use crate::rivals::Rivals;
+use crate::rivals::{Rivals, Wish};
 use crate::{Settings, properties};
 
 /// How long a subscription may wait for answers before it is ended (as in ActiveMQ).
@@ -115,6 +115,17 @@ struct Flight {
     since: Instant,
 }
 
+/// A subscription that is to be ended.
+#[derive(Debug)]
+struct Closing {
+    /// It ends no later than this.
+    until: Instant,
+    /// Its durable name, if that is given up then.
+    durable: Option<String>,
+    /// It is there; one that was left to rivals is not.
+    made: bool,
+}
+
 /// A bridge between two brokers; see the [crate].
 #[derive(Debug)]
 pub struct Bridge {
@@ -150,9 +161,8 @@ pub struct Bridge {
     beyond: u64,
     flights: BTreeMap<i32, Flight>,
     /// Subscriptions that nobody needs any longer: ended when the last message of theirs that is under way was
-    /// answered for, for the broker would hand out again what it was not told of; but no later than this.
-    /// With the durable name that is given up then.
-    closing: BTreeMap<i64, (Instant, Option<String>)>,
+    /// answered for, for the broker would hand out again what it was not told of.
+    closing: BTreeMap<i64, Closing>,
     /// Messages that a broker had no room for, and when to try again.
     waiting: VecDeque<(Instant, Flight)>,
     counts: Counts,
@@ -237,7 +247,7 @@ impl Bridge {
             in_flight: count(self.flights.len() + self.waiting.len()),
             consumers: count(self.demand.consumers()),
             subscriptions: count(self.demand.subscriptions()),
-            suppressed: count(self.rivals.yielded()),
+            suppressed: count(self.rivals.left()),
             ..self.counts
         }
     }
@@ -261,7 +271,7 @@ impl Bridge {
 
     /// When to call [`Bridge::tick`] at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let closing = self.closing.values().map(|(at, _)| *at).min();
+        let closing = self.closing.values().map(|closing| closing.until).min();
         let forgetting = self.ledger.next_deadline(&self.settings);
         self.waiting.front().map(|(at, _)| *at).into_iter().chain(closing).chain(forgetting).min()
     }
@@ -273,8 +283,8 @@ impl Bridge {
         while let Some((_, flight)) = self.waiting.pop_front_if(|(at, _)| *at <= now) {
             self.launch(flight);
         }
-        let late: Vec<i64> =
-            self.closing.iter().filter(|(_, (at, _))| *at <= now).map(|(number, _)| *number).collect();
+        let late = self.closing.iter().filter(|(_, closing)| closing.until <= now);
+        let late: Vec<i64> = late.map(|(number, _)| *number).collect();
         for number in late {
             let open = self.flights.values().filter(|flight| flight.subscription == number).count();
             if self.has_stream() && open > 0 {
@@ -448,9 +458,9 @@ impl Bridge {
             let destination = rule.destination();
             if self.settings.permits(&destination) {
                 let number = self.demand.fix(destination.clone(), rule.selector());
-                let wanted =
+                let info =
                     ConsumerInfo { selector: rule.selector().map(WireStr::from), ..Default::default() };
-                self.subscribe(number, destination, &wanted, None);
+                self.subscribe(number, Wish { destination, info, durable: None });
             }
         }
     }
@@ -558,17 +568,9 @@ impl Bridge {
     }
 
     /// Subscribes at the local broker for what is wanted over there.
-    fn subscribe(
-        &mut self,
-        number: i64,
-        destination: Destination,
-        remote: &ConsumerInfo,
-        durable: Option<String>,
-    ) {
+    fn subscribe(&mut self, number: i64, wish: Wish) {
         let Some(target) = self.remote.as_ref().map(|broker| broker.id.clone()) else { return };
-        if !self.may_subscribe(number, &destination, remote, durable.as_ref()) {
-            return;
-        }
+        let Wish { destination, info: remote, durable } = wish;
         let path = grown(remote.broker_path.as_deref(), &target);
         let topic = matches!(
             destination.kind,
@@ -584,7 +586,7 @@ impl Bridge {
             consumer_id: Some(ConsumerId::new(&self.local_session, number)),
             priority: self.priority(remote.priority, path.len()),
             // One copy goes over the link whoever wants it, and the remote broker selects.
-            selector: remote.selector.clone().filter(|_| !topic || fixed || !self.settings.conduit),
+            selector: remote.selector.filter(|_| !topic || fixed || !self.settings.conduit),
             subscription_name: durable.map(WireStr::from),
             destination: Some(destination),
             prefetch_size: i32::try_from(self.settings.prefetch.max(1)).unwrap_or(i32::MAX),

@@ -64,6 +64,10 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
+    pub(crate) const fn destination(&self) -> &Destination {
+        self.key.destination()
+    }
+
     fn new(key: Key) -> Self {
         Self {
             key,
@@ -98,8 +102,8 @@ pub(crate) enum Change {
     Subscribe { number: i64, durable: Option<String> },
     /// The same, in place of a subscription of a topic that was not durable.
     Upgrade { old: i64, number: i64, durable: Option<String> },
-    /// A subscription stands for it already.
-    Joined,
+    /// This subscription stands for it already.
+    Joined { number: i64 },
     /// There are too many.
     Full,
 }
@@ -141,6 +145,11 @@ impl Demand {
 
     pub(crate) fn subscription(&self, number: i64) -> Option<&Subscription> {
         self.subscriptions.get(&number)
+    }
+
+    /// The local subscriptions that a remote consumer wants.
+    pub(crate) fn of_remote(&self, remote: &str) -> Vec<i64> {
+        self.by_remote.get(remote).cloned().unwrap_or_default()
     }
 
     /// A number that no subscription has.
@@ -226,7 +235,9 @@ impl Demand {
         let name = durable.as_ref().map(|durable| durable.name.clone());
         let id = remote.unwrap_or_default();
         if let Some(number) = self.by_key.get(&key).copied() {
-            let Some(subscription) = self.subscriptions.get_mut(&number) else { return Change::Joined };
+            let Some(subscription) = self.subscriptions.get_mut(&number) else {
+                return Change::Joined { number };
+            };
             if durable.is_none() || subscription.durable.is_some() {
                 subscription.join(id, durable.as_ref());
                 if let Some(remote) = remote
@@ -234,9 +245,9 @@ impl Demand {
                 {
                     self.by_remote.entry(remote.to_owned()).or_default().push(number);
                 }
-                return Change::Joined;
+                return Change::Joined { number };
             }
-            let Some(mut subscription) = self.take(number) else { return Change::Joined };
+            let Some(mut subscription) = self.take(number) else { return Change::Joined { number } };
             subscription.durable.clone_from(&name);
             subscription.join(id, durable.as_ref());
             subscription.remotes.extend(remote.map(str::to_owned));

@@ -209,22 +209,41 @@ impl Engine {
     /// Takes a message in; there is room for it and it was not there before.
     pub(crate) fn take_in(&mut self, conn: ConnId, request: &SendRequest, target: &Target) {
         let dedup = from_client(request) && request.position.is_none();
+        let mut copy = false;
         if let Some(position) = request.position {
             self.take_position(conn, position, &request.message.id);
-        } else if let Some((producer, sequence)) = identity(request) {
-            let slot = self.slot(conn, &request.producer);
-            let slot = self.dedup.mark(&producer, sequence, slot);
-            if !dedup && request.message.persistent {
-                // In the unit of work that stores the message: both are there after a crash, or neither.
-                self.outbox.op(StoreOp::Dedup { producer, sequence });
-            }
-            let local = LocalId { session: request.producer.session, value: request.producer.value };
-            if let Some(producer) =
-                self.connections.get_mut(&conn).and_then(|connection| connection.producers.get_mut(&local))
-            {
-                producer.slot = slot;
-            }
+            // Another link was faster with it.
+            copy = self.is_repeated(conn, request);
         }
+        if !copy {
+            self.note_taken(conn, request, dedup);
+            self.publish_to(target, request, dedup);
+        }
+        if self.outbox.has_ops()
+            && let Some(connection) = self.connections.get_mut(&conn)
+        {
+            connection.stored = self.outbox.ticket();
+        }
+    }
+
+    /// Notes under its producer and sequence that a message is here.
+    fn note_taken(&mut self, conn: ConnId, request: &SendRequest, dedup: bool) {
+        let Some((producer, sequence)) = identity(request) else { return };
+        let slot = self.slot(conn, &request.producer);
+        let slot = self.dedup.mark(&producer, sequence, slot);
+        if !dedup && request.message.persistent {
+            // In the unit of work that stores the message: both are there after a crash, or neither.
+            self.outbox.op(StoreOp::Dedup { producer, sequence });
+        }
+        let local = LocalId { session: request.producer.session, value: request.producer.value };
+        if let Some(producer) =
+            self.connections.get_mut(&conn).and_then(|connection| connection.producers.get_mut(&local))
+        {
+            producer.slot = slot;
+        }
+    }
+
+    fn publish_to(&mut self, target: &Target, request: &SendRequest, dedup: bool) {
         match target {
             Target::One(place) => self.publish(*place, &request.message, &request.producer, dedup),
             Target::Many(places) => {
@@ -234,11 +253,6 @@ impl Engine {
                     }
                 }
             }
-        }
-        if self.outbox.has_ops()
-            && let Some(connection) = self.connections.get_mut(&conn)
-        {
-            connection.stored = self.outbox.ticket();
         }
     }
 
@@ -375,6 +389,11 @@ fn identity(request: &SendRequest) -> Option<(ProducerId, i64)> {
     let path = message.extra.as_ref().map_or(&[][..], |extra| &extra.broker_path);
     match path.last() {
         None => from_client(request).then(|| (message.id.producer.clone(), message.id.sequence)),
+        Some(_) if !message.destination.kind.is_queue() => {
+            Some((fanned_producer(&message.destination, &message.id.producer), message.id.sequence))
+        }
+        // Its position tells.
+        Some(_) if request.position.is_some() => None,
         Some(sender) => {
             let link = link_producer(sender, path.len(), &message.destination, &message.id.producer);
             Some((link, message.id.sequence))
@@ -387,6 +406,13 @@ fn identity(request: &SendRequest) -> Option<(ProducerId, i64)> {
 /// (back, and here once more) has passed more brokers, and so is another one.
 fn link_producer(sender: &Text, hops: usize, destination: &Destination, first: &ProducerId) -> ProducerId {
     let stream = format!("link:{sender}:{hops}:{destination}:{}", first.connection);
+    ProducerId::new(Text::from(stream), first.session, first.value)
+}
+
+/// A message of a topic has the same subscribers here over whatever links it comes, so one copy is enough: the way that
+/// it took is no part of who it is.
+fn fanned_producer(topic: &Destination, first: &ProducerId) -> ProducerId {
+    let stream = format!("links:{topic}:{}", first.connection);
     ProducerId::new(Text::from(stream), first.session, first.value)
 }
 

@@ -41,12 +41,14 @@ fn send(url: &str, destination: &str, numbers: std::ops::Range<usize>, options: 
         .args(options)
         .arg(destination)
         .stdin(Stdio::piped())
-        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let lines: String = numbers.map(|number| format!("m{number}\n")).collect();
     sender.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    assert!(sender.wait().unwrap().success(), "sending to {url}");
+    let done = sender.wait_with_output().unwrap();
+    assert!(done.status.success(), "sending to {url}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// A consumer of its own process.
@@ -456,6 +458,7 @@ fn guarded(name: &str) -> (Node, tempfile::TempDir) {
 /// What `ferromq status` tells of a node.
 fn status(node: &Node) -> serde_json::Value {
     let output = Command::new(PROGRAM).args(["status", node.url(), "--json"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -559,41 +562,80 @@ fn operators_see_what_a_link_does() {
     assert!(String::from_utf8_lossy(&human.stdout).contains("NOT UP"), "{human:?}");
 }
 
-#[test]
-fn a_ring_without_a_ttl_ends() {
-    let ports: Vec<String> = (0..3).map(|_| reserved_address()).collect();
-    let names = ["a", "b", "c"];
-    let nodes: Vec<Node> = (0..3)
-        .map(|index| {
-            let next = &ports[(index + 1) % 3];
-            let uri = format!("static:({next})?initialReconnectDelay=100&duplex=true&networkTTL=-1");
-            launch(names[index]).listen(&ports[index]).arg("--network-connector").arg(uri).start().unwrap()
-        })
-        .collect();
+/// So many brokers in a ring of duplex links.
+fn ring(count: usize, ttl: i32) -> Vec<Node> {
+    let ports: Vec<String> = (0..count).map(|_| reserved_address()).collect();
+    let start = |index: usize| {
+        let next = &ports[(index + 1) % count];
+        let uri = format!("static:({next})?initialReconnectDelay=100&duplex=true&networkTTL={ttl}");
+        let name = ["a", "b", "c", "d"][index];
+        launch(name).listen(&ports[index]).arg("--network-connector").arg(uri).start().unwrap()
+    };
+    let nodes: Vec<Node> = (0..count).map(start).collect();
     nodes.iter().for_each(|node| established(node, 2));
-    let news: Vec<Receiver> =
-        nodes.iter().map(|node| Receiver::new(node.url(), "topic://news", &[])).collect();
+    nodes
+}
+
+/// Sends probes until each of the receivers has had one: demand has come to the sender.
+fn reach(from: &Node, topic: &str, receivers: &[&Receiver]) {
     let until = Instant::now() + PATIENCE;
-    while news.iter().any(|receiver| receiver.all().is_empty()) {
-        assert!(
-            Instant::now() < until,
-            "{:?}",
-            nodes.iter().map(|node| node.log().all()).collect::<Vec<_>>()
-        );
-        send(nodes[0].url(), "topic://news", 9_999..10_000, &[]);
+    while receivers.iter().any(|receiver| receiver.all().is_empty()) {
+        let silent: Vec<usize> =
+            (0..receivers.len()).filter(|index| receivers[*index].all().is_empty()).collect();
+        assert!(Instant::now() < until, "receivers {silent:?} had nothing: {:?}", from.log().all());
+        send(from.url(), topic, 9_999..10_000, &[]);
+        std::thread::sleep(Duration::from_millis(50));
     }
     settle();
-    send(nodes[0].url(), "topic://news", 0..50, &[]);
+}
+
+/// What came of the 50 messages that were sent after the probes.
+fn account_of(what: &str, receiver: &Receiver) -> Account {
+    assert!(receiver.lines.wait_for("m49", PATIENCE).is_some(), "{what}");
+    let numbered: Vec<String> = receiver.all().into_iter().filter(|line| line != "m9999").collect();
+    account(what, 50, &[numbered])
+}
+
+#[test]
+fn a_ring_without_a_ttl_ends() {
+    let nodes = ring(3, -1);
+    // Whoever subscribes first, each broker publishes each message once.
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+        let topic = format!("topic://news{}", order.map(|index| index.to_string()).concat());
+        let news = order.map(|index| (index, Receiver::new(nodes[index].url(), &topic, &[])));
+        reach(&nodes[0], &topic, &[0, 1, 2].map(|at| &news[at].1));
+        send(nodes[0].url(), &topic, 0..50, &[]);
+        news.iter().for_each(|(_, receiver)| {
+            receiver.lines.wait_for("m49", PATIENCE);
+        });
+        settle();
+        for (index, receiver) in &news {
+            assert_eq!(account_of(&format!("ring without TTL, {topic} at {index}"), receiver), whole(50));
+        }
+    }
     let work = Receiver::new(nodes[2].url(), "queue://work", &[]);
     send(nodes[0].url(), "queue://work", 0..50, &[]);
     assert!(work.wait_for(50), "{:?}", nodes[0].log().all());
-    assert!(news.iter().all(|receiver| receiver.lines.wait_for("m49", PATIENCE).is_some()));
     settle();
-    for (name, receiver) in names.iter().zip(&news) {
-        let numbered: Vec<String> = receiver.all().into_iter().filter(|line| line != "m9999").collect();
-        assert_eq!(account(&format!("ring without TTL, at {name}"), 50, &[numbered]), whole(50));
-    }
     assert_eq!(account("ring without TTL, queue", 50, &[work.all()]), whole(50));
+}
+
+#[test]
+fn who_subscribes_behind_a_link_that_was_one_of_two_ways_to_somebody_else_misses_nothing() {
+    let nodes = ring(4, 2);
+    // Two ways lead to c, over b and over d.
+    let opposite = Receiver::new(nodes[2].url(), "topic://news", &[]);
+    reach(&nodes[0], "topic://news", &[&opposite]);
+    let sides = [1, 3].map(|index| Receiver::new(nodes[index].url(), "topic://news", &[]));
+    reach(&nodes[0], "topic://news", &[&sides[0], &sides[1]]);
+    send(nodes[0].url(), "topic://news", 0..50, &[]);
+    for (what, receiver) in [("opposite", &opposite), ("at b", &sides[0]), ("at d", &sides[1])] {
+        assert!(receiver.lines.wait_for("m49", PATIENCE).is_some(), "{what}");
+    }
+    settle();
+    for (what, receiver) in [("opposite", &opposite), ("at b", &sides[0]), ("at d", &sides[1])] {
+        assert_eq!(account_of(what, receiver), whole(50), "{what}");
+    }
 }
 
 /// The ids by which a node's links know the brokers at their other ends, in the order in which they came up.

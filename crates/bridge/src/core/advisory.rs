@@ -5,9 +5,10 @@ use ferromq_openwire::{
     MessageAck, MessageDispatch, ObjectId,
 };
 
-use super::{Bridge, Ending, Side};
+use super::{Bridge, Side};
 use crate::demand::Merge;
 use crate::forward::{exceeds, grown, passed};
+use crate::rivals::Wanting;
 use crate::settings::VIRTUAL_CONSUMERS;
 
 /// Members of one composite destination that are looked at.
@@ -88,8 +89,7 @@ impl Bridge {
             Some(Command::ConsumerInfo(info)) => self.wanted(info, fed),
             Some(Command::RemoveInfo(info)) => {
                 if let Some(ObjectId::Consumer(id)) = &info.object_id {
-                    let fates = self.demand.remove(&remote_name(id, fed));
-                    self.carry_out(fates);
+                    self.left(&remote_name(id, fed));
                 }
             }
             Some(Command::RemoveSubscriptionInfo(info)) => self.gave_up(info),
@@ -121,26 +121,77 @@ impl Bridge {
         let durable = self.durable(info, &destination);
         let most = self.settings.most_consumers;
         let change = self.demand.add(remote, info, destination.clone(), durable, merge, most);
-        self.follow(change, destination, info);
+        self.follow(change, destination, remote, info);
     }
 
-    /// Whether no other bridge stands for the same consumers already.
+    /// A remote consumer as rivals know it; `None` if it does not matter that there are several ways to it.
+    fn wanting<'a>(
+        &self,
+        destination: &Destination,
+        remote: &'a str,
+        info: &'a ConsumerInfo,
+    ) -> Option<Wanting<'a>> {
+        let matters = self.local_advisories.is_some()
+            && self.settings.suppresses(destination)
+            && info.consumer_id.is_some();
+        let hops = info.broker_path.as_deref().map_or(0, <[_]>::len) + 1;
+        matters.then(|| Wanting { name: remote, info, priority: self.priority(info.priority, hops) })
+    }
+
+    /// Whether no other bridge stands for the same consumer already.
     pub(super) fn may_subscribe(
         &mut self,
         number: i64,
         destination: &Destination,
-        remote: &ConsumerInfo,
+        remote: &str,
+        info: &ConsumerInfo,
         durable: Option<&String>,
     ) -> bool {
-        if self.local_advisories.is_none()
-            || !self.settings.suppresses(destination)
-            || remote.consumer_id.is_none()
-        {
-            return true;
+        let Some(wanting) = self.wanting(destination, remote, info) else { return true };
+        let Some(target) = self.remote.as_ref().map(|broker| broker.id.clone()) else { return false };
+        self.rivals.claim(number, &target, destination, durable, wanting)
+    }
+
+    /// A remote consumer shares a subscription; whether that is left to rivals who do not stand for this consumer.
+    pub(super) fn joined(&mut self, number: i64, remote: &str, info: &ConsumerInfo) -> bool {
+        let destination = self.demand.subscription(number).map(|shared| shared.destination().clone());
+        let wanting = destination.and_then(|destination| self.wanting(&destination, remote, info));
+        wanting.is_some_and(|wanting| self.rivals.join(number, wanting))
+    }
+
+    /// A remote consumer is gone.
+    fn left(&mut self, remote: &str) {
+        let shared = self.demand.of_remote(remote);
+        let fates = self.demand.remove(remote);
+        self.carry_out(fates);
+        for number in shared {
+            if self.rivals.leave(number, remote) {
+                self.replace(number);
+            }
         }
-        let hops = remote.broker_path.as_deref().map_or(0, <[_]>::len) + 1;
-        let priority = self.priority(remote.priority, hops);
-        self.rivals.claim(number, destination, remote, durable, priority)
+    }
+
+    /// Ends a subscription and makes another one in its place, unless rivals are there by now. What was handed out to
+    /// the old one and not sent is the broker's again; by the number it is told from what the new one is given.
+    fn replace(&mut self, number: i64) {
+        let Some(fresh) = self.demand.renumber(number) else { return };
+        self.rivals.renumber(number, fresh);
+        self.end_subscription(number, None);
+        self.subscribe_if_best(fresh);
+    }
+
+    /// Makes a subscription that was left to rivals.
+    pub(super) fn take_back(&mut self, number: i64) {
+        if let Some(fresh) = self.demand.renumber(number) {
+            self.rivals.renumber(number, fresh);
+            self.subscribe_if_best(fresh);
+        }
+    }
+
+    pub(super) fn subscribe_if_best(&mut self, number: i64) {
+        if let Some(wish) = self.rivals.wish(number) {
+            self.subscribe(number, wish);
+        }
     }
 
     fn rival_came(&mut self, info: &ConsumerInfo) {
@@ -152,25 +203,16 @@ impl Bridge {
             return self.rivals.told(id.value);
         }
         for number in self.rivals.came(info, self.settings.most_consumers) {
-            if self.has_stream() && self.flights.values().any(|flight| flight.subscription == number) {
-                // What is under way may have arrived: the brokers decide that when the link is up again.
-                let text = "messages are under way for consumers that are left to another bridge";
-                return self.end(Ending::Lost(text.to_owned()));
+            if let Some(fresh) = self.demand.renumber(number) {
+                self.rivals.renumber(number, fresh);
+                self.end_subscription(number, None);
             }
-            self.waiting.retain(|(_, flight)| flight.subscription != number);
-            self.close_consumer(number);
         }
     }
 
     fn rival_went(&mut self, id: &ConsumerId) {
         for number in self.rivals.went(&id.to_string()) {
-            let Some(claim) = self.rivals.of(number).cloned() else { continue };
-            // What was handed out to the subscription before is free again, and may still be on its way here: by the
-            // other number it is told from what is handed out now, and not sent a second time.
-            if let Some(fresh) = self.demand.renumber(number) {
-                self.rivals.withdraw(number);
-                self.subscribe(fresh, claim.destination, &claim.info, claim.durable);
-            }
+            self.take_back(number);
         }
     }
 

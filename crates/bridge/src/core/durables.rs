@@ -6,8 +6,9 @@ use ferromq_openwire::{
     RemoveSubscriptionInfo, WireStr,
 };
 
-use super::{Bridge, MOST_CLOSING, Order, Side};
+use super::{Bridge, Closing, MOST_CLOSING, Order, Side};
 use crate::demand::{Change, Durable, Fate, Subscriber};
+use crate::rivals::Wish;
 
 /// Every durable subscription of a bridge is named so (ActiveMQ's name).
 const PREFIX: &str = "NC-DS";
@@ -63,7 +64,8 @@ impl Bridge {
             && self.settings.permits(destination)
             && let Some(number) = self.demand.adopt(destination.clone(), name.clone())
         {
-            self.subscribe(number, destination.clone(), &ConsumerInfo::default(), Some(name));
+            let info = ConsumerInfo::default();
+            self.subscribe(number, Wish { destination: destination.clone(), info, durable: Some(name) });
         }
     }
 
@@ -90,7 +92,7 @@ impl Bridge {
             let Some(name) = self.durable_name(&destination) else { continue };
             let durable = Durable { name, subscriber: Some(subscriber) };
             let change = self.demand.add_subscriber(destination.clone(), durable, most);
-            self.follow(change, destination, &info);
+            self.follow(change, destination, "", &info);
         }
         // A topic that makes plain subscribers durable may be adopted for one that has yet to show up.
         let settings = &self.settings;
@@ -149,15 +151,38 @@ impl Bridge {
     }
 
     /// What a change of demand makes of the local subscriptions.
-    pub(super) fn follow(&mut self, change: Change, destination: Destination, info: &ConsumerInfo) {
+    pub(super) fn follow(
+        &mut self,
+        change: Change,
+        destination: Destination,
+        remote: &str,
+        info: &ConsumerInfo,
+    ) {
         match change {
-            Change::Subscribe { number, durable } => self.subscribe(number, destination, info, durable),
+            Change::Subscribe { number, durable } => {
+                if self.may_subscribe(number, &destination, remote, info, durable.as_ref()) {
+                    self.subscribe(number, Wish { destination, info: info.clone(), durable });
+                }
+            }
             Change::Upgrade { old, number, durable } => {
                 // Of a topic nothing is handed out again, so there is no answer to wait for.
-                self.unsubscribe(old);
-                self.subscribe(number, destination, info, durable);
+                if !self.rivals.has_left(old) {
+                    self.close_consumer(old);
+                }
+                self.rivals.renumber(old, number);
+                self.rivals.make_durable(number, durable.as_ref());
+                if self.rivals.knows(number) {
+                    self.joined(number, remote, info);
+                    self.subscribe_if_best(number);
+                } else {
+                    self.subscribe(number, Wish { destination, info: info.clone(), durable });
+                }
             }
-            Change::Joined => {}
+            Change::Joined { number } => {
+                if self.joined(number, remote, info) {
+                    self.take_back(number);
+                }
+            }
             Change::Full => {
                 self.beyond += 1;
                 if !self.beyond.is_power_of_two() {
@@ -181,16 +206,18 @@ impl Bridge {
                 Fate::End { number, durable } => self.end_subscription(number, durable),
                 Fate::Downgrade { old, durable, number, destination } => {
                     self.end_subscription(old, Some(durable));
-                    self.subscribe(number, destination, &ConsumerInfo::default(), None);
+                    let info = ConsumerInfo::default();
+                    self.subscribe(number, Wish { destination, info, durable: None });
                 }
             }
         }
     }
 
-    fn end_subscription(&mut self, number: i64, durable: Option<String>) {
+    pub(super) fn end_subscription(&mut self, number: i64, durable: Option<String>) {
         // They were refused for now, so they are here alone.
         self.waiting.retain(|(_, flight)| flight.subscription != number);
-        self.closing.insert(number, (self.now + MOST_CLOSING, durable));
+        let made = !self.rivals.withdraw(number);
+        self.closing.insert(number, Closing { until: self.now + MOST_CLOSING, durable, made });
         self.close_if_done(number);
     }
 
@@ -203,12 +230,11 @@ impl Bridge {
     }
 
     pub(super) fn unsubscribe(&mut self, number: i64) {
-        let durable = self.closing.remove(&number).and_then(|(_, durable)| durable);
-        // What was left to another bridge was never made.
-        if !self.rivals.withdraw(number) {
+        let Some(closing) = self.closing.remove(&number) else { return };
+        if closing.made {
             self.close_consumer(number);
         }
-        if let Some(name) = durable {
+        if let Some(name) = closing.durable {
             // As a request, because a failure that nobody waits for ends a connection.
             let info = RemoveSubscriptionInfo {
                 command_id: self.command_id(),

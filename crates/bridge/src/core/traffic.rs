@@ -17,10 +17,7 @@ impl Bridge {
     pub(super) fn forward(&mut self, dispatch: MessageDispatch) {
         let Some(flight) = self.dispatch_ack(&dispatch) else { return };
         let number = flight.subscription;
-        if self.demand.subscription(number).is_none()
-            || self.closing.contains_key(&number)
-            || self.rivals.has_left(number)
-        {
+        if self.demand.subscription(number).is_none() || self.closing.contains_key(&number) {
             // It stays with the local broker, which gets it back when the subscription ends.
             return;
         }

@@ -527,3 +527,81 @@ fn a_message_that_nobody_here_can_consume_moves_on_within_the_bound_of_hops() {
         assert_eq!(moved, goes, "passed {passed} brokers, back {back}, bound {hops}");
     }
 }
+
+/// A broker of a mesh: its topic has a subscriber, and messages come over two links.
+fn meshed() -> (Bench, (Client, LocalId), [Client; 2]) {
+    let mut b = broker();
+    let subscriber = b.connect("subscriber");
+    let local = b.consume(&subscriber, "topic://T");
+    let links = ["short", "long"].map(|name| {
+        let client = b.connect(name);
+        b.ask(&client, Intent::OpenStream(name.into()));
+        client
+    });
+    (b, (subscriber, local), links)
+}
+
+/// A message of the topic as it comes over a link, having passed so many brokers.
+fn over(link: &Client, message: &Message, position: Option<u64>, hops: usize) -> Intent {
+    let mut message = message.clone();
+    message.extra_mut().broker_path = (0..hops).map(|n| Text::from(format!("b{n}"))).collect();
+    Intent::Send(SendRequest {
+        producer: ProducerId::new(link.id.clone(), 1, 1),
+        message: message.into(),
+        transaction: None,
+        window_bytes: 0,
+        position: position.map(StreamPosition),
+    })
+}
+
+#[test]
+fn a_message_of_a_topic_is_published_once_over_however_many_links_it_comes() {
+    for (positions, persistent) in [(true, true), (true, false), (false, true), (false, false)] {
+        let (mut b, (subscriber, local), links) = meshed();
+        let c = b.connect("c");
+        let mut messages = ["m1", "m2"].map(|text| b.message(&c, "topic://T", text));
+        messages.iter_mut().for_each(|message| message.persistent = persistent);
+        let at = |position: u64| positions.then_some(position);
+        b.do_it(&links[0], over(&links[0], &messages[0], at(1), 1));
+        b.do_it(&links[1], over(&links[1], &messages[0], at(1), 2));
+        // The longer way may be the faster one.
+        b.do_it(&links[1], over(&links[1], &messages[1], at(2), 2));
+        b.do_it(&links[0], over(&links[0], &messages[1], at(2), 1));
+        assert_eq!(b.texts_of(&subscriber, local), ["m1", "m2"], "{positions} {persistent}");
+        assert_eq!(b.engine.view().broker.duplicates, 2);
+        // Each link is told that it need not send again.
+        if positions && persistent {
+            for link in ["short", "long"] {
+                let streams = b.store.recovered().streams.unwrap();
+                let stream = streams.iter().find(|stream| stream.record.name.to_str() == link).unwrap();
+                assert_eq!(stream.positions.len(), 2);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_comes_over_another_link_after_a_crash_is_known() {
+    let (mut b, _, links) = meshed();
+    let (ann, c) = (b.connect("ann"), b.connect("c"));
+    b.consume_as(&ann, "topic://T", |facts| {
+        (facts.subscription, facts.client_id) = (Some("news".into()), Some("ann".into()));
+    });
+    let message = b.message(&c, "topic://T", "m");
+    b.do_it(&links[0], over(&links[0], &message, Some(1), 1));
+    b.crash();
+    let link = b.connect("long");
+    b.ask(&link, Intent::OpenStream("long".into()));
+    b.do_it(&link, over(&link, &message, Some(1), 2));
+    assert_eq!(b.engine.view().broker.duplicates, 1);
+}
+
+#[test]
+fn a_queue_takes_a_message_that_comes_once_more_for_it_may_have_gone_back() {
+    let (mut b, _, links) = meshed();
+    let c = b.connect("c");
+    let message = b.message(&c, "Q", "m");
+    b.do_it(&links[0], over(&links[0], &message, Some(1), 1));
+    b.do_it(&links[1], over(&links[1], &message, Some(1), 3));
+    assert_eq!(b.held("Q"), 2);
+}
