@@ -13,9 +13,10 @@ use crate::backend::{Backend, epoch_of, lock_alone, terminate};
 use crate::error::{int, uint};
 use crate::high_water::Beginning;
 use crate::options::Place;
+use crate::orphans::{self, Dropped};
 use crate::reader::Reader;
 use crate::writer::Writer;
-use crate::{HighWater, Memory, PostgresOptions, orphans, recover, schema};
+use crate::{HighWater, Memory, PostgresOptions, recover, schema};
 
 /// How long a claim waits for a transaction under way before it ends the session behind it.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
@@ -162,9 +163,16 @@ impl PostgresStore {
         schema::migrate(&mut session, &place, within)?;
         self.take(&mut session, epoch)?;
         let mark = self.look_after_claim()?;
-        // The rows of what was dropped before would be counted else.
         let started = Instant::now();
-        while orphans::clear_some(&mut session, &place, epoch, 10_000, within).map_err(wrong)? {}
+        // What only dropped subscriptions wait for is still in the sums, and to count it takes as long as to clear it away.
+        while orphans::clear_some(&mut session, &place, epoch, (Dropped::Subscriptions, 10_000), within)
+            .map_err(wrong)?
+        {}
+        // Dropped destinations are left to maintenance.
+        while orphans::are_many(&mut session, &place, within).map_err(wrong)?
+            && orphans::clear_some(&mut session, &place, epoch, (Dropped::Any, 10_000), within)
+                .map_err(wrong)?
+        {}
         // Only now, in a transaction that began after the claim was committed.
         let (state, mut recovered) = recover::load(&mut session, &place, epoch, within)?;
         tracing::info!(

@@ -40,17 +40,47 @@ const UNWAITED_MESSAGES: &str = "\
     UPDATE {s}.destinations AS d SET messages = d.messages - t.n, bytes = d.bytes - t.bytes FROM total AS t \
     WHERE d.id = t.destination";
 
+/// What was dropped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Dropped {
+    /// Destinations and subscriptions.
+    Any,
+    Subscriptions,
+}
+
+/// What is counted at a claim, and not cleared away: more than that takes as long as its clearing.
+const COUNTED: i64 = 200_000;
+
+/// Whether more rows wait in dropped destinations than a claim is to count. Their messages are in no sum any more.
+pub(crate) fn are_many(session: &mut Session, place: &Place, within: Duration) -> Result<bool, PgError> {
+    let text = place.sql(
+        "SELECT count(*) > $1::int8 FROM (SELECT 1 FROM {s}.orphans AS o JOIN {s}.waiting AS w \
+         ON w.destination = o.id WHERE o.kind = 0 LIMIT $1::int8 + 1) AS counted",
+    );
+    session.run(within, async |client| Ok(client.query_one(&text, &[&COUNTED]).await?.get(0)))
+}
+
+/// What a subscription's sum still holds of destinations that were dropped.
+pub(crate) const OF_DESTINATIONS: &str = "\
+    SELECT w.subscription, count(*) FROM {s}.orphans AS o JOIN {s}.waiting AS w ON w.destination = o.id \
+    WHERE o.kind = 0 GROUP BY w.subscription";
+
 /// Does a part of the work, in a transaction of its own under the epoch; whether there was any.
 pub(crate) fn clear_some(
     session: &mut Session,
     place: &Place,
     epoch: Epoch,
-    limit: i64,
+    (dropped, limit): (Dropped, i64),
     within: Duration,
 ) -> Result<bool, PgError> {
     session.run(within, async |client| {
-        let text = place.sql("SELECT kind, id FROM {s}.orphans ORDER BY kind, id LIMIT 1000");
-        let orphans = client.query(&text, &[]).await?;
+        let text =
+            place.sql("SELECT kind, id FROM {s}.orphans WHERE kind >= $1 ORDER BY kind, id LIMIT 1000");
+        let lowest: i16 = match dropped {
+            Dropped::Any => 0,
+            Dropped::Subscriptions => 1,
+        };
+        let orphans = client.query(&text, &[&lowest]).await?;
         if orphans.is_empty() {
             return Ok(false);
         }
@@ -99,8 +129,9 @@ impl Backend {
     pub(crate) fn clear_away(&mut self, budget: Budget) -> Result<bool, StoreError> {
         let epoch = self.epoch;
         let limit = int((budget.bytes / 1024).clamp(100, 10_000));
-        let some =
-            self.with_session(|session, place, within| clear_some(session, place, epoch, limit, within))?;
+        let some = self.with_session(|session, place, within| {
+            clear_some(session, place, epoch, (Dropped::Any, limit), within)
+        })?;
         if !some {
             self.forget_producers()?;
         }

@@ -17,6 +17,7 @@ use ferromq_store::{
 
 use crate::error::uint;
 use crate::options::Place;
+use crate::orphans::OF_DESTINATIONS;
 use crate::schema;
 use crate::state::State;
 
@@ -42,15 +43,21 @@ pub(crate) fn load(
     within: Duration,
 ) -> Result<(State, Recovered), StoreError> {
     let of_streams: &[&str] = if schema::has_streams(session, place, within)? { &READ_STREAMS } else { &[] };
-    let rows = session
+    let (rows, dropped) = session
         .run(within, async |client| {
             client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
             let mut all = Vec::new();
             for text in READ.iter().chain(of_streams) {
                 all.push(client.query(&place.sql(text), &[]).await?);
             }
+            let some = place.sql("SELECT EXISTS (SELECT 1 FROM {s}.orphans)");
+            let dropped = if client.query_one(&some, &[]).await?.get(0) {
+                client.query(&place.sql(OF_DESTINATIONS), &[]).await?
+            } else {
+                Vec::new()
+            };
             client.batch_execute("COMMIT").await?;
-            Ok(all)
+            Ok((all, dropped))
         })
         .map_err(|error| place.wrong(&error))?;
     let [progress, destinations, subscriptions, producers, streams @ ..] = rows.as_slice() else {
@@ -65,10 +72,17 @@ pub(crate) fn load(
         .iter()
         .map(|row| destination_of(row).map_err(|reason| damaged("destinations", reason)))
         .collect::<Result<Vec<_>, _>>()?;
-    let subscriptions = subscriptions
+    let mut subscriptions = subscriptions
         .iter()
         .map(|row| subscription_of(row).map_err(|reason| damaged("subscriptions", reason)))
         .collect::<Result<Vec<_>, _>>()?;
+    // What lies in a dropped destination and is not cleared away yet is in these sums; maintenance takes it out of the tables.
+    let dropped: BTreeMap<u64, u64> =
+        dropped.iter().map(|row| (uint(row.get(0)), uint(row.get(1)))).collect();
+    for state in &mut subscriptions {
+        let messages = dropped.get(&state.record.id.0).copied().unwrap_or_default();
+        state.messages = state.messages.saturating_sub(messages);
+    }
     let producers = ProducerWindows::from_recovered(producers.iter().map(window_of));
     let streams = match streams {
         [streams, positions] => Some(streams_of(streams, positions)),

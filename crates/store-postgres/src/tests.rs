@@ -9,6 +9,7 @@ use ferromq_testkit::Postgres;
 
 use crate::{PostgresOptions, PostgresStore};
 
+mod orphans;
 mod outages;
 mod versions;
 
