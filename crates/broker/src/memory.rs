@@ -18,8 +18,8 @@ pub(crate) struct DatabaseMemory {
     seen: Mutex<Option<HighWater>>,
     saved: Mutex<Option<HighWater>>,
     /// Held while the file is read and written, and for nothing else: the disk may take its time, and who commits or looks
-    /// must not wait for it.
-    writing: Mutex<()>,
+    /// must not wait for it. Whether the last try failed: that is told once, and once that it works again.
+    writing: Mutex<bool>,
 }
 
 impl DatabaseMemory {
@@ -46,25 +46,41 @@ impl DatabaseMemory {
 
     /// Writes what was seen, unless the file knows more. The disk may take its time.
     pub(crate) fn save(&self) {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(seen) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
         let Some(path) = self.path(&seen.store) else { return };
-        // Nodes of one machine share the file.
-        if self.recall(&seen.store).is_none_or(|there| seen.is_beyond(&there))
-            && let Err(error) = witness::write(&path, &format!("{seen}\n"))
-        {
-            tracing::warn!(
-                %error, file = %path.display(),
-                "what was seen of the database can't be remembered; one that forgets would not be noticed at the next start"
-            );
+        // Nodes of one machine share the file. What can't be read there guards nothing, and is replaced.
+        let there = witness::try_note(&path, parse).unwrap_or(None).filter(|there| there.store == seen.store);
+        let written = match there {
+            Some(there) if !seen.is_beyond(&there) => Ok(()),
+            _ => witness::write(&path, &format!("{seen}\n")),
+        };
+        let (file, before) = (path.display(), std::mem::replace(&mut *failing, written.is_err()));
+        match written {
+            Ok(()) if before => tracing::info!(%file, "what is seen of the database is remembered again"),
+            Ok(()) => {}
+            Err(error) => {
+                if !before {
+                    tracing::warn!(
+                        %error, %file,
+                        "what was seen of the database can't be remembered; one that forgets would not be noticed at the \
+                         next start. It is tried again, and this is told once: is the disk full?"
+                    );
+                }
+                return;
+            }
         }
         *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
     }
 }
 
+fn parse(note: &str) -> Option<HighWater> {
+    note.trim_end().parse().ok()
+}
+
 impl Memory for DatabaseMemory {
     fn recall(&self, store: &str) -> Option<HighWater> {
-        let mark: HighWater = witness::read_note(&self.path(store)?, |text| text.trim_end().parse().ok())?;
+        let mark = witness::read_note(&self.path(store)?, parse)?;
         (mark.store == store).then_some(mark)
     }
 

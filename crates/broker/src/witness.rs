@@ -95,6 +95,17 @@ pub(crate) fn write(path: &Path, note: &str) -> io::Result<()> {
 
 /// What a note says; `None` if there is none. One that is there and can't be read is told, for it guards nothing.
 pub(crate) fn read_note<T>(path: &Path, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    try_note(path, parse).unwrap_or_else(|error| {
+        tracing::warn!(
+            %error, file = %path.display(),
+            "what this machine remembers of the store can't be read; an older copy of it is not noticed"
+        );
+        None
+    })
+}
+
+/// As [`read_note`], and tells nobody.
+pub(crate) fn try_note<T>(path: &Path, parse: impl FnOnce(&str) -> Option<T>) -> io::Result<Option<T>> {
     let no_note = |reason| io::Error::new(ErrorKind::InvalidData, reason);
     let found = fs::symlink_metadata(path).and_then(|there| {
         if there.len() > MAX_NOTE_BYTES {
@@ -103,15 +114,9 @@ pub(crate) fn read_note<T>(path: &Path, parse: impl FnOnce(&str) -> Option<T>) -
         parse(&fs::read_to_string(path)?).ok_or_else(|| no_note("it is no note"))
     });
     match found {
-        Ok(note) => Some(note),
-        Err(missing) if missing.kind() == ErrorKind::NotFound => None,
-        Err(error) => {
-            tracing::warn!(
-                %error, file = %path.display(),
-                "what this machine remembers of the store can't be read; an older copy of it is not noticed"
-            );
-            None
-        }
+        Ok(note) => Ok(Some(note)),
+        Err(missing) if missing.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

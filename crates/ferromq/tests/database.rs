@@ -254,3 +254,25 @@ fn a_second_node_of_the_same_name_is_refused() {
     let Err(refused) = node("a", &server.url(), "1s").start() else { panic!("two nodes of one name") };
     assert!(refused.to_string().contains("give each a name of its own"), "{refused}");
 }
+
+#[test]
+fn a_folder_for_what_is_remembered_that_is_full_is_told_once_and_once_that_it_has_room() {
+    let Some(server) = Postgres::start_or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    // A file in place of the folder: whatever is written there fails, as on a disk without room.
+    let state = folder.path().join("state");
+    std::fs::write(&state, "").unwrap();
+    let launch = node("a", &server.url(), "10s").env("FERROMQ_STATE_DIR", state.to_str().unwrap());
+    let a = launch.start().unwrap();
+    becomes(&a, "active (epoch 1");
+    let told = |text: &str| a.log().all().iter().filter(|line| line.contains(text)).count();
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        send(&a, "kept");
+    }
+    assert_eq!(told("can't be remembered"), 1, "{:?}", a.log().all());
+    std::fs::remove_file(&state).unwrap();
+    assert!(a.log().wait_for("is remembered again", PATIENCE).is_some(), "{:?}", a.log().all());
+    assert_eq!(std::fs::read_dir(&state).unwrap().count(), 1);
+    assert_eq!(a.stop().code(), Some(0));
+}
