@@ -7,7 +7,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ferromq_env::Clock;
-use ferromq_lock::{Acquired, Contention, Grant, Lease, LockError, LockProvider, Timings, Verdict, Watch};
+use ferromq_lock::{
+    Acquired, Contention, ErrorKind, Grant, Lease, LockError, LockProvider, Timings, Verdict, Watch,
+};
 use ferromq_model::{ClaimId, Epoch, Instant};
 use tokio::sync::{mpsc as events, oneshot};
 
@@ -307,7 +309,7 @@ impl Worker {
                 self.view.extend(&lease);
                 self.held = Some((renewed, lease));
             }
-            Err(error @ LockError::Superseded { .. }) => self.lose(error.to_string()),
+            Err(error) if error.kind() == ErrorKind::Superseded => self.lose(error.to_string()),
             Err(error) => {
                 tracing::warn!(%error, "the lease could not be renewed");
                 lease.missed(asked);

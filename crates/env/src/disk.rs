@@ -153,6 +153,12 @@ pub trait DiskFile: Send + Sync {
     /// locked by places or as a whole, never both: network file systems make one of the other.
     ///
     /// # Errors
-    /// What the system says; some file systems have no such locks.
+    /// `Unsupported` where the file system has no such locks, and what the system says.
     fn try_lock_at(&self, place: u64) -> io::Result<bool>;
+
+    /// Whether this is the file that `path` leads to now: nobody unlinked or renamed it, or put another one in its place.
+    ///
+    /// # Errors
+    /// What the system says; that nothing is there is no error.
+    fn is_named(&self, path: &Path) -> io::Result<bool>;
 }

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -255,10 +255,29 @@ impl DiskFile for SystemFile {
         // Of the open file, not of the process: who opens and closes it a second time loses nothing.
         match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&lock)) {
             Ok(_) => Ok(true),
+            // The second by SMB.
             Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(false),
+            Err(errno) if has_no_such_locks(errno) => Err(io::Error::new(io::ErrorKind::Unsupported, errno)),
             Err(errno) => Err(errno.into()),
         }
     }
+
+    fn is_named(&self, path: &Path) -> io::Result<bool> {
+        match std::fs::metadata(path) {
+            Ok(there) => {
+                let own = self.file.metadata()?;
+                Ok((there.dev(), there.ino()) == (own.dev(), own.ino()))
+            }
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// No lock daemon, no such operation of this file system, or a system that does not know these locks.
+const fn has_no_such_locks(errno: nix::errno::Errno) -> bool {
+    use nix::errno::Errno::{EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP};
+    matches!(errno, ENOLCK | ENOSYS | EOPNOTSUPP | EINVAL)
 }
 
 #[cfg(test)]
@@ -351,6 +370,10 @@ mod tests {
         assert!(second.try_lock_at(7).unwrap());
         assert!(second.is_empty().unwrap(), "locks are no bytes");
         assert!(second.try_lock_at(u64::MAX).is_err());
+        assert!(second.is_named(&path).unwrap());
+        // Who may not write may not lock so: an error, and no file system without locks.
+        let reader = SystemDisk.open(&path, OpenMode::Read).unwrap();
+        assert_ne!(reader.try_lock_at(9).unwrap_err().kind(), io::ErrorKind::Unsupported);
     }
 
     #[test]

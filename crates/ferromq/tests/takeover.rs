@@ -253,3 +253,34 @@ fn an_older_copy_is_refused_by_a_machine_that_has_seen_more() {
     receiver.consume("orders", 10).unwrap();
     assert_eq!(receiver.receive().unwrap().0, "in the copy");
 }
+
+/// Nobody could mark a claim that is not there: whoever finds none would claim, and both would write.
+#[test]
+fn a_master_whose_claim_was_removed_steps_down_and_nothing_that_was_answered_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let a = node("a", folder.path(), "20s").start().unwrap();
+    becomes(&a, "role active (epoch 1");
+    let mut peer = Peer::connect(a.address()).unwrap();
+    peer.send("orders", "answered").unwrap();
+    // Long before the lease is renewed, at the next unit of work.
+    std::fs::remove_dir_all(folder.path().join("shared/claims")).unwrap();
+    assert!(peer.send("orders", "unanswered").is_err());
+    let told = a.log().wait_for("the claim of epoch 1/", PATIENCE);
+    assert!(told.is_some(), "{}", a.log().all().join("\n"));
+    becomes(&a, "role active (epoch 2");
+    let mut peer = persistent_client(&a);
+    peer.consume("orders", 10).unwrap();
+    assert_eq!(peer.receive().unwrap().0, "answered");
+
+    // One that is idle finds out when it renews its lease.
+    let b = node("b", folder.path(), "1s").start().unwrap();
+    becomes(&b, "role standby (master: a, epoch 2)");
+    a.kill();
+    becomes(&b, "role active (epoch 3");
+    let claims = folder.path().join("shared/claims");
+    std::fs::rename(&claims, folder.path().join("aside")).unwrap();
+    let told = b.log().wait_for("the claim of epoch 3/", PATIENCE);
+    assert!(told.is_some(), "{}", b.log().all().join("\n"));
+    becomes(&b, "role active (epoch 4");
+    assert_eq!(b.stop().code(), Some(0));
+}

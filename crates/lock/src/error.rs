@@ -12,7 +12,7 @@ pub enum ErrorKind {
     Caller,
     /// Somebody else holds it, or was faster: follow.
     Held,
-    /// A higher epoch exists: step down.
+    /// A higher epoch exists, or may: step down.
     Superseded,
     /// The place of the claims can't be used: step down, and try again later.
     Storage,
@@ -41,6 +41,17 @@ pub enum LockError {
         ours: Epoch,
         /// The epoch that was found.
         theirs: Epoch,
+    },
+    /// The claim of this holder is not where others look for it.
+    #[error(
+        "{path}: the claim of epoch {ours} is gone, or another file stands in its place, and others may claim as if it had \
+         never been; leave the folder of the claims alone"
+    )]
+    Unclaimed {
+        /// Where it was.
+        path: String,
+        /// The epoch of this holder.
+        ours: Epoch,
     },
     /// A file can't be used.
     #[error("{action} {path}: {source}")]
@@ -82,7 +93,7 @@ impl LockError {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::Held { .. } => ErrorKind::Held,
-            Self::Superseded { .. } => ErrorKind::Superseded,
+            Self::Superseded { .. } | Self::Unclaimed { .. } => ErrorKind::Superseded,
             Self::Io { .. } | Self::Guard(_) => ErrorKind::Storage,
             Self::Timings(_) | Self::NameTaken { .. } => ErrorKind::Caller,
             Self::Bug(_) => ErrorKind::Bug,

@@ -39,7 +39,7 @@ impl NameLock {
     /// Takes the lock if it is not held yet and somebody has made the file. Changes no byte.
     ///
     /// # Errors
-    /// [`LockError::NameTaken`], or the file can't be opened.
+    /// [`LockError::NameTaken`], or the file can't be opened or locked. A file system without such locks is no error.
     pub fn take(&mut self) -> Result<(), LockError> {
         match self.state {
             State::Open => self.open(OpenMode::Write),
@@ -72,7 +72,12 @@ impl NameLock {
                 let place = self.path.parent().unwrap_or(&self.path).display().to_string();
                 return Err(LockError::NameTaken { place, name: self.name.clone() });
             }
-            Err(_) => self.state = State::Impossible,
+            Err(missing) if missing.kind() == ErrorKind::Unsupported => self.state = State::Impossible,
+            // Not a file system without such locks, but one that fails: whether there is a twin is not known.
+            Err(source) => {
+                let path = self.path.display().to_string();
+                return Err(LockError::Io { action: "lock the name of this node in", path, source });
+            }
         }
         Ok(())
     }
@@ -91,7 +96,7 @@ fn place(name: &str) -> u64 {
 mod tests {
     use std::collections::BTreeSet;
 
-    use ferromq_env::simulated::SimDisk;
+    use ferromq_env::simulated::{Fault, FaultError, OpKind, SimDisk};
 
     use super::*;
 
@@ -101,6 +106,22 @@ mod tests {
         let places: BTreeSet<u64> = (0..10_000).map(|number| place(&format!("broker-{number}"))).collect();
         assert_eq!(places.len(), 10_000);
         assert!(places.iter().all(|place| *place < 1 << 62));
+    }
+
+    #[test]
+    fn a_lock_that_fails_is_no_file_system_without_locks() {
+        let disk = SimDisk::new();
+        let node = |name| NameLock::new(Arc::new(disk.another_process()), Path::new("/names"), name);
+        let (mut a, mut twin) = (node("a"), node("a"));
+        a.make().unwrap();
+        for error in [FaultError::Eio, FaultError::Enospc] {
+            disk.plan(Fault::once(OpKind::Lock, 1, error));
+            let refused = twin.take().unwrap_err();
+            assert!(refused.to_string().starts_with("lock the name of this node in /names: "), "{refused}");
+            assert_eq!(refused.kind(), crate::ErrorKind::Storage);
+        }
+        // It is tried again, and so the twin is found out.
+        assert!(matches!(twin.take(), Err(LockError::NameTaken { .. })));
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub trait LockProvider: Send {
     /// Shows a sign of life, and asks whether the claim is still the highest.
     ///
     /// # Errors
-    /// [`LockError::Superseded`], or [`crate::ErrorKind::Storage`]: the lease runs on then, and ends.
+    /// [`crate::ErrorKind::Superseded`], or [`crate::ErrorKind::Storage`]: the lease runs on then, and ends.
     fn renew(&mut self, grant: &Grant) -> Result<Grant, LockError>;
 
     /// Lets go in order, so that nobody has to wait.

@@ -1,5 +1,6 @@
 //! The claims of `ferromq-lock`, with their errors told as errors of a store.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -67,6 +68,11 @@ fn told(error: LockError) -> StoreError {
         LockError::Held { place, holder } => StoreError::InUse { store: place, holder },
         LockError::Superseded { place, ours, theirs } => StoreError::Fenced { store: place, ours, theirs },
         LockError::Io { action, path, source } => StoreError::Io { action, path, source },
+        LockError::Unclaimed { path, ours } => {
+            let reason = format!("the claim of epoch {ours} is gone, or another file stands in its place");
+            let source = io::Error::new(io::ErrorKind::NotFound, reason);
+            StoreError::Io { action: "find the own claim at", path, source }
+        }
         other => StoreError::Bug(other.to_string()),
     }
 }

@@ -401,4 +401,12 @@ impl DiskFile for SimFile {
         let holder = world.inode(self.inode)?.places_locked_by.entry(place);
         Ok(*holder.or_insert(self.handle) == self.handle)
     }
+
+    fn is_named(&self, path: &Path) -> io::Result<bool> {
+        match find(&mut lock(&self.disk.world), &absolute(path)) {
+            Ok(inode) => Ok(inode == self.inode),
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 }

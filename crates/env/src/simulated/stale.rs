@@ -224,6 +224,10 @@ impl DiskFile for StaleFile {
     fn try_lock_at(&self, place: u64) -> io::Result<bool> {
         self.file.try_lock_at(place)
     }
+
+    fn is_named(&self, path: &Path) -> io::Result<bool> {
+        self.file.is_named(path)
+    }
 }
 
 #[cfg(test)]

@@ -111,7 +111,14 @@ impl Claims {
     /// The folder or the claim can't be read.
     pub fn highest(&self) -> Result<(Epoch, Option<String>), LockError> {
         let Some(number) = self.numbers()?.last().copied() else { return Ok((Epoch::default(), None)) };
-        let (claim, owner) = self.read(number)?;
+        let read = self.read(number);
+        // Somebody took it away, against the rule. The next look believes the listing again.
+        if let Err(LockError::Io { source, .. }) = &read
+            && source.kind() == std::io::ErrorKind::NotFound
+        {
+            self.known.store(0, Ordering::Relaxed);
+        }
+        let (claim, owner) = read?;
         Ok((Epoch { number, claim }, owner))
     }
 
@@ -333,15 +340,16 @@ impl Claim {
         Self { fence, ..self }
     }
 
-    /// Fails if a higher claim exists: the storage is asked, and no cache of names or bytes.
+    /// Fails if a higher claim exists: the storage is asked, and no cache of names or bytes. Fails as well if the claim is no
+    /// longer where the next claimant will look for it.
     ///
     /// # Errors
-    /// [`LockError::Superseded`], or the claim can't be read.
+    /// [`LockError::Superseded`], [`LockError::Unclaimed`], or the claim can't be read.
     pub fn check(&self) -> Result<(), LockError> {
         let path = || self.claims.path(self.epoch.number);
         let marker = marker_in(&*self.file, self.coherent).map_err(|error| io("read", &path())(error))?;
         if marker.is_none() && (self.fence == Fence::Mark || !self.is_followed_by_name()?) {
-            return Ok(());
+            return self.is_in_place();
         }
         let next = Epoch { number: self.epoch.number + 1, claim: ClaimId(0) };
         let listed = self.claims.highest().map(|(epoch, _)| epoch).unwrap_or_default();
@@ -349,17 +357,34 @@ impl Claim {
         Err(LockError::Superseded { place: self.claims.place(), ours: self.epoch, theirs })
     }
 
+    /// Whoever claims marks what it finds in the folder. A claim that somebody took away from there would never be marked.
+    fn is_in_place(&self) -> Result<(), LockError> {
+        let path = self.claims.path(self.epoch.number);
+        if self.file.is_named(&path).map_err(io("look for", &path))? {
+            return Ok(());
+        }
+        // What it knew of this folder is no longer so.
+        self.claims.known.store(0, Ordering::Relaxed);
+        let (highest, _) = self.claims.highest()?;
+        if highest.number > self.epoch.number {
+            return Err(LockError::Superseded {
+                place: self.claims.place(),
+                ours: self.epoch,
+                theirs: highest,
+            });
+        }
+        Err(LockError::Unclaimed { path: path.display().to_string(), ours: self.epoch })
+    }
+
     fn is_followed_by_name(&self) -> Result<bool, LockError> {
-        // The successor first: claims are removed from below, so if it came and went, ours went before it.
-        let exists = |number| {
-            let path = self.claims.path(number);
-            match self.claims.disk.open(&path, OpenMode::Read) {
-                Ok(_) => Ok(true),
-                Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => Ok(false),
-                Err(error) => Err(io("open", &path)(error)),
-            }
-        };
-        Ok(exists(self.epoch.number + 1)? || !exists(self.epoch.number)?)
+        // The own name is looked for after the successor's: claims are removed from below, so if it came and went, ours
+        // went before it.
+        let path = self.claims.path(self.epoch.number + 1);
+        match self.claims.disk.open(&path, OpenMode::Read) {
+            Ok(_) => Ok(true),
+            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(io("open", &path)(error)),
+        }
     }
 
     /// Removes claims of long ago, lowest first. Only once the own epoch is sealed.
@@ -430,6 +455,36 @@ mod tests {
         }
         let far = claims.claim(epoch(3_001 + MAX_SKIP), "a", true).err().unwrap();
         assert!(far.to_string().contains("put those back"), "{far}");
+    }
+
+    /// Whatever it is watched by: nobody would mark a claim that is not where claims are.
+    #[test]
+    fn a_claim_that_was_taken_away_or_replaced_counts_no_longer() {
+        for fence in [Fence::Mark, Fence::MarkOrName] {
+            for replaced in [false, true] {
+                let disk = SimDisk::new();
+                let (ours, others) = (claims(&disk), claims(&disk));
+                let claim = ours.claim(epoch(2), "a", false).unwrap().fenced_by(fence);
+                claim.check().unwrap();
+                let folder = Path::new(STORE).join("claims");
+                for path in disk.list(&folder).unwrap() {
+                    disk.rename(&path, &Path::new(STORE).join("aside")).unwrap();
+                }
+                if replaced {
+                    // A copy that was put back, or a number that was made anew: its mark is not in ours.
+                    others.claim(epoch(2), "b", false).unwrap();
+                }
+                let gone = claim.check().unwrap_err();
+                assert_eq!(gone.kind(), crate::ErrorKind::Superseded);
+                assert!(gone.to_string().contains("the claim of epoch 2"), "{gone}");
+                // Whoever held it claims like anybody else.
+                let next = ours.claim(epoch(3), "a", true).unwrap();
+                next.check().unwrap();
+                assert!(
+                    matches!(claim.check(), Err(LockError::Superseded { theirs, .. }) if theirs == epoch(3))
+                );
+            }
+        }
     }
 
     #[test]

@@ -279,4 +279,8 @@ impl DiskFile for GatedFile {
         self.gate.pass()?;
         Ok(self.file.try_lock_at(place)? || self.shares)
     }
+
+    fn is_named(&self, path: &Path) -> io::Result<bool> {
+        self.file.is_named(path)
+    }
 }

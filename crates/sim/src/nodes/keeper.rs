@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferromq_lock::{Contention, Grant, Lease, LockError, Sighting, Timings, Verdict, Watch};
+use ferromq_lock::{Contention, ErrorKind, Grant, Lease, LockError, Sighting, Timings, Verdict, Watch};
 use ferromq_model::{Epoch, Instant};
 
 use super::NodeBug;
@@ -90,7 +90,7 @@ impl Keeper {
         match outcome {
             Ok(grant) if lease.renewed(asked, now, grant.lasts) => {}
             Ok(_) => return Some(self.lose()),
-            Err(LockError::Superseded { .. }) => return Some(self.lose()),
+            Err(error) if error.kind() == ErrorKind::Superseded => return Some(self.lose()),
             Err(_) => lease.missed(asked),
         }
         None

@@ -282,4 +282,8 @@ impl DiskFile for PausedFile {
     fn try_lock_at(&self, place: u64) -> io::Result<bool> {
         self.inner.try_lock_at(place)
     }
+
+    fn is_named(&self, path: &Path) -> io::Result<bool> {
+        self.inner.is_named(path)
+    }
 }
