@@ -1,6 +1,5 @@
 //! Bridges on tokio: [`Link`] keeps one up from here to a remote broker, [`Mirror`] is the other half of a peer's
-//! duplex bridge. One loop owns the [`Bridge`](crate::Bridge); each connection has a task that reads, writes and
-//! keeps it alive.
+//! duplex bridge. One loop owns the [`Bridge`](crate::Bridge) and its connections.
 
 mod clock;
 mod drive;
@@ -8,6 +7,7 @@ mod link;
 mod mirror;
 mod port;
 mod status;
+mod ways;
 
 pub use drive::LocalDoor;
 pub use link::{Link, Retry};

@@ -5,21 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferromq_client::{ConnectOptions, Link as Wire, Stream};
-use ferromq_openwire::{Command, ShutdownInfo};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::clock::Clock;
-use super::port::{Event, Port};
+use super::port::Port;
 use super::status::{LinkState, LinkStatus, Pace};
+use super::ways::{Way, Ways};
 use crate::{Bridge, Ending, Order, Side};
 
 /// Opens a connection to the local broker, such as a pair of sockets within the process.
 pub type LocalDoor = Arc<dyn Fn() -> io::Result<std::net::TcpStream> + Send + Sync>;
 
-/// Commands that wait for the bridge at most, before its connections are read no further.
-const WAITING: usize = 1_024;
 /// Brokers that have not let the bridge in by then are left.
 pub(super) const START: Duration = Duration::from_secs(30);
 /// How often counts are shown to whoever asks.
@@ -28,31 +26,6 @@ const SHOW: Duration = Duration::from_millis(250);
 const SHOW_DESTINATIONS: u32 = 4;
 /// A message that waits for an answer for so long is told of: the remote broker may have no room.
 const LONG: Duration = Duration::from_secs(30);
-/// Commands that are handled before what they led to is sent.
-const BATCH: usize = 256;
-
-/// The ways out of a bridge.
-#[derive(Default)]
-pub(super) struct Ways {
-    pub local: Option<mpsc::UnboundedSender<Command>>,
-    pub remote: Option<mpsc::UnboundedSender<Command>>,
-    pub inbound: Option<mpsc::UnboundedSender<Command>>,
-}
-
-impl Ways {
-    /// A connection that is gone is told of by its port.
-    fn say(&self, side: Side, command: Command) {
-        let way = match side {
-            Side::Local => &self.local,
-            Side::Remote => &self.remote,
-            Side::Inbound => &self.inbound,
-        };
-        if let Some(way) = way {
-            let _ = way.send(command);
-        }
-    }
-}
-
 /// The end of one life.
 pub(super) struct Ended {
     pub ending: Ending,
@@ -60,30 +33,15 @@ pub(super) struct Ended {
     pub up_since: Option<Instant>,
 }
 
-pub(super) fn channel() -> (mpsc::Sender<Event>, mpsc::Receiver<Event>) {
-    mpsc::channel(WAITING)
-}
-
-/// Opens a port on a stream that speaks OpenWire from now on.
-pub(super) fn open(
-    side: Side,
-    stream: impl Into<Stream>,
-    options: &ConnectOptions,
-    clock: Clock,
-    events: &mpsc::Sender<Event>,
-) -> Result<mpsc::UnboundedSender<Command>, String> {
+/// A connection on a stream that speaks OpenWire from now on.
+pub(super) fn open(stream: impl Into<Stream>, options: &ConnectOptions, clock: Clock) -> Result<Way, String> {
     let address = options.address();
     let wire = Wire::new(address.wire_format, address.limits).map_err(|error| error.to_string())?;
-    Ok(Port::new(side, stream.into(), wire, clock).begin(events))
+    Ok(Way::Port(Box::new(Port::new(stream.into(), wire, clock))))
 }
 
-/// The local side: a connection to the broker itself, without any silence to watch for.
-pub(super) fn open_local(
-    side: Side,
-    door: &LocalDoor,
-    clock: Clock,
-    events: &mpsc::Sender<Event>,
-) -> Result<mpsc::UnboundedSender<Command>, String> {
+/// A connection to the local broker itself, without any silence to watch for.
+pub(super) fn open_local(door: &LocalDoor, clock: Clock) -> Result<Way, String> {
     let stream = door().and_then(|stream| {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
@@ -92,14 +50,13 @@ pub(super) fn open_local(
     let stream = stream.map_err(|error| format!("no connection to the local broker: {error}"))?;
     let options = ConnectOptions::parse("tcp://localhost?wireFormat.maxInactivityDuration=0")
         .map_err(|error| error.to_string())?;
-    open(side, stream, &options, clock, events)
+    open(stream, &options, clock)
 }
 
 /// Lets a bridge live until it ends, or `stop` says so.
 pub(super) async fn drive(
     bridge: &mut Bridge,
-    ways: Ways,
-    events: &mut mpsc::Receiver<Event>,
+    mut ways: Ways,
     clock: Clock,
     status: &watch::Sender<LinkStatus>,
     stop: &mut watch::Receiver<bool>,
@@ -110,7 +67,14 @@ pub(super) async fn drive(
     let mut shows = 0_u32;
     let mut pace = Pace::default();
     let mut told_of_waiting = false;
-    let mut batch = Vec::with_capacity(BATCH);
+    let sleep = sleep_until(shown + SHOW);
+    tokio::pin!(sleep);
+    // Of a connection whose last batch was full.
+    let mut rest = None;
+    for side in [Side::Local, Side::Remote, Side::Inbound] {
+        // What came right behind an introduction.
+        hear(bridge, &mut ways, side, clock.now());
+    }
     loop {
         while let Some(order) = bridge.poll() {
             match order {
@@ -137,34 +101,44 @@ pub(super) async fn drive(
                     tracing::warn!(connector, "{text}");
                 }
                 Order::End(ending) => {
-                    say_goodbye(&ways);
+                    ways.close();
                     return Ended { ending, up_since };
                 }
             }
         }
-        let due = bridge.next_deadline().map(|at| clock.deadline(at));
+        if let Err((side, reason)) = ways.flush() {
+            bridge.lost(side, &reason);
+            continue;
+        }
+        let due = bridge.next_deadline().into_iter().chain(ways.next_deadline()).min();
+        let due = due.map(|at| clock.deadline(at));
         let starting = up_since.is_none().then_some(until);
         let wake = [due, starting, Some(shown + SHOW)].into_iter().flatten().min().unwrap_or(until);
+        // Too early a look costs less than to set the alarm for each command.
+        if wake < sleep.deadline() || sleep.is_elapsed() {
+            sleep.as_mut().reset(wake);
+        }
         tokio::select! {
-            taken = events.recv_many(&mut batch, BATCH) => {
-                if taken == 0 {
-                    bridge.lost(Side::Local, "its connection has ended");
-                }
-                let now = clock.now();
-                for event in batch.drain(..) {
-                    match event {
-                        Event::Said(side, command) => bridge.handle(side, command, now),
-                        Event::Gone(side, reason) => bridge.lost(side, &reason),
-                    }
+            (side, ready) = ways.ready(), if rest.is_none() => match ready {
+                Ok(()) => rest = hear(bridge, &mut ways, side, clock.now()),
+                Err(reason) => bridge.lost(side, &reason),
+            },
+            () = tokio::task::yield_now(), if rest.is_some() => {
+                if let Some(side) = rest.take() {
+                    rest = hear(bridge, &mut ways, side, clock.now());
                 }
             }
-            () = sleep_until(wake) => {}
+            () = &mut sleep => {}
             _ = stop.wait_for(|stop| *stop) => {
-                say_goodbye(&ways);
+                ways.close();
                 return Ended { ending: Ending::Lost("the broker ends".to_owned()), up_since };
             }
         }
-        bridge.tick(clock.now());
+        let now = clock.now();
+        bridge.tick(now);
+        if let Err((side, reason)) = ways.tick(now) {
+            bridge.lost(side, &reason);
+        }
         if Instant::now() >= shown + SHOW {
             shown = Instant::now();
             shows = shows.wrapping_add(1);
@@ -198,14 +172,19 @@ pub(super) async fn drive(
         if up_since.is_none() && Instant::now() >= until {
             let missing = if bridge.remote_name().is_none() { "the remote broker" } else { "a broker" };
             let text = format!("{missing} did not let the bridge in within {START:?}");
-            say_goodbye(&ways);
+            ways.close();
             return Ended { ending: Ending::Refused(text), up_since };
         }
     }
 }
 
-fn say_goodbye(ways: &Ways) {
-    for side in [Side::Inbound, Side::Local, Side::Remote] {
-        ways.say(side, ShutdownInfo::default().into());
+/// Lets the bridge take what came over a connection; the answer is that connection if there may be more.
+fn hear(bridge: &mut Bridge, ways: &mut Ways, side: Side, now: ferromq_model::Instant) -> Option<Side> {
+    match ways.hear(side, |command| bridge.handle(side, command, now)) {
+        Ok(more) => more.then_some(side),
+        Err(reason) => {
+            bridge.lost(side, &reason);
+            None
+        }
     }
 }

@@ -12,9 +12,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::clock::Clock;
-use super::drive::{Ended, LocalDoor, START, Ways, channel, drive, open, open_local};
-use super::port::{Event, Port, READ_BYTES};
+use super::drive::{Ended, LocalDoor, START, drive, open, open_local};
+use super::port::{Port, READ_BYTES};
 use super::status::{LinkState, LinkStatus};
+use super::ways::{Way, Ways};
 use crate::{Bridge, Ending, Settings, Side};
 
 /// When to try again.
@@ -237,7 +238,6 @@ impl Supervisor {
 
     async fn connect(&mut self) -> Result<Ended, String> {
         let clock = Clock::new();
-        let (events, mut inbox) = channel();
         let mut stop = self.stop.clone();
         let (remote, info) = tokio::select! {
             reached = self.reach(clock) => reached?,
@@ -245,30 +245,24 @@ impl Supervisor {
             _ = stop.wait_for(|stop| *stop) => return Err("the broker ends".to_owned()),
         };
         self.status.send_modify(|status| status.enter_for(LinkState::Starting, START));
-        let mut ways = Ways { remote: Some(remote.begin(&events)), ..Ways::default() };
-        ways.local = Some(self.open_local(Side::Local, clock, &events).await?);
+        let mut ways = Ways { remote: Some(Way::Port(Box::new(remote))), ..Ways::default() };
+        ways.local = Some(self.open_local(clock).await?);
         if self.settings.duplex {
-            ways.inbound = Some(self.open_local(Side::Inbound, clock, &events).await?);
+            ways.inbound = Some(self.open_local(clock).await?);
         }
-        drop(events);
         let seed = format!("{}-{}", self.seed, LIVES.fetch_add(1, Ordering::Relaxed));
         let remote = self.status.borrow().remote.clone();
         let mut bridge = Bridge::new(self.settings.clone(), &seed).to(&remote);
         bridge.handle(Side::Remote, info.into(), clock.now());
-        Ok(drive(&mut bridge, ways, &mut inbox, clock, &self.status, &mut self.stop).await)
+        Ok(drive(&mut bridge, ways, clock, &self.status, &mut self.stop).await)
     }
 
-    async fn open_local(
-        &self,
-        side: Side,
-        clock: Clock,
-        events: &tokio::sync::mpsc::Sender<Event>,
-    ) -> Result<tokio::sync::mpsc::UnboundedSender<Command>, String> {
+    async fn open_local(&self, clock: Clock) -> Result<Way, String> {
         match &self.local {
-            Local::Door(door) => open_local(side, door, clock, events),
+            Local::Door(door) => open_local(door, clock),
             Local::Address(options) => {
                 let stream = dial(&options.address()).await?;
-                open(side, stream, options, clock, events)
+                open(stream, options, clock)
             }
         }
     }
@@ -347,7 +341,7 @@ async fn greet(address: &Address, place: SocketAddr, clock: Clock) -> Result<(Po
     let mut wire =
         Wire::new(address.wire_format.clone(), address.limits.clone()).map_err(|error| error.to_string())?;
     let info = introduced(&stream, &mut wire, clock).await?;
-    Ok((Port::new(Side::Remote, stream, wire, clock), info))
+    Ok((Port::new(stream, wire, clock), info))
 }
 
 /// A connection to the first place of an address that listens.

@@ -5,9 +5,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::clock::Clock;
-use super::drive::{LocalDoor, START, Ways, channel, drive, open_local};
-use super::port::Event;
+use super::drive::{LocalDoor, START, drive, open_local};
 use super::status::{LinkState, LinkStatus};
+use super::ways::{Way, Ways};
 use crate::{Bridge, Side};
 
 /// The peer's connection, as far as it is about the other half of its bridge.
@@ -71,26 +71,17 @@ async fn live(
     mut bridge: Bridge,
     asked: BrokerInfo,
     door: LocalDoor,
-    mut ends: Ends,
+    ends: Ends,
     shown: &watch::Sender<LinkStatus>,
     stopped: &mut watch::Receiver<bool>,
 ) -> String {
     let clock = Clock::new();
-    let (events, mut inbox) = channel();
-    let local = match open_local(Side::Local, &door, clock, &events) {
+    let local = match open_local(&door, clock) {
         Ok(local) => local,
         Err(reason) => return reason,
     };
-    tokio::spawn(async move {
-        while let Some(command) = ends.heard.recv().await {
-            if events.send(Event::Said(Side::Remote, command)).await.is_err() {
-                return;
-            }
-        }
-        let _ = events.send(Event::Gone(Side::Remote, "it closed the connection".to_owned())).await;
-    });
     shown.send_modify(|status| status.enter_for(LinkState::Starting, START));
     bridge.handle(Side::Remote, asked.into(), clock.now());
-    let ways = Ways { local: Some(local), remote: Some(ends.said), inbound: None };
-    drive(&mut bridge, ways, &mut inbox, clock, shown, stopped).await.ending.to_string()
+    let ways = Ways { local: Some(local), remote: Some(Way::Peer(ends, None)), inbound: None };
+    drive(&mut bridge, ways, clock, shown, stopped).await.ending.to_string()
 }

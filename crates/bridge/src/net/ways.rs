@@ -1,0 +1,143 @@
+//! [`Ways`]: the connections of a bridge, looked after by the one task that has the bridge: what came over one of them
+//! leaves over the other without waking anybody in between.
+
+use ferromq_model::Instant;
+use ferromq_openwire::{Command, ShutdownInfo};
+
+use super::mirror::Ends;
+use super::port::Port;
+use crate::Side;
+
+/// Commands of a connection that are taken before the others are looked at.
+const BATCH: usize = 256;
+
+/// One connection.
+pub(super) enum Way {
+    Port(Box<Port>),
+    /// The connection belongs to somebody else, who passes on what is for the bridge.
+    Peer(Ends, Option<Box<Command>>),
+}
+
+/// All connections of a bridge.
+#[derive(Default)]
+pub(super) struct Ways {
+    pub local: Option<Way>,
+    pub remote: Option<Way>,
+    pub inbound: Option<Way>,
+}
+
+impl Way {
+    async fn ready(&mut self) -> Result<(), String> {
+        match self {
+            Self::Port(port) => port.ready().await,
+            Self::Peer(ends, first) => {
+                if first.is_none() {
+                    *first = ends.heard.recv().await.map(Box::new);
+                }
+                first.is_some().then_some(()).ok_or_else(|| "it closed the connection".to_owned())
+            }
+        }
+    }
+
+    fn heard(&mut self) -> Result<Option<Command>, String> {
+        match self {
+            Self::Port(port) => port.heard(),
+            Self::Peer(ends, first) => {
+                Ok(first.take().map(|first| *first).or_else(|| ends.heard.try_recv().ok()))
+            }
+        }
+    }
+
+    fn say(&mut self, command: Command) {
+        match self {
+            Self::Port(port) => port.say(command),
+            // One that is gone is noticed by what is heard.
+            Self::Peer(ends, _) => drop(ends.said.send(command)),
+        }
+    }
+}
+
+/// Waits for one that there is.
+async fn ready(way: &mut Option<Way>) -> Result<(), String> {
+    match way {
+        Some(way) => way.ready().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Ways {
+    /// Waits until there is something to do on one of them. Nothing is lost if it is dropped while it waits.
+    pub async fn ready(&mut self) -> (Side, Result<(), String>) {
+        tokio::select! {
+            ready = ready(&mut self.local) => (Side::Local, ready),
+            ready = ready(&mut self.remote) => (Side::Remote, ready),
+            ready = ready(&mut self.inbound) => (Side::Inbound, ready),
+        }
+    }
+
+    /// Hands what came over a connection to `take`, up to a bound; says whether there may be more.
+    pub fn hear(&mut self, side: Side, mut take: impl FnMut(Command)) -> Result<bool, String> {
+        let Some(way) = self.on(side) else { return Ok(false) };
+        for _ in 0..BATCH {
+            match way.heard()? {
+                Some(command) => take(command),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Notes what is to be said.
+    pub fn say(&mut self, side: Side, command: Command) {
+        if let Some(way) = self.on(side) {
+            way.say(command);
+        }
+    }
+
+    /// Writes what was said, as far as the sockets take it.
+    pub fn flush(&mut self) -> Result<(), (Side, String)> {
+        self.ports().try_for_each(|(side, port)| port.flush().map_err(|reason| (side, reason)))
+    }
+
+    /// When to call [`Ways::tick`] at the latest.
+    pub fn next_deadline(&mut self) -> Option<Instant> {
+        self.ports().filter_map(|(_, port)| port.next_deadline()).min()
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Instant) -> Result<(), (Side, String)> {
+        self.ports().try_for_each(|(side, port)| port.tick(now).map_err(|reason| (side, reason)))
+    }
+
+    /// Says goodbye on all of them.
+    pub fn close(mut self) {
+        for side in [Side::Inbound, Side::Local, Side::Remote] {
+            self.say(side, ShutdownInfo::default().into());
+        }
+        for way in [self.inbound, self.local, self.remote] {
+            if let Some(Way::Port(port)) = way {
+                port.close();
+            }
+        }
+    }
+
+    fn on(&mut self, side: Side) -> Option<&mut Way> {
+        match side {
+            Side::Local => self.local.as_mut(),
+            Side::Remote => self.remote.as_mut(),
+            Side::Inbound => self.inbound.as_mut(),
+        }
+    }
+
+    fn ports(&mut self) -> impl Iterator<Item = (Side, &mut Port)> {
+        let all = [
+            (Side::Local, &mut self.local),
+            (Side::Remote, &mut self.remote),
+            (Side::Inbound, &mut self.inbound),
+        ];
+        all.into_iter().filter_map(|(side, way)| match way {
+            Some(Way::Port(port)) => Some((side, &mut **port)),
+            _ => None,
+        })
+    }
+}
