@@ -44,6 +44,9 @@ impl Engine {
             queue.window.expose(upto, self.outbox.ticket());
             self.outbox.hold(Held::WakePlace(key));
         }
+        // What a link gets waits for its position in any case, which is durable no sooner than the message.
+        let by_links = queue.serves_links_alone(&self.consumers);
+        let given = if by_links { self.outbox.ticket() } else { durable };
         let mut open = std::mem::take(&mut self.open);
         open.clear();
         let rule = site.policy.network;
@@ -90,7 +93,7 @@ impl Engine {
             if place >= bar {
                 break;
             }
-            if !queue.window.may_leave(entry, durable) {
+            if !queue.window.may_leave(entry, if entry.stored { given } else { durable }) {
                 stop = Some(place);
                 break;
             }

@@ -159,6 +159,9 @@ impl Engine {
             Input::Congested { conn, full } => self.congested(conn, full),
         }
         self.settle();
+        if self.hurry_links() {
+            self.settle();
+        }
         self.outbox.seal();
         self.outbox.swap(out);
     }

@@ -103,6 +103,13 @@ impl Outbox {
         true
     }
 
+    /// The places that are looked at again when this input's unit of work is durable.
+    pub(crate) fn waking(&self) -> impl Iterator<Item = PlaceKey> {
+        let ticket = self.ticket();
+        let held = self.held.iter().rev().take_while(move |(held, _)| *held == ticket);
+        held.filter_map(|(_, held)| if let Held::WakePlace(place) = held { Some(*place) } else { None })
+    }
+
     /// Answers, after this input's changes are durable if it made any.
     pub(crate) fn reply(&mut self, conn: ConnId, tag: Option<Tag>, effect: Effect) {
         let Some(tag) = tag else { return };

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use ferromq_model::Instant;
 
+use crate::arena::Arena;
 use crate::backlog::Backlog;
-use crate::consumer::ConsumerKey;
+use crate::consumer::{Consumer, ConsumerKey};
 use crate::groups::Groups;
 use crate::window::{Place, Window};
 
@@ -131,6 +132,12 @@ impl Queue {
     /// Whether nobody but bridges consumes here.
     pub(crate) fn serves_bridges_alone(&self) -> bool {
         !self.attached.is_empty() && self.attached.iter().all(|attachment| attachment.network)
+    }
+
+    /// Whether whoever consumes here does so for a stream to another broker.
+    pub(crate) fn serves_links_alone(&self, consumers: &Arena<Consumer>) -> bool {
+        let linked = |key| consumers.get(key).is_some_and(|consumer: &Consumer| consumer.link.is_some());
+        !self.attached.is_empty() && self.attached.iter().all(|attachment| linked(attachment.consumer))
     }
 
     /// Whether a bridge consumes here.

@@ -12,7 +12,7 @@ use crate::ack::Outcome;
 use crate::consumer::{ConsumerKey, Origin};
 use crate::engine::{Engine, fault};
 use crate::outbox::{Held, Outbox};
-use crate::place::PlaceKey;
+use crate::place::{PlaceKey, Site};
 use crate::window::{Place, State};
 use crate::{ConnId, Fault, FaultKind, Output, Severity, StreamReport, StreamView};
 
@@ -253,6 +253,23 @@ impl Engine {
             connection.link = Some(link);
         }
         Ok(())
+    }
+
+    /// What this input has stored for links alone gets its positions in the same unit of work, so that one sync does for
+    /// both; says whether there was such a thing.
+    pub(crate) fn hurry_links(&mut self) -> bool {
+        if self.links.outgoing.is_empty() || !self.outbox.has_ops() {
+            return false;
+        }
+        let linked = |place: &PlaceKey| {
+            let queue = self.places.get(*place).and_then(Site::queue);
+            queue.is_some_and(|queue| queue.serves_links_alone(&self.consumers))
+        };
+        let places: Vec<PlaceKey> = self.outbox.waking().filter(linked).collect();
+        for place in &places {
+            self.wake_place(*place);
+        }
+        !places.is_empty()
     }
 
     /// The streams to other brokers, in the order in which they began.

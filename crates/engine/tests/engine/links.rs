@@ -67,24 +67,57 @@ fn a_message_leaves_over_a_link_when_its_position_is_durable_and_not_before() {
     b.auto = false;
     let message = b.message(&c, "A", "m");
     b.begin(&c, send(message, None));
+    assert!(b.got.is_empty(), "neither message nor position is durable");
     b.sync();
-    assert!(b.got.is_empty(), "message and position are not durable together: the message came first");
-    b.sync();
-    assert_eq!(positions(&b.got), [1]);
+    assert_eq!(positions(&b.got), [1], "both are, by one sync");
     assert_eq!(kept(&b).len(), 1);
     // and a message in memory alone does not overtake one that waits for the disk
     for persistent in [true, false] {
         let mut message = b.message(&c, "A", "next");
         message.persistent = persistent;
         b.begin(&c, send(message, None));
-        if persistent {
-            b.sync();
-        }
     }
     assert_eq!(b.got.len(), 1);
     b.sync();
     assert_eq!(positions(&b.got), [1, 2, 3]);
     assert_eq!(kept(&b).len(), 2, "what is in memory alone has its position in memory alone");
+    // nor does one leave that was stored before, when neither that it may be delivered nor its position is durable
+    b.auto = true;
+    b.send(&c, "B", "old");
+    b.auto = false;
+    let (_, facts) = b.consumer(&l, "B", |_| {});
+    b.begin(&l, Intent::AddConsumer(facts));
+    for _ in 0..2 {
+        assert_eq!(b.got.len(), 3);
+        b.sync();
+    }
+    assert_eq!(positions(&b.got), [1, 2, 3, 4]);
+}
+
+#[test]
+fn one_sync_does_for_messages_and_positions_unless_somebody_else_may_get_them() {
+    for (local, syncs) in [(false, 1), (true, 2)] {
+        let mut b = broker();
+        let l = link(&mut b, StreamReport::default());
+        b.consume(&l, "A");
+        let c = b.connect("c");
+        if local {
+            b.consume_as(&c, "A", |facts| facts.prefetch = 1);
+            b.send(&c, "A", "for the local consumer");
+            b.take();
+        }
+        b.auto = false;
+        for n in 0..3 {
+            let message = b.message(&c, "A", &format!("m{n}"));
+            b.begin(&c, send(message, None));
+        }
+        let mut needed = 0;
+        while b.got.len() < 3 && needed < 5 {
+            b.sync();
+            needed += 1;
+        }
+        assert_eq!(needed, syncs);
+    }
 }
 
 #[test]
