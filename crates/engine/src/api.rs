@@ -211,6 +211,9 @@ pub struct SendRequest {
 pub struct StreamReport {
     /// The highest position that was taken; 0 for none.
     pub highest: u64,
+    /// The highest of those below whose message lay in the sender's store, as every persistent one of a queue does; 0 for
+    /// none. A sender's store that does not know it is not the one that sent it.
+    pub stored: u64,
     /// The positions that were taken, as far back as can be asked about, with a hash of each message's id.
     pub taken: BTreeMap<u64, u64>,
 }

@@ -211,7 +211,7 @@ impl Engine {
         let dedup = from_client(request) && request.position.is_none();
         let mut copy = false;
         if let Some(position) = request.position {
-            self.take_position(conn, position, &request.message.id);
+            self.take_position(conn, position, &request.message);
             // Another link was faster with it.
             copy = self.is_repeated(conn, request);
         }

@@ -77,7 +77,11 @@ fn a_stream_is_opened_and_its_report_comes_back_to_the_other_end() {
     let id = receiver.request(control("ferromq-link open\nID:a>ID:b/nc"));
     let (tag, intent) = receiver.wanted();
     assert!(matches!(intent, Intent::OpenStream(name) if name.to_str() == "ID:a>ID:b/nc"));
-    let report = StreamReport { highest: 9, taken: BTreeMap::from([(7, u64::MAX), (9, 3)]) };
+    let report = StreamReport {
+        highest: 9,
+        taken: BTreeMap::from([(7, u64::MAX), (9, 3)]),
+        ..StreamReport::default()
+    };
     receiver.session.reply(receiver.now, tag.unwrap(), Effect::Stream(report.clone()));
     let Command::DataResponse(answer) = receiver.answer() else { panic!("an answer with data") };
     assert_eq!(answer.correlation_id, id);

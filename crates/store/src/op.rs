@@ -140,7 +140,7 @@ pub struct StreamRecord {
 pub struct Passage {
     /// At the sender: where the message lies. 0 at the receiver.
     pub destination: DestinationId,
-    /// At the sender: its place. 0 at the receiver.
+    /// At the sender: its place. At the receiver 1 if the message lay in the sender's store, else 0.
     pub sequence: Sequence,
     /// At the sender: the durable subscription that it was taken from; 0 for a queue.
     pub subscription: SubscriptionId,

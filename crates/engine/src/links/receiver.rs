@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ferromq_model::{StreamId, StreamPosition, Text};
+use ferromq_model::{DestinationKind, Message, Sequence, StreamId, StreamPosition, Text};
 use ferromq_store::{Passage, StoreOp, StreamOp, StreamRecord, StreamState};
 
 use super::{MOST_STREAMS, SPAN, fingerprint};
@@ -19,8 +19,29 @@ pub(crate) struct Incoming {
     /// From whom it is taken now.
     pub(crate) conn: Option<ConnId>,
     highest: u64,
-    /// What was taken, with the hash of its message's id.
-    taken: BTreeMap<u64, u64>,
+    taken: BTreeMap<u64, Taken>,
+}
+
+/// What was taken at a position.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    /// The hash of the message's id.
+    message: u64,
+    /// It lay in the sender's store.
+    stored: bool,
+}
+
+/// What the store keeps of that.
+impl From<Taken> for Passage {
+    fn from(taken: Taken) -> Self {
+        Self { message: taken.message, sequence: Sequence(u64::from(taken.stored)), ..Self::default() }
+    }
+}
+
+impl From<Passage> for Taken {
+    fn from(passage: Passage) -> Self {
+        Self { message: passage.message, stored: passage.sequence != Sequence(0) }
+    }
 }
 
 /// What a position says about the message that came with it.
@@ -35,8 +56,8 @@ pub(crate) enum Seen {
 
 impl Incoming {
     pub(super) fn recovered(state: StreamState) -> Self {
-        let taken: BTreeMap<u64, u64> =
-            state.positions.iter().map(|(position, passage)| (position.0, passage.message)).collect();
+        let taken: BTreeMap<u64, Taken> =
+            state.positions.into_iter().map(|(position, passage)| (position.0, passage.into())).collect();
         Self {
             id: state.record.id,
             name: state.record.name,
@@ -48,7 +69,7 @@ impl Incoming {
 
     fn seen(&self, position: u64, message: u64) -> Seen {
         match self.taken.get(&position) {
-            Some(known) if *known == message => Seen::Before,
+            Some(known) if known.message == message => Seen::Before,
             Some(_) => Seen::Wrong,
             None if position + SPAN <= self.highest => Seen::Wrong,
             None => Seen::New,
@@ -57,9 +78,11 @@ impl Incoming {
 
     fn report(&self) -> StreamReport {
         let oldest = (self.highest + 1).saturating_sub(SPAN);
+        let taken = self.taken.range(oldest..);
         StreamReport {
             highest: self.highest,
-            taken: self.taken.range(oldest..).map(|(position, message)| (*position, *message)).collect(),
+            stored: taken.clone().rfind(|(_, taken)| taken.stored).map_or(0, |(position, _)| *position),
+            taken: taken.map(|(position, taken)| (*position, taken.message)).collect(),
         }
     }
 }
@@ -135,20 +158,17 @@ impl Engine {
     }
 
     /// Notes that a message is taken, in the unit of work that stores it.
-    pub(crate) fn take_position(
-        &mut self,
-        conn: ConnId,
-        position: StreamPosition,
-        message: &ferromq_model::MessageId,
-    ) {
+    pub(crate) fn take_position(&mut self, conn: ConnId, position: StreamPosition, message: &Message) {
         let Some(index) = self.connections.get(&conn).and_then(|connection| connection.stream) else {
             return;
         };
         let Some(stream) = self.links.incoming.get_mut(index) else { return };
-        let message = fingerprint(message);
-        stream.taken.insert(position.0, message);
+        // Of a topic it depends on the subscription over there.
+        let stored = message.persistent && message.destination.kind == DestinationKind::Queue;
+        let taken = Taken { message: fingerprint(&message.id), stored };
+        stream.taken.insert(position.0, taken);
         stream.highest = stream.highest.max(position.0);
-        let passage = Passage { message, ..Passage::default() };
+        let passage = Passage::from(taken);
         self.outbox.op(StoreOp::Stream(StreamOp::Place { stream: stream.id, position, passage }));
         let oldest = (stream.highest + 1).saturating_sub(SPAN);
         if let Some((first, _)) = stream.taken.first_key_value()

@@ -35,6 +35,10 @@ pub(crate) struct Outgoing {
     last: Ticket,
     /// No position could be given lately.
     full: bool,
+    /// The highest position that the store has or had; `None` if that is not known, of a store of an older version.
+    stored: Option<u64>,
+    /// A position that stays in the store without a message, to tell how far this store had come.
+    mark: Option<u64>,
 }
 
 /// A message with a position.
@@ -60,8 +64,35 @@ impl Outgoing {
         let upto = self.next + RESERVED_AT_ONCE;
         let (id, name, reserved) = (self.id, self.name.clone(), StreamPosition(upto));
         outbox.op(StoreOp::Stream(StreamOp::Put(StreamRecord { id, name, reserved })));
+        if (self.stored, self.mark) == (Some(0), None) {
+            self.leave_mark(0, outbox);
+        }
         outbox.hold(Held::WakeLink(link));
         self.reserving = Some((outbox.ticket(), upto));
+    }
+
+    /// Notes how far this store has come, when no message of so high a position is left to tell.
+    fn leave_mark(&mut self, position: u64, outbox: &mut Outbox) {
+        outbox.op(place(self.id, position, MARK));
+        self.mark = Some(position);
+    }
+
+    /// A message that is in the store has a position, in this input's unit of work.
+    fn store(&mut self, position: u64, passage: Passage, outbox: &mut Outbox) {
+        outbox.op(place(self.id, position, passage));
+        if let Some(mark) = self.mark.take() {
+            outbox.op(settle(self.id, mark));
+        }
+        self.stored = Some(position);
+    }
+
+    /// Nobody will ask about a position that is in the store.
+    fn unstore(&mut self, position: u64, outbox: &mut Outbox) {
+        if self.stored == Some(position) {
+            self.leave_mark(position, outbox);
+        } else {
+            outbox.op(settle(self.id, position));
+        }
     }
 
     /// The next position, if one may be given now.
@@ -80,6 +111,24 @@ impl Outgoing {
         self.next += 1;
         Some(self.next - 1)
     }
+}
+
+/// What stands at a position whose message is gone, and which is the highest that the store has had: by it a copy of a
+/// store is told from the one that went on.
+const MARK: Passage = Passage {
+    destination: DestinationId(0),
+    sequence: Sequence(0),
+    subscription: SubscriptionId(0),
+    message: 0,
+};
+
+fn place(stream: StreamId, position: u64, passage: Passage) -> StoreOp {
+    StoreOp::Stream(StreamOp::Place { stream, position: StreamPosition(position), passage })
+}
+
+fn settle(stream: StreamId, position: u64) -> StoreOp {
+    let position = StreamPosition(position);
+    StoreOp::Stream(StreamOp::Settle { stream, from: position, upto: position })
 }
 
 /// What is to have a position, and where it lies.
@@ -112,8 +161,7 @@ impl super::Links {
         };
         let stored = stored && destination.is_some();
         if stored {
-            let position = StreamPosition(position);
-            outbox.op(StoreOp::Stream(StreamOp::Place { stream: stream.id, position, passage }));
+            stream.store(position, passage, outbox);
             stream.last = outbox.ticket();
         }
         stream.flights.insert(position, Flight { origin: Some(origin), passage, stored });
@@ -138,8 +186,7 @@ impl super::Links {
         let stream = self.outgoing.get_mut(given.link)?;
         let flight = stream.flights.remove(&given.position)?;
         if flight.stored {
-            let (from, upto) = (StreamPosition(given.position), StreamPosition(given.position));
-            outbox.op(StoreOp::Stream(StreamOp::Settle { stream: stream.id, from, upto }));
+            stream.unstore(given.position, outbox);
         }
         std::mem::take(&mut stream.full).then_some(stream.conn)?
     }
@@ -147,12 +194,15 @@ impl super::Links {
 
 impl Engine {
     pub(super) fn recover_outgoing(&mut self, state: StreamState) {
-        let mut positions = state.positions;
-        if self.is_given_up(&state.record.name) {
-            self.give_up(&state.record, &std::mem::take(&mut positions));
+        let stored = state.positions.keys().next_back().map(|position| position.0);
+        let (marks, mut held): (Vec<_>, Vec<_>) =
+            state.positions.into_iter().partition(|(_, passage)| *passage == MARK);
+        let mut mark = marks.last().map(|(position, _)| position.0);
+        if self.is_given_up(&state.record.name) && !held.is_empty() {
+            mark = self.give_up(&state.record, &std::mem::take(&mut held));
         }
         let mut flights = BTreeMap::new();
-        for (position, passage) in positions {
+        for (position, passage) in held {
             let origin = self.find_origin(&passage);
             if let Some(window) = origin.and_then(|origin| self.window_mut(origin)) {
                 window.pin(passage.sequence);
@@ -170,15 +220,15 @@ impl Engine {
             flights,
             last: Ticket(0),
             full: false,
+            stored,
+            mark,
         });
     }
 
     /// Nobody will ask what became of these any longer. The stream stays, so that no position of it is given again if
-    /// the connector comes back.
-    fn give_up(&mut self, stream: &StreamRecord, held: &BTreeMap<StreamPosition, Passage>) {
-        let (Some((first, _)), Some((last, _))) = (held.first_key_value(), held.last_key_value()) else {
-            return;
-        };
+    /// the connector comes back; the answer is where a mark stands now.
+    fn give_up(&mut self, stream: &StreamRecord, held: &[(StreamPosition, Passage)]) -> Option<u64> {
+        let ((first, _), (last, _)) = (held.first()?, held.last()?);
         let text = format!(
             "the connector of stream {} is gone: {} messages that were held, because they may have arrived over there, \
              are delivered here again",
@@ -187,6 +237,8 @@ impl Engine {
         );
         self.outbox.log(Severity::Warn, text);
         self.outbox.op(StoreOp::Stream(StreamOp::Settle { stream: stream.id, from: *first, upto: *last }));
+        self.outbox.op(place(stream.id, last.0, MARK));
+        Some(last.0)
     }
 
     /// Whether a stream belongs to a connector that was taken away: `sender>receiver/connector`. What a peer's duplex
@@ -301,6 +353,8 @@ impl Engine {
             flights: BTreeMap::new(),
             last: Ticket(0),
             full: false,
+            stored: Some(0),
+            mark: None,
         });
         Ok(self.links.outgoing.len() - 1)
     }
@@ -315,6 +369,15 @@ impl Engine {
                  the one that sent them, or a copy; to begin anew, give the connector another name",
                 report.highest,
                 stream.next - 1
+            );
+            return Err(fault(FaultKind::IllegalState, text));
+        }
+        if let Some(stored) = stream.stored.filter(|stored| report.stored > *stored) {
+            let text = format!(
+                "the remote broker has a message that was stored here at position {} of stream {name}, and this store knows \
+                 of none above {stored}: it is older than the one that sent it, or a copy; to begin anew, give the \
+                 connector another name",
+                report.stored
             );
             return Err(fault(FaultKind::IllegalState, text));
         }

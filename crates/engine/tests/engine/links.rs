@@ -36,7 +36,7 @@ fn open(b: &mut Bench, client: &Client) -> StreamReport {
 }
 
 fn report(highest: u64, taken: &[(u64, u64)]) -> StreamReport {
-    StreamReport { highest, taken: taken.iter().copied().collect() }
+    StreamReport { highest, taken: taken.iter().copied().collect(), ..StreamReport::default() }
 }
 
 /// A message as a link brings it.
@@ -47,11 +47,12 @@ fn forwarded(got: &Got, link: &Client) -> Intent {
     Intent::Send(SendRequest { producer, message, transaction: None, window_bytes: 0, position })
 }
 
-/// What the store has of the stream.
+/// What the store has of the stream, but for the mark that tells how far it had come.
 fn kept(b: &Bench) -> BTreeMap<u64, u64> {
     let streams = b.store.recovered().streams.unwrap();
     let stream = streams.iter().find(|stream| stream.record.name.to_str() == "a>b").unwrap();
-    stream.positions.iter().map(|(position, passage)| (position.0, passage.message)).collect()
+    let messages = stream.positions.iter().filter(|(_, passage)| **passage != Passage::default());
+    messages.map(|(position, passage)| (position.0, passage.message)).collect()
 }
 
 fn positions(got: &[Got]) -> Vec<u64> {
@@ -444,6 +445,86 @@ fn a_store_that_is_older_than_what_it_sent_is_refused() {
     assert_eq!(b.held("A"), 1);
 }
 
+/// What a receiver tells that has taken this.
+fn taken(got: &[Got]) -> StreamReport {
+    let mut there = broker();
+    let from = there.connect("from");
+    open(&mut there, &from);
+    for got in got {
+        there.do_it(&from, forwarded(got, &from));
+    }
+    there.crash();
+    let from = there.connect("from");
+    open(&mut there, &from)
+}
+
+#[test]
+fn a_copy_that_misses_what_was_forwarded_after_it_is_refused_and_the_store_itself_is_not() {
+    // How many were forwarded before the copy was made, and whether their acknowledgements came before it.
+    for (before, settled) in [(0, true), (3, true), (3, false)] {
+        for persistent in [true, false] {
+            let mut b = broker();
+            let l = link(&mut b, StreamReport::default());
+            b.consume(&l, "A");
+            let c = b.connect("c");
+            let mut got = Vec::new();
+            let mut forward = |b: &mut Bench, persistent: bool| {
+                b.send_as(&c, "A", "m", |message| message.persistent = persistent);
+                let taken = b.take();
+                got.extend(taken.clone());
+                taken
+            };
+            for _ in 0..before {
+                let taken = forward(&mut b, true);
+                if settled {
+                    b.ack_all(&l, &taken);
+                }
+            }
+            let copy = b.store.clone();
+            for _ in 0..2 {
+                let taken = forward(&mut b, persistent);
+                b.ack_all(&l, &taken);
+            }
+            let told = taken(&got);
+            // The store itself goes on, whatever was in memory alone
+            b.crash();
+            let l = b.connect("link");
+            b.do_it(&l, Intent::BeginLink { stream: "a>b".into(), report: told.clone() });
+            // and so does a copy that misses nothing that was in it. One that does would send it again.
+            b.store = copy;
+            b.crash();
+            let l = b.connect("link");
+            let begin = Intent::BeginLink { stream: "a>b".into(), report: told };
+            if persistent {
+                let refusal = b.refused(&l, begin);
+                assert!(refusal.text.contains("older") && refusal.text.contains("copy"), "{}", refusal.text);
+                assert!(!b.engine.streams()[0].linked);
+            } else {
+                b.do_it(&l, begin);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_store_of_a_version_without_marks_is_not_taken_for_a_copy() {
+    let mut b = broker();
+    let l = link(&mut b, StreamReport::default());
+    b.consume(&l, "A");
+    let c = b.connect("c");
+    b.send(&c, "A", "m");
+    let got = b.take();
+    b.ack_all(&l, &got);
+    let told = taken(&got);
+    // Given that nothing in the store tells how far it had come
+    let stream =
+        b.store.recovered().streams.unwrap().into_iter().find(|stream| stream.record.reserved.0 > 0).unwrap();
+    let (id, upto) = (stream.record.id, StreamPosition(1 << 20));
+    b.store.apply(StoreOp::Stream(StreamOp::Settle { stream: id, from: StreamPosition(0), upto }));
+    b.crash();
+    link(&mut b, told);
+}
+
 #[test]
 fn what_is_held_for_a_connector_that_was_taken_away_is_let_go() {
     for (connectors, free) in [(None, false), (Some(vec!["nc"]), false), (Some(vec!["other"]), true)] {
@@ -481,7 +562,7 @@ fn a_connector_that_comes_back_goes_on_behind_the_positions_that_were_given() {
     b.crash();
     assert_eq!(b.logs.iter().filter(|event| event.text.contains("connector of stream")).count(), 1);
     let l = b.connect("link");
-    b.do_it(&l, begin(report(1, &[(1, 12)])));
+    b.do_it(&l, begin(StreamReport { stored: 1, ..report(1, &[(1, 12)]) }));
     // Then the message goes as one that was let go, under a position of its own.
     b.consume(&l, "A");
     let got = b.take();

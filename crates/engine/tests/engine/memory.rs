@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ferromq_model::*;
 use ferromq_store::*;
 
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 struct StoredPlace {
     destination: Option<Destination>,
     exposed: Sequence,
@@ -14,7 +14,7 @@ struct StoredPlace {
 }
 
 /// A store that keeps everything in maps.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Memory {
     places: BTreeMap<DestinationId, StoredPlace>,
     subscriptions: BTreeMap<SubscriptionId, (SubscriptionRecord, Sequence)>,

@@ -2,7 +2,8 @@
 //!
 //! A link asks `ferromq-link open`, with the stream's name in the next line, and is answered with a `DataResponse` whose
 //! data is a control command with the report: the highest position, then for each that was taken, how far below that
-//! it is and the hash of its message's id, all in hexadecimal. It says `ferromq-link begin`, the name and that report to
+//! it is and the hash of its message's id, all in hexadecimal. The last of them is told once more at the end whose message lay
+//! in the sender's store, which an older version takes for the same again. The link says `ferromq-link begin`, the name and that report to
 //! its own broker. A message's position stands in its `brokerSequenceId`, which each broker sets anew.
 
 use std::collections::BTreeMap;
@@ -37,6 +38,9 @@ pub(super) fn data(report: &StreamReport) -> wire::Command {
     for (position, message) in &report.taken {
         let _ = write!(text, ",{:x}:{message:x}", report.highest - position);
     }
+    if let Some(message) = report.taken.get(&report.stored) {
+        let _ = write!(text, ",{:x}:{message:x}", report.highest - report.stored);
+    }
     wire::ControlCommand { command: Some(wire::WireStr::from(text)), ..Default::default() }.into()
 }
 
@@ -44,15 +48,18 @@ fn read(text: &str) -> Option<StreamReport> {
     let mut parts = text.split(',');
     let number = |text: &str| u64::from_str_radix(text, 16).ok();
     let highest = number(parts.next()?)?;
-    let mut taken = BTreeMap::new();
+    let (mut taken, mut stored) = (BTreeMap::new(), 0);
     for part in parts {
         let (below, message) = part.split_once(':')?;
-        taken.insert(highest.checked_sub(number(below)?)?, number(message)?);
+        let position = highest.checked_sub(number(below)?)?;
+        if taken.insert(position, number(message)?).is_some() {
+            stored = position;
+        }
         if taken.len() > MOST {
             return None;
         }
     }
-    Some(StreamReport { highest, taken })
+    Some(StreamReport { highest, stored, taken })
 }
 
 /// The position that a message came with.
@@ -73,7 +80,8 @@ mod tests {
     #[test]
     fn a_report_comes_back_as_it_was_told() {
         let taken = (5_000..6_024_u64).map(|n| (n, n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
-        for report in [StreamReport::default(), StreamReport { highest: 6_023, taken }] {
+        let whole = StreamReport { highest: 6_023, stored: 6_000, taken };
+        for report in [StreamReport::default(), StreamReport { stored: 0, ..whole.clone() }, whole] {
             let wire::Command::ControlCommand(said) = data(&report) else { panic!("a control command") };
             let text = said.command.unwrap().to_string();
             assert!(text.len() < 32_000, "{} bytes must fit into one string of the wire", text.len());
