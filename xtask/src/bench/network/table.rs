@@ -36,6 +36,13 @@ pub(super) const fn name(kind: Kind) -> &'static str {
     }
 }
 
+/// Two digits behind the point, and of what is small two that count.
+fn significant(ratio: f64) -> String {
+    let zeros = if ratio > 0.0 { -ratio.log10().floor() } else { 0.0 };
+    let digits = if (1.0..=9.0).contains(&zeros) { zeros as usize + 1 } else { 2 };
+    format!("{ratio:.digits$}")
+}
+
 /// Reads one number of a pair.
 type Figure<'a> = &'a dyn Fn(&Figures) -> Option<f64>;
 
@@ -52,7 +59,7 @@ pub(super) fn render(all: &[(Kind, Figures)], ceilings: &Ceilings) -> String {
                 value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
             };
             let ratio = theirs.filter(|theirs| *theirs > 0.0);
-            let ratio = ratio.map_or_else(|| "–".to_owned(), |theirs| format!("{:.2}", value / theirs));
+            let ratio = ratio.map_or_else(|| "–".to_owned(), |theirs| significant(value / theirs));
             let _ = writeln!(
                 text,
                 "| {figure} | {} | {} | {ratio} | {} |",
@@ -149,4 +156,23 @@ pub(super) fn render(all: &[(Kind, Figures)], ceilings: &Ceilings) -> String {
 
 fn met(holds: bool) -> &'static str {
     if holds { "met" } else { "missed" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::significant;
+
+    #[test]
+    fn a_small_ratio_is_not_nothing() {
+        for (ratio, shown) in [
+            (12.917, "12.92"),
+            (0.5, "0.50"),
+            (0.24, "0.24"),
+            (0.0477, "0.048"),
+            (0.001504, "0.0015"),
+            (0.0, "0.00"),
+        ] {
+            assert_eq!(significant(ratio), shown);
+        }
+    }
 }
