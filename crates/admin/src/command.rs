@@ -31,6 +31,18 @@ pub enum Command {
         /// One for each destination.
         reply: oneshot::Sender<Vec<DestinationCount>>,
     },
+    /// The streams to and from other brokers; a busy engine may leave it unanswered.
+    AllStreams {
+        /// One for each stream.
+        reply: oneshot::Sender<Vec<StreamEntry>>,
+    },
+    /// Forget the stream of a link that is not up; answered when that is durable.
+    ForgetStream {
+        /// Its name.
+        name: String,
+        /// How many messages that were held are free again.
+        reply: Reply<u64>,
+    },
     /// What is under way to other brokers; a busy engine may leave it unanswered.
     Streams {
         /// One for each stream.
@@ -103,6 +115,22 @@ pub struct StreamCount {
     pub linked: bool,
     /// Messages that are not known to have arrived over there.
     pub under_way: u64,
+}
+
+/// A stream to or from another broker, as one who may forget it sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamEntry {
+    /// `sender>receiver/connector`, the first two by the ids of their stores.
+    pub name: String,
+    /// The messages come from the other broker.
+    pub incoming: bool,
+    /// Whether a link has it.
+    pub linked: bool,
+    /// Of a stream to another broker: messages that are not known to have arrived; of one from there: positions that
+    /// are remembered.
+    pub positions: u64,
+    /// How long ago a link had it; `None` if none has since this node became the master.
+    pub heard: Option<Duration>,
 }
 
 impl StreamCount {

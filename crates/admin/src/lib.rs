@@ -48,7 +48,7 @@ mod server;
 mod service;
 mod view;
 
-pub use command::{Command, DestinationCount, ErrorKind, Refusal, Reply, StreamCount, Switched};
+pub use command::{Command, DestinationCount, ErrorKind, Refusal, Reply, StreamCount, StreamEntry, Switched};
 pub use link::LinkView;
 pub use meters::{Distribution, Gauges, Meters};
 pub use metrics::{MAX_DESTINATIONS, render};

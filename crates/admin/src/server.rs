@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 
-use crate::command::{Command, StreamCount};
+use crate::command::{Command, StreamCount, StreamEntry};
 use crate::entrance::{self, Peer};
 use crate::health::HealthService;
 use crate::meters::Meters;
@@ -160,6 +160,11 @@ impl Door {
             return None;
         }
         asked(&self.commands, STATUS_PATIENCE, |reply| Command::Streams { reply }).await
+    }
+
+    /// The streams to and from other brokers, if the engine answers soon.
+    pub(crate) async fn all_streams(&self) -> Option<Vec<StreamEntry>> {
+        asked(&self.commands, ENGINE_PATIENCE, |reply| Command::AllStreams { reply }).await
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use ferromq_model::Epoch;
 use ferromq_proto::admin::admin_server::Admin;
 use ferromq_proto::admin::{
-    self as proto, ForceClaimReply, ForceClaimRequest, GetStatusRequest, ListLinksRequest, SwitchoverReply,
+    self as proto, ForceClaimReply, ForceClaimRequest, ForgetStreamReply, ForgetStreamRequest,
+    GetStatusRequest, ListLinksRequest, ListStreamsReply, ListStreamsRequest, SwitchoverReply,
     SwitchoverRequest, WatchStatusRequest,
 };
 use tokio::sync::oneshot;
@@ -67,6 +68,15 @@ impl AdminService {
         }
     }
 
+    fn only_master(&self, does: &str) -> Result<(), Status> {
+        let view = self.door.views.borrow();
+        if view.role == Role::Active {
+            return Ok(());
+        }
+        let master = view.master.as_ref().map(|name| format!("; the master is {name}")).unwrap_or_default();
+        Err(Status::failed_precondition(format!("only the master {does}{master}")))
+    }
+
     fn offer(&self, seen: Epoch) -> String {
         // Not a secret: it only ties the second call to what the first one told.
         let token = format!("{:016x}", RandomState::new().hash_one(seen.number));
@@ -104,6 +114,35 @@ impl Admin for AdminService {
             ..self::link(link)
         });
         Ok(Response::new(proto::ListLinksReply { links: links.collect() }))
+    }
+
+    async fn list_streams(
+        &self,
+        _: Request<ListStreamsRequest>,
+    ) -> Result<Response<ListStreamsReply>, Status> {
+        self.only_master("lists streams")?;
+        let streams = self.door.all_streams().await;
+        let streams = streams.ok_or_else(|| Status::unavailable("the engine does not say; ask again"))?;
+        let streams = streams.into_iter().map(|stream| proto::StreamEntry {
+            name: stream.name,
+            incoming: stream.incoming,
+            linked: stream.linked,
+            positions: stream.positions,
+            heard_ms: stream.heard.map(millis),
+        });
+        Ok(Response::new(ListStreamsReply { streams: streams.collect() }))
+    }
+
+    async fn forget_stream(
+        &self,
+        request: Request<ForgetStreamRequest>,
+    ) -> Result<Response<ForgetStreamReply>, Status> {
+        self.entitled(&request)?;
+        self.only_master("forgets streams")?;
+        let (reply, answer) = oneshot::channel();
+        let name = request.into_inner().name;
+        let freed = self.ask(Command::ForgetStream { name, reply }, answer).await?;
+        Ok(Response::new(ForgetStreamReply { freed }))
     }
 
     type WatchStatusStream = Pin<Box<dyn Stream<Item = Result<proto::Status, Status>> + Send>>;

@@ -437,6 +437,15 @@ impl Broker {
                     reign.look(|engine| drop(reply.send(operator::streams(engine.streams()))));
                 }
             }
+            Command::AllStreams { reply } => {
+                if let State::Active(reign) = &self.state {
+                    reign.look(|engine| drop(reply.send(operator::all_streams(engine.all_streams()))));
+                }
+            }
+            Command::ForgetStream { name, reply } => match &self.state {
+                State::Active(reign) => drop(tokio::spawn(operator::forget(reign.reception(), name, reply))),
+                _ => drop(reply.send(Err(Refusal::Role("this node is not the master".to_owned())))),
+            },
             Command::Switchover { drain, reply } => drop(reply.send(self.switch_over(drain, announce).await)),
             Command::ForceClaim { seen, reply } => {
                 let forced = self.force(seen);

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use ferromq_admin::{
-    Command, DestinationCount, Distribution, Door, Gauges, Lag, LinkView, Meters, RoleView, StreamCount,
-    Takeover,
+    Command, DestinationCount, Distribution, Door, Gauges, Lag, LinkView, Meters, Refusal, Reply, RoleView,
+    StreamCount, Takeover,
 };
 use ferromq_bridge::{LinkState, LinkStatus};
-use ferromq_engine::{StreamView, View};
+use ferromq_engine::{Effect, Intent, StreamEntry, StreamView, View};
 use ferromq_lock::Timings;
-use ferromq_model::{Epoch, Instant};
-use ferromq_net::Census;
+use ferromq_model::{Epoch, Instant, Text};
+use ferromq_net::{Census, Reception};
 use ferromq_store::{Histogram, StoreMetrics};
 use tokio::sync::{mpsc, watch};
 
@@ -23,6 +23,8 @@ use crate::{Settings, StoreChoice};
 
 /// Commands that may wait for the role machine.
 const WAITING: usize = 16;
+/// How long the engine may take to forget a stream.
+const FORGETTING: Duration = Duration::from_secs(10);
 
 impl Settings {
     /// What keeps the messages, in words and without a password.
@@ -294,4 +296,31 @@ pub(crate) fn counts(view: View) -> Vec<DestinationCount> {
 pub(crate) fn streams(views: Vec<StreamView>) -> Vec<StreamCount> {
     let count = |StreamView { name, linked, under_way }| StreamCount { name, linked, under_way };
     views.into_iter().map(count).collect()
+}
+
+/// The same of either direction.
+pub(crate) fn all_streams(entries: Vec<StreamEntry>) -> Vec<ferromq_admin::StreamEntry> {
+    let entry = |StreamEntry { name, incoming, linked, positions, heard }| ferromq_admin::StreamEntry {
+        name,
+        incoming,
+        linked,
+        positions,
+        heard,
+    };
+    entries.into_iter().map(entry).collect()
+}
+
+/// Lets the engine forget a stream; answered when that is durable. An engine that ends meanwhile leaves it open.
+pub(crate) async fn forget(reception: Reception, name: String, reply: Reply<u64>) {
+    let asked = reception.ask(Intent::ForgetStream(Text::from(name)));
+    let answer = match tokio::time::timeout(FORGETTING, asked).await {
+        Ok(Effect::Forgotten(freed)) => Ok(freed),
+        Ok(Effect::Failed(fault)) => Err(Refusal::Role(fault.text)),
+        Ok(_) => Err(Refusal::Failed("the engine does not say what it did".to_owned())),
+        Err(_) => Err(Refusal::Failed(format!(
+            "the engine has not answered within {FORGETTING:?}; `ferromq streams` tells whether it was done"
+        ))),
+    };
+    // Who asked may have gone.
+    let _ = reply.send(answer);
 }

@@ -51,6 +51,7 @@ impl Counter {
 pub(crate) struct Reign {
     plug: Plug,
     mailbox: Mailbox<Letter>,
+    reception: Reception,
     engine: JoinHandle<Storage>,
     failed: FailureWatch,
     cutoff: Cutoff,
@@ -122,10 +123,10 @@ impl Reign {
         let counter = Counter { reception: reception.clone(), sessions };
         let inside = settings.session(&ListenAddress::loopback(0), identity);
         let seed = run.replace("ID:", "");
-        let bridges = Bridges::begin(&settings.network, mirrors, reception, inside, &seed);
+        let bridges = Bridges::begin(&settings.network, mirrors, reception.clone(), inside, &seed);
         let neighbours =
             Neighbours::begin(&settings.network, &settings.told, &published, bridges.door(), &seed);
-        Ok((Self { plug, mailbox, engine, failed, cutoff, metrics, bridges, neighbours }, counter))
+        Ok((Self { plug, mailbox, reception, engine, failed, cutoff, metrics, bridges, neighbours }, counter))
     }
 
     /// How far its links to other brokers are.
@@ -146,6 +147,11 @@ impl Reign {
     /// Shows the engine to `look`, on the engine's thread.
     pub(crate) fn look(&self, look: impl FnOnce(&Engine) + Send + 'static) {
         self.mailbox.post(Letter::Look(Look(Box::new(look))));
+    }
+
+    /// The way to ask the engine for something.
+    pub(crate) fn reception(&self) -> Reception {
+        self.reception.clone()
     }
 
     /// Waits for the first failure.

@@ -187,6 +187,9 @@ pub enum Intent {
         /// What the remote broker answered to [`Intent::OpenStream`].
         report: StreamReport,
     },
+    /// An operator forgets the stream of a link that is not up, to or from a broker that is gone for good; what was held
+    /// for it is free again ([`Effect::Forgotten`]). It needs no login: it comes from within.
+    ForgetStream(Text),
     /// Answered when everything before it has been answered.
     Flush,
 }
@@ -353,6 +356,8 @@ pub enum Effect {
     Durables(Vec<SubscriptionRecord>),
     /// What is here of a stream.
     Stream(StreamReport),
+    /// A stream is forgotten, and so many messages that were held for it are free again.
+    Forgotten(u64),
     /// Prepared transactions.
     Transactions(Vec<ferromq_model::Xid>),
     /// It can't be done.

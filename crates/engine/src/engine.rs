@@ -206,7 +206,7 @@ impl Engine {
 
     fn intend(&mut self, conn: ConnId, tag: Option<Tag>, intent: Intent) {
         let Some(connection) = self.connections.get(&conn) else { return };
-        if connection.facts.is_none() && !matches!(intent, Intent::Connect(_)) {
+        if connection.facts.is_none() && !matches!(intent, Intent::Connect(_) | Intent::ForgetStream(_)) {
             return self.outbox.fail(
                 conn,
                 tag,
@@ -262,6 +262,7 @@ impl Engine {
             }
             Intent::OpenStream(stream) => return self.open_stream(conn, tag, &stream),
             Intent::BeginLink { stream, report } => self.begin_link(conn, &stream, &report),
+            Intent::ForgetStream(stream) => return self.forget_stream(conn, tag, &stream),
             Intent::Flush => return self.flush(conn, tag),
         };
         match done {

@@ -90,5 +90,6 @@ pub use policy::{
 };
 pub use settings::{Composite, DedupSettings, Limits, NoSpace, Settings, SpoolSettings, VirtualTopic};
 pub use view::{
-    BrokerView, ConnectionView, ConsumerView, Counters, DestinationView, DurableView, StreamView, View,
+    BrokerView, ConnectionView, ConsumerView, Counters, DestinationView, DurableView, StreamEntry,
+    StreamView, View,
 };

@@ -11,10 +11,11 @@
 //! Invariant: no two messages ever have one position of a stream.
 //! Invariant: a position that is known with another message is an error, never an acknowledgement.
 
+mod forget;
 mod receiver;
 mod sender;
 
-use ferromq_model::{MessageId, StreamId, Text};
+use ferromq_model::{Instant, MessageId, StreamId, Text};
 use ferromq_store::{Recovered, StoreOp, StreamOp, StreamRecord, StreamState};
 use rustc_hash::FxHashMap;
 
@@ -50,12 +51,11 @@ pub(crate) struct Links {
 
 impl Links {
     /// A connection is gone; what is under way on it is in doubt.
-    pub(crate) fn lost(&mut self, conn: ConnId) {
-        for stream in &mut self.outgoing {
-            stream.conn = stream.conn.filter(|held| *held != conn);
-        }
-        for stream in &mut self.incoming {
-            stream.conn = stream.conn.filter(|held| *held != conn);
+    pub(crate) fn lost(&mut self, conn: ConnId, now: Instant) {
+        let outgoing = self.outgoing.iter_mut().map(|stream| (&mut stream.conn, &mut stream.heard));
+        let incoming = self.incoming.iter_mut().map(|stream| (&mut stream.conn, &mut stream.heard));
+        for (held, heard) in outgoing.chain(incoming).filter(|(held, _)| **held == Some(conn)) {
+            (*held, *heard) = (None, Some(now));
         }
     }
 }
@@ -119,4 +119,14 @@ pub(crate) fn fingerprint(id: &MessageId) -> u64 {
         add(text.bytes());
     }
     hash
+}
+
+/// Puts a stream into a free place, or behind all of them; says which it is.
+fn put<T>(streams: &mut Vec<T>, vacant: Option<usize>, stream: T) -> usize {
+    let at = vacant.unwrap_or(streams.len());
+    match streams.get_mut(at) {
+        Some(place) => *place = stream,
+        None => streams.push(stream),
+    }
+    at
 }

@@ -101,7 +101,7 @@ impl Engine {
         let Some(facts) = self.connections.get(&conn).and_then(|connection| connection.facts.clone()) else {
             return;
         };
-        self.links.lost(conn);
+        self.links.lost(conn, self.now.mono);
         self.drop_parked(conn);
         self.burying.retain(|(waiting, _), _| *waiting != conn);
         self.repeats.forget(conn);

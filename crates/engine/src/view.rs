@@ -102,6 +102,22 @@ pub struct StreamView {
     pub under_way: u64,
 }
 
+/// A stream of either direction, as operators see it who may forget it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamEntry {
+    /// `sender>receiver/connector`, the first two by the ids of their stores.
+    pub name: String,
+    /// The messages come from the other broker.
+    pub incoming: bool,
+    /// Whether a link has it.
+    pub linked: bool,
+    /// Of a stream to another broker: messages that are not known to have arrived; of one from there: positions that
+    /// are remembered.
+    pub positions: u64,
+    /// How long ago a link had it; `None` if none has since this broker became the master.
+    pub heard: Option<std::time::Duration>,
+}
+
 /// One connection.
 #[derive(Clone, Debug)]
 pub struct ConnectionView {

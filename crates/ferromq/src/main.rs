@@ -27,6 +27,7 @@ mod run;
 mod send;
 mod status;
 mod store;
+mod streams;
 mod switchover;
 mod whereabouts;
 
@@ -61,6 +62,8 @@ enum Verb {
     Browse(receive::BrowseArgs),
     /// Say who is master, and how a takeover would go.
     Status(status::Args),
+    /// List the streams to and from other brokers, and forget those of brokers that are gone.
+    Streams(streams::Args),
     /// Hand the mastership over to a standby, in order.
     Switchover(switchover::Args),
     /// Make a standby the master although another's claim looks held.
@@ -106,6 +109,7 @@ fn main() -> std::process::ExitCode {
         Verb::Receive(args) => receive::run(args),
         Verb::Browse(args) => receive::browse(args),
         Verb::Status(args) => status::run(args),
+        Verb::Streams(args) => streams::run(args),
         Verb::Switchover(args) => switchover::run(args),
         Verb::ForceClaim(args) => force_claim::run(args),
         Verb::Contest(args) => check::contest::second(&args),

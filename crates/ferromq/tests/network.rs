@@ -356,6 +356,66 @@ fn messages_that_wait_for_a_link_to_say_where_they_are_are_told_of() {
 }
 
 #[test]
+fn a_stream_to_a_broker_that_is_gone_is_forgotten_by_an_operator() {
+    let there = tempfile::tempdir().unwrap();
+    let at_b = reserved_address();
+    let start_b = || launch("b").listen(&at_b).data(there.path()).start().unwrap();
+    let b = start_b();
+    let options = "name=nc&initialReconnectDelay=50&useExponentialBackOff=false";
+    let a =
+        linked("a", &[format!("static:({at_b})?{options}&staticallyIncludedDestinations=queue://orders")]);
+    established(&a, 1);
+    let streams = |arguments: &[&str]| {
+        let output = Command::new(PROGRAM).arg("streams").args(arguments).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let entry = |node: &Node| -> serde_json::Value {
+        let (code, told, said) = streams(&[node.url(), "--json"]);
+        assert_eq!((code, told.lines().count()), (Some(0), 1), "{told}{said}");
+        serde_json::from_str(&told).unwrap()
+    };
+    // Given messages that may be at a broker that is gone
+    send(a.url(), "queue://orders", 0..5, &[]);
+    until(&a, |status| status["links"][0]["forwarded"] == 5);
+    b.signal(Signal::STOP);
+    send(a.url(), "queue://orders", 5..15, &[]);
+    until(&a, |status| status["streams"][0]["under_way"] == 10);
+    let linked = entry(&a);
+    assert_eq!((&linked["direction"], &linked["linked"]), (&"to".into(), &true.into()), "{linked}");
+    let name = linked["name"].as_str().unwrap();
+    assert!(name.ends_with(&format!(">{}/nc", linked["peer"].as_str().unwrap())), "{linked}");
+    let (code, _, said) = streams(&["forget", name, a.url()]);
+    assert!(code == Some(64) && said.contains("is up"), "{said}");
+    b.kill();
+    until(&a, |status| status["streams"][0]["held"] == 10);
+    assert_eq!(entry(&a)["positions"], 10);
+    // When its stream is forgotten, then who consumes here gets them.
+    let (code, told, said) = streams(&["forget", name, a.url()]);
+    assert_eq!((code, told.contains("10 messages")), (Some(0), true), "{told}{said}");
+    let (code, _, said) = streams(&["forget", name, a.url()]);
+    assert!(code == Some(64) && said.contains("there is no stream"), "{said}");
+    let receiver = Receiver::new(a.url(), "queue://orders", &["--count", "10"]);
+    assert_eq!(receiver.done().len(), 10);
+    // If it comes back after all, the link stays down until it has forgotten its end.
+    let b = start_b();
+    until(&a, |status| {
+        status["links"][0]["reason"].as_str().is_some_and(|why| why.contains("streams forget"))
+    });
+    assert_eq!(entry(&b)["direction"], "from");
+    let deadline = Instant::now() + PATIENCE;
+    // An attempt of the link may have it just now.
+    while streams(&["forget", name, b.url()]).0 != Some(0) {
+        assert!(Instant::now() < deadline, "{:?}", streams(&["forget", name, b.url()]));
+    }
+    established(&a, 2);
+    send(a.url(), "queue://orders", 15..20, &[]);
+    until(&a, |status| status["links"][0]["in_flight"] == 0 && status["streams"][0]["linked"] == true);
+    let receiver = Receiver::new(b.url(), "queue://orders", &["--count", "10"]);
+    assert_eq!(receiver.done().len(), 10, "five from before, and five from now");
+}
+
+#[test]
 fn selectors_and_exclusions_hold_over_a_link() {
     let b = linked("b", &[]);
     let a = linked("a", &[to(&b, "excludedDestinations=queue://secret.%3E")]);

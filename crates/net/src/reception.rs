@@ -1,10 +1,11 @@
 //! [`Reception`]: gives each accepted connection a number, a session and a task.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ferromq_engine::ConnId;
+use ferromq_engine::{ConnId, Effect, Input, Intent, Tag};
 use ferromq_env::Clock;
 use ferromq_gateway::openwire::{BrokerInfo, Command};
 use ferromq_gateway::{PeerBroker, SessionSettings};
@@ -14,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::connection::{Connection, drive};
 use crate::grumbles::Grumbles;
-use crate::{Drain, Letter, Mailbox, Seat};
+use crate::{Drain, Letter, Mailbox, Outbox, Parcel, Seat};
 
 /// Logins that are decided at a time, if that takes long; others wait for their turn.
 const LOGINS: usize = 4;
@@ -96,14 +97,53 @@ impl Reception {
         self
     }
 
+    /// Asks the engine for something on behalf of nobody at a socket. The answer comes when what it led to is durable, and
+    /// not at all if the engine has ended.
+    pub async fn ask(&self, intent: Intent) -> Effect {
+        let (conn, outbox) = (self.next_conn(), Arc::<Outbox>::default());
+        let engine = &self.shared.engine;
+        engine.post(Letter::Plug(conn, Arc::clone(&outbox)));
+        engine.post(Letter::Input(Input::Attach { conn }));
+        engine.post(Letter::Input(Input::Intent { conn, tag: Some(Tag(0)), intent }));
+        // Whoever waits no longer leaves nothing behind.
+        let _end = End { engine, conn };
+        let mut parcels = VecDeque::new();
+        loop {
+            outbox.arrival().await;
+            outbox.take(&mut parcels);
+            for parcel in parcels.drain(..) {
+                if let Parcel::Reply(_, effect) = parcel {
+                    return effect;
+                }
+            }
+        }
+    }
+
+    fn next_conn(&self) -> ConnId {
+        ConnId(self.shared.next.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Serves a connection on a task of its own; the seat is free again when the connection has ended.
     pub fn welcome(&self, settings: &Arc<SessionSettings>, stream: TcpStream, peer: SocketAddr, seat: Seat) {
-        let conn = ConnId(self.shared.next.fetch_add(1, Ordering::Relaxed));
+        let conn = self.next_conn();
         let remote = Text::from(format!("tcp://{peer}").as_str());
         let connection = Connection::new(Arc::clone(&self.shared), Arc::clone(settings), conn, remote);
         tokio::spawn(async move {
             drive(connection, stream).await;
             drop(seat);
         });
+    }
+}
+
+/// Ends what was begun for a question.
+struct End<'a> {
+    engine: &'a Mailbox<Letter>,
+    conn: ConnId,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.engine.post(Letter::Input(Input::Detach { conn: self.conn }));
+        self.engine.post(Letter::Unplug(self.conn));
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use ferromq_model::{DestinationKind, Message, Sequence, StreamId, StreamPosition, Text};
+use ferromq_model::{DestinationKind, Instant, Message, Sequence, StreamId, StreamPosition, Text};
 use ferromq_store::{Passage, StoreOp, StreamOp, StreamRecord, StreamState};
 
-use super::{MOST_STREAMS, SPAN, fingerprint};
+use super::{MOST_STREAMS, OWN, SPAN, fingerprint};
 use crate::engine::{Engine, fault};
 use crate::{ConnId, Effect, Fault, FaultKind, SendRequest, Severity, StreamReport, Tag};
 
@@ -14,17 +14,20 @@ const AT_ONCE: u64 = 256;
 
 #[derive(Debug)]
 pub(crate) struct Incoming {
-    id: StreamId,
-    name: Text,
+    /// [`OWN`] for a place that is free, because its stream is forgotten.
+    pub(super) id: StreamId,
+    pub(super) name: Text,
     /// From whom it is taken now.
     pub(crate) conn: Option<ConnId>,
+    /// When a link had it last.
+    pub(super) heard: Option<Instant>,
     highest: u64,
-    taken: BTreeMap<u64, Taken>,
+    pub(super) taken: BTreeMap<u64, Taken>,
 }
 
 /// What was taken at a position.
 #[derive(Clone, Copy, Debug)]
-struct Taken {
+pub(super) struct Taken {
     /// The hash of the message's id.
     message: u64,
     /// It lay in the sender's store.
@@ -62,6 +65,7 @@ impl Incoming {
             id: state.record.id,
             name: state.record.name,
             conn: None,
+            heard: None,
             highest: taken.last_key_value().map_or(0, |(position, _)| *position),
             taken,
         }
@@ -113,19 +117,25 @@ impl Engine {
         if !self.links.kept {
             return Err(self.no_streams());
         }
-        if let Some(index) = self.links.incoming.iter().position(|stream| stream.name == *name) {
+        if let Some(index) =
+            self.links.incoming.iter().position(|stream| stream.id != OWN && stream.name == *name)
+        {
             return Ok(index);
         }
-        if self.links.incoming.len() >= MOST_STREAMS {
-            let text = format!("more than {MOST_STREAMS} brokers and connectors have sent messages here");
+        let vacant = self.links.incoming.iter().position(|stream| stream.id == OWN);
+        if vacant.is_none() && self.links.incoming.len() >= MOST_STREAMS {
+            let text = format!(
+                "more than {MOST_STREAMS} brokers and connectors have sent messages here; `ferromq streams` lists them, and \
+                 `ferromq streams forget` forgets one that is gone for good"
+            );
             return Err(fault(FaultKind::ResourceAllocation, text));
         }
         let id = self.new_stream();
         let record = StreamRecord { id, name: name.clone(), reserved: StreamPosition(0) };
         self.outbox.op(StoreOp::Stream(StreamOp::Put(record)));
         let (name, taken) = (name.clone(), BTreeMap::new());
-        self.links.incoming.push(Incoming { id, name, conn: None, highest: 0, taken });
-        Ok(self.links.incoming.len() - 1)
+        let stream = Incoming { id, name, conn: None, heard: None, highest: 0, taken };
+        Ok(super::put(&mut self.links.incoming, vacant, stream))
     }
 
     fn incoming(&self, conn: ConnId) -> Option<&Incoming> {

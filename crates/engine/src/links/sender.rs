@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use ferromq_model::{
-    DestinationId, Message, Sequence, StreamId, StreamPosition, SubscriptionId, Text, Ticket,
+    DestinationId, Instant, Message, Sequence, StreamId, StreamPosition, SubscriptionId, Text, Ticket,
 };
 use ferromq_store::{Passage, StoreOp, StreamOp, StreamRecord, StreamState};
 
-use super::{MOST_STREAMS, SPAN, fingerprint};
+use super::{MOST_STREAMS, OWN, SPAN, fingerprint};
 use crate::ack::Outcome;
 use crate::consumer::{ConsumerKey, Origin};
 use crate::engine::{Engine, fault};
@@ -22,9 +22,12 @@ const RESERVED_AT_ONCE: u64 = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    id: StreamId,
+    /// [`OWN`] for a place that is free, because its stream is forgotten.
+    pub(super) id: StreamId,
     pub(crate) name: Text,
     pub(crate) conn: Option<ConnId>,
+    /// When a link had it last.
+    pub(super) heard: Option<Instant>,
     next: u64,
     /// Positions up to here may be given; those behind are reserved when the ticket is durable.
     usable: u64,
@@ -112,6 +115,10 @@ impl Outgoing {
         Some(self.next - 1)
     }
 }
+
+/// What an operator can do about stores that don't fit.
+const ANEW: &str = "to begin anew, give the connector another name, or let both brokers forget the stream (`ferromq streams \
+                    forget`)";
 
 /// What stands at a position whose message is gone, and which is the highest that the store has had: by it a copy of a
 /// store is told from the one that went on.
@@ -214,6 +221,7 @@ impl Engine {
             id: state.record.id,
             name: state.record.name,
             conn: None,
+            heard: None,
             next: reserved + 1,
             usable: reserved,
             reserving: None,
@@ -331,22 +339,28 @@ impl Engine {
             linked: stream.conn.is_some(),
             under_way: stream.flights.len() as u64,
         };
-        self.links.outgoing.iter().map(view).collect()
+        self.links.outgoing.iter().filter(|stream| stream.id != OWN).map(view).collect()
     }
 
     fn find_outgoing(&mut self, name: &Text) -> Result<usize, Fault> {
-        if let Some(link) = self.links.outgoing.iter().position(|stream| stream.name == *name) {
+        if let Some(link) =
+            self.links.outgoing.iter().position(|stream| stream.id != OWN && stream.name == *name)
+        {
             return Ok(link);
         }
-        if self.links.outgoing.len() >= MOST_STREAMS {
-            let text = format!("more than {MOST_STREAMS} links to other brokers");
+        let vacant = self.links.outgoing.iter().position(|stream| stream.id == OWN);
+        if vacant.is_none() && self.links.outgoing.len() >= MOST_STREAMS {
+            let text = format!(
+                "there have been links to more than {MOST_STREAMS} other brokers; `ferromq streams` lists them, and \
+                 `ferromq streams forget` forgets one that is gone for good"
+            );
             return Err(fault(FaultKind::ResourceAllocation, text));
         }
-        let id = self.new_stream();
-        self.links.outgoing.push(Outgoing {
-            id,
+        let stream = Outgoing {
+            id: self.new_stream(),
             name: name.clone(),
             conn: None,
+            heard: None,
             next: 1,
             usable: 0,
             reserving: None,
@@ -355,8 +369,8 @@ impl Engine {
             full: false,
             stored: Some(0),
             mark: None,
-        });
-        Ok(self.links.outgoing.len() - 1)
+        };
+        Ok(super::put(&mut self.links.outgoing, vacant, stream))
     }
 
     /// Whether what the remote broker has can be what this store has sent.
@@ -366,7 +380,7 @@ impl Engine {
         if report.highest >= stream.next {
             let text = format!(
                 "the remote broker has position {} of stream {name}, and this store gave none above {}: it is older than \
-                 the one that sent them, or a copy; to begin anew, give the connector another name",
+                 the one that sent them, or a copy; {ANEW}",
                 report.highest,
                 stream.next - 1
             );
@@ -375,8 +389,7 @@ impl Engine {
         if let Some(stored) = stream.stored.filter(|stored| report.stored > *stored) {
             let text = format!(
                 "the remote broker has a message that was stored here at position {} of stream {name}, and this store knows \
-                 of none above {stored}: it is older than the one that sent it, or a copy; to begin anew, give the \
-                 connector another name",
+                 of none above {stored}: it is older than the one that sent it, or a copy; {ANEW}",
                 report.stored
             );
             return Err(fault(FaultKind::IllegalState, text));
@@ -388,7 +401,7 @@ impl Engine {
             {
                 let text = format!(
                     "position {position} of stream {name} is known to the remote broker with another message: one of the \
-                     stores is a copy; to begin anew, give the connector another name"
+                     stores is a copy; {ANEW}"
                 );
                 return Err(fault(FaultKind::IllegalState, text));
             }
@@ -397,7 +410,7 @@ impl Engine {
     }
 
     /// What was in doubt has arrived, and is gone here, or has not, and is free again.
-    fn decide(&mut self, link: usize, position: u64, flight: Flight, arrived: bool) {
+    pub(super) fn decide(&mut self, link: usize, position: u64, flight: Flight, arrived: bool) {
         let given = Given { link, position };
         let sequence = flight.passage.sequence;
         let found = flight.origin.and_then(|origin| {

@@ -593,6 +593,81 @@ fn what_arrived_and_was_in_the_store_alone_takes_no_room_of_its_queue() {
 }
 
 #[test]
+fn a_stream_to_a_broker_that_is_gone_is_forgotten_and_gives_back_what_it_held() {
+    let forget = || Intent::ForgetStream("a>b".into());
+    for crash in [false, true] {
+        let mut b = broker();
+        let l = link(&mut b, StreamReport::default());
+        b.consume(&l, "A");
+        let c = b.connect("c");
+        b.send(&c, "A", "m1");
+        b.send(&c, "A", "m2");
+        let told = taken(&b.take());
+        let operator = b.attach("operator");
+        assert!(b.refused(&operator, forget()).text.contains("is up"));
+        if crash {
+            b.crash();
+        } else {
+            b.detach(&l);
+        }
+        let heard = (!crash).then_some(std::time::Duration::ZERO);
+        let entry =
+            StreamEntry { name: "a>b".to_owned(), incoming: false, linked: false, positions: 2, heard };
+        assert_eq!(b.engine.all_streams(), [entry]);
+        // When an operator, who needs no login, has it forgotten, and that is durable
+        let operator = b.attach("operator");
+        b.auto = false;
+        let tag = b.begin(&operator, forget());
+        assert!(!b.replies.contains_key(&tag));
+        b.run();
+        b.auto = true;
+        assert!(matches!(b.replies.get(&tag), Some(Effect::Forgotten(2))), "{:?}", b.replies.get(&tag));
+        assert!(b.refused(&operator, forget()).text.contains("no stream a>b"));
+        assert!(b.engine.all_streams().is_empty() && b.engine.streams().is_empty());
+        // Then its messages are for whoever is there, also after a restart,
+        if crash {
+            b.crash();
+        }
+        assert!(
+            b.store.recovered().streams.unwrap().iter().all(|stream| stream.record.name.to_str() != "a>b")
+        );
+        let d = b.connect("d");
+        b.consume(&d, "A");
+        let got: Vec<_> = b.take().iter().map(|got| (got.text(), got.delivery.redelivery_counter)).collect();
+        assert_eq!(got, [("m1".to_owned(), 1), ("m2".to_owned(), 1)]);
+        // and a broker that comes back after all is linked to again when it has forgotten its end.
+        let l = b.connect("link");
+        let begin = |report| Intent::BeginLink { stream: "a>b".into(), report };
+        assert!(b.refused(&l, begin(told)).text.contains("streams forget"));
+        b.do_it(&l, begin(StreamReport::default()));
+        b.consume(&l, "B");
+        b.send(&d, "B", "new");
+        assert_eq!(positions(&b.take()), [1]);
+    }
+}
+
+#[test]
+fn streams_of_brokers_that_are_gone_make_room_for_others() {
+    let mut b = broker();
+    let from = b.connect("from");
+    let name = |n: usize| Text::from(format!("a{n}>b"));
+    for n in 0..1_024 {
+        b.ask(&from, Intent::OpenStream(name(n)));
+    }
+    let refusal = b.refused(&from, Intent::OpenStream(name(1_024)));
+    assert!(refusal.text.contains("`ferromq streams forget`"), "{}", refusal.text);
+    b.detach(&from);
+    let operator = b.attach("operator");
+    assert!(matches!(b.ask(&operator, Intent::ForgetStream(name(7))), Effect::Forgotten(0)));
+    let from = b.connect("from");
+    assert!(matches!(b.ask(&from, Intent::OpenStream(name(1_024))), Effect::Stream(_)));
+    assert!(matches!(b.ask(&from, Intent::OpenStream(name(7))), Effect::Failed(_)));
+    b.crash();
+    let known = b.engine.all_streams();
+    assert!(known.len() == 1_024 && known.iter().all(|stream| stream.incoming && stream.name != "a7>b"));
+}
+
+#[test]
 fn a_store_without_streams_says_so() {
     let mut b = Bench::new();
     let l = b.connect("link");

@@ -19,7 +19,9 @@ const LINKS: &str = "ferromqLinks=1\n";
 /// An answer to the command `correlation_id`.
 pub(super) fn response(correlation_id: i32, effect: Effect) -> Command {
     match effect {
-        Effect::Done | Effect::Durables(_) => wire::Response { correlation_id, ..Default::default() }.into(),
+        Effect::Done | Effect::Durables(_) | Effect::Forgotten(_) => {
+            wire::Response { correlation_id, ..Default::default() }.into()
+        }
         Effect::Count(result) => {
             wire::IntegerResponse { correlation_id, result, ..Default::default() }.into()
         }
