@@ -5,14 +5,19 @@
 //! new. When all that it had on the way has arrived, everything is said at once and the connection ends with the same
 //! write. A client that commits one transaction after the other is then not cut while one of them is on its way, where
 //! it could not know what became of it.
+//!
+//! A peer with several sessions that commit is answered for a while as well. Several answers in the last packet are taken
+//! in one by one, each wakes a thread of the client, and the first that goes on may find the end and close the
+//! connection before its client has taken in the others. Who falls silent by itself has none outstanding.
 
 use std::time::Duration;
 
 use ferromq_model::Instant;
 
-/// A peer that said nothing for so long has nothing on the way; a round trip within a data centre, many times over.
+/// A peer that said nothing for so long, and was told nothing, has nothing on the way; a round trip within a data centre,
+/// many times over.
 const SILENCE: Duration = Duration::from_millis(25);
-/// A consumer has so long at most to work off what was delivered to it.
+/// So long at most a peer is answered: a consumer works off what was delivered to it.
 const WORKING_OFF: Duration = Duration::from_millis(600);
 /// A peer that never stops, or does not end its transaction, is heard no longer than this.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -20,7 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The end of a connection, once it was told to end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Farewell {
-    heard: Instant,
+    /// When it spoke last, or was given a reason to.
+    stirred: Instant,
     answering_until: Instant,
     until: Instant,
     hearing: bool,
@@ -28,11 +34,11 @@ pub(crate) struct Farewell {
 }
 
 impl Farewell {
-    /// Begins; everything has to be over in `left`. A peer that `consumes` is answered for a while.
-    pub(crate) fn begin(now: Instant, left: Duration, consumes: bool) -> Self {
-        let working_off = if consumes { WORKING_OFF.min(left / 2) } else { Duration::ZERO };
+    /// Begins; everything has to be over in `left`. A peer that has something to `finish` is answered for a while.
+    pub(crate) fn begin(now: Instant, left: Duration, finish: bool) -> Self {
+        let working_off = if finish { WORKING_OFF.min(left / 2) } else { Duration::ZERO };
         Self {
-            heard: now,
+            stirred: now,
             answering_until: now + working_off,
             until: now + PATIENCE.min(left / 2 + left / 8),
             hearing: !left.is_zero(),
@@ -42,13 +48,18 @@ impl Farewell {
 
     /// The peer said something.
     pub(crate) fn heard(&mut self, now: Instant) {
-        self.heard = now;
+        self.stirred = now;
+    }
+
+    /// The peer is told what it has waited for: it is silent only if it says nothing to that.
+    pub(crate) fn answered(&mut self, now: Instant) {
+        self.stirred = now;
     }
 
     /// Decides what becomes of the peer now; `settled`: everything that it asked so far is answered, and it is not in
     /// the middle of a transaction.
     pub(crate) fn listen(&mut self, now: Instant, settled: bool) {
-        let silent = settled && now >= self.heard + SILENCE;
+        let silent = settled && now >= self.stirred + SILENCE;
         self.hearing &= !silent && now < self.until;
         self.answering &= self.hearing && now < self.answering_until;
     }
@@ -63,10 +74,11 @@ impl Farewell {
         self.answering
     }
 
-    /// When to [`Farewell::listen`] again at the latest.
-    pub(crate) fn next_deadline(self) -> Option<Instant> {
+    /// When to [`Farewell::listen`] again at the latest, unless something happens before.
+    pub(crate) fn next_deadline(self, now: Instant) -> Option<Instant> {
         let next = if self.answering { self.answering_until } else { self.until };
-        self.hearing.then(|| next.min(self.heard + SILENCE))
+        let silent = self.stirred + SILENCE;
+        self.hearing.then(|| if silent > now { next.min(silent) } else { next })
     }
 }
 
@@ -91,7 +103,7 @@ mod tests {
             assert!(farewell.is_hearing(), "what came last is a reason to wait for more");
             farewell.listen(at(49), true);
             assert!(!farewell.is_hearing() && !farewell.is_answering());
-            assert_eq!(farewell.next_deadline(), None);
+            assert_eq!(farewell.next_deadline(at(49)), None);
         }
     }
 
@@ -100,8 +112,14 @@ mod tests {
         let mut farewell = Farewell::begin(at(0), SECOND, false);
         farewell.listen(at(624), false);
         assert!(farewell.is_hearing());
+        assert_eq!(farewell.next_deadline(at(24)), Some(at(25)));
+        assert_eq!(
+            farewell.next_deadline(at(25)),
+            Some(at(625)),
+            "silence alone is no reason to look all the time"
+        );
         farewell.heard(at(624));
-        assert_eq!(farewell.next_deadline(), Some(at(625)));
+        assert_eq!(farewell.next_deadline(at(624)), Some(at(625)));
         farewell.listen(at(625), true);
         assert!(!farewell.is_hearing());
     }
@@ -112,9 +130,20 @@ mod tests {
         farewell.heard(at(497));
         farewell.listen(at(499), true);
         assert!(farewell.is_answering());
-        assert_eq!(farewell.next_deadline(), Some(at(500)));
+        assert_eq!(farewell.next_deadline(at(499)), Some(at(500)));
         farewell.listen(at(501), true);
         assert!(farewell.is_hearing() && !farewell.is_answering());
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_leaves_time_to_go_on() {
+        let mut farewell = Farewell::begin(at(0), SECOND, true);
+        farewell.listen(at(200), false);
+        farewell.answered(at(200));
+        farewell.listen(at(200), true);
+        assert!(farewell.is_answering(), "the peer could not say anything to it yet");
+        farewell.listen(at(225), true);
+        assert!(!farewell.is_hearing());
     }
 
     #[test]

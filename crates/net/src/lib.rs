@@ -32,6 +32,7 @@ mod letter;
 mod listener;
 mod mailbox;
 mod outbox;
+mod owed;
 mod reception;
 mod refusal;
 mod switchboard;
