@@ -266,3 +266,88 @@ fn the_lock_is_told_by_status_and_compared_by_the_check() {
     let told = check(&away, &away);
     assert!(told.contains("refuse  lock service:") && told.contains("lock.uri"), "{told}");
 }
+
+/// The holder of both lives; an operator takes both from it, and it finds out by itself.
+fn forced_claim(lock: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|name| node(name, folder.path(), lock, "20s").start().unwrap());
+    becomes(&b, "standby (master: a, epoch 1)");
+    send(&a, "answered");
+    let done = Command::new(PROGRAM).args(["force-claim", b.url(), "--yes"]).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    assert!(String::from_utf8_lossy(&done.stdout).ends_with("epoch 2 is won\n"), "{done:?}");
+    becomes(&b, "active (epoch 2");
+    becomes(&a, "standby (master: b, epoch 2)");
+    assert_eq!(receive(&b), "answered");
+    // Both belong to the one that claimed: it keeps them, and hands both over in order.
+    send(&b, "kept");
+    assert_eq!(b.stop().code(), Some(0));
+    becomes(&a, "active (epoch 3");
+    assert_eq!(receive(&a), "kept");
+}
+
+#[test]
+fn a_forced_claim_takes_etcd_and_the_store_from_a_holder_that_lives() {
+    let Some(server) = Etcd::start_or_skip() else { return };
+    forced_claim(&uri(&server));
+}
+
+#[test]
+fn a_forced_claim_takes_sqlite_and_the_store_from_a_holder_that_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    forced_claim(&format!("sqlite:{}", folder.path().join("lock.db").display()));
+}
+
+#[test]
+fn a_forced_claim_takes_postgresql_and_the_store_from_a_holder_that_lives() {
+    let Some(server) = Postgres::start_or_skip() else { return };
+    forced_claim(&server.url());
+}
+
+/// An outage of the service is no reason to claim without it, and an operator is told so.
+#[test]
+fn a_forced_claim_without_the_lock_s_service_is_refused_with_the_reason() {
+    let Some(mut server) = Etcd::start_or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|name| node(name, folder.path(), &uri(&server), "20s").start().unwrap());
+    becomes(&b, "standby (master: a, epoch 1)");
+    server.stop();
+    let refused = Command::new(PROGRAM).args(["force-claim", b.url(), "--yes"]).output().unwrap();
+    assert!(!refused.status.success(), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("nobody takes over") || said.contains("has not answered for"), "{said}");
+    server.start();
+    send(&a, "of the master that it was all the time");
+    assert_eq!((roles(&a), roles(&b)), (1, 1), "{:?} {:?}", a.output().all(), b.output().all());
+}
+
+#[test]
+fn the_lock_of_a_node_that_runs_is_compared_by_the_check() {
+    let lock = tempfile::tempdir().unwrap();
+    let own = format!("sqlite:{}", lock.path().join("lock.db").display());
+    let folder = tempfile::tempdir().unwrap();
+    let a = start("a", folder.path(), &own);
+    becomes(&a, "active (epoch 1");
+    let admin = a.output().wait_until(PATIENCE, |lines| {
+        lines.iter().find_map(|line| line.strip_prefix("operators on ")).map(str::to_owned)
+    });
+    let admin = admin.unwrap();
+    let check = |lock: &str| {
+        let path = folder.path().join("b.toml");
+        let text = format!(
+            "listen = ['tcp://127.0.0.1:0']\n[broker]\nname = 'b'\ndata_dir = '{}'\n{lock}",
+            folder.path().display()
+        );
+        std::fs::write(&path, text).unwrap();
+        let told = Command::new(PROGRAM).arg("check").arg(&path).args(["--peers", &admin]).output().unwrap();
+        String::from_utf8(told.stdout).unwrap()
+    };
+    let told = check(&format!("[lock]\nuri = '{own}'\n"));
+    let shown = format!("pass    one lock: SQLite in {}", lock.path().join("lock.db").display());
+    assert!(told.contains(&shown), "{told}");
+    let other = format!("[lock]\nuri = 'sqlite:{}'\n", lock.path().join("other.db").display());
+    for different in [&*other, ""] {
+        let told = check(different);
+        assert!(told.contains("refuse  one lock:") && told.contains("lock.db"), "{told}");
+    }
+}

@@ -28,7 +28,7 @@ pub(crate) use load::{Load, LoadOptions};
 use net::{Between, NetScenario};
 pub(crate) use node::{Micros, Node, Role, free_port, micros};
 use scenarios::{Need, Scenario};
-pub(crate) use stage::{Cluster, PATIENCE, Plan, Random, Shared, StoreKind};
+pub(crate) use stage::{Cluster, LockKind, PATIENCE, Plan, Random, Shared, StoreKind};
 use stage::{Stage, home, shown};
 
 use crate::interop::Tally;
@@ -56,6 +56,7 @@ Examples:
   cargo xtask cluster down                              the end
   cargo xtask cluster list                              the scenarios
   cargo xtask cluster run kill --store file --seed 7
+  cargo xtask cluster run kill --store file --lock etcd
   cargo xtask cluster run everyday --lines all
   cargo xtask cluster run net-cut --between ferromq-activemq")]
 pub(crate) struct Options {
@@ -113,13 +114,16 @@ enum Verb {
         /// Where the nodes keep their messages; without it, every store of the scenario
         #[arg(long, value_enum)]
         store: Option<StoreKind>,
+        /// What decides beside the store who may claim it; without it, the store alone. Not of scenarios of networks
+        #[arg(long, value_enum)]
+        lock: Option<LockKind>,
         /// Of scenarios of networks: who is linked to whom; without it, everybody of the scenario
         #[arg(long, value_enum)]
         between: Option<Between>,
         /// The lines of the released client, separated by commas, or `all`
         #[arg(long, default_value = "5.19")]
         lines: String,
-        /// How long a silent master keeps its role; without it 500ms on a folder, 2s on a database
+        /// How long a silent master keeps its role; without it 500ms on a folder alone, 2s with a database or a lock
         #[arg(long)]
         takeover_after: Option<String>,
     },
@@ -151,7 +155,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             }
             Ok(())
         }
-        Verb::Run { scenario, seed, store, between, lines, takeover_after } => {
+        Verb::Run { scenario, seed, store, lock, between, lines, takeover_after } => {
             let seed = seed.unwrap_or_else(|| micros() % 1_000_000);
             let lines = if lines == "all" {
                 Line::ALL.to_vec()
@@ -161,6 +165,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Orders {
                 seed,
                 store: *store,
+                lock: *lock,
                 between: *between,
                 lines,
                 takeover_after: takeover_after.as_deref(),
@@ -174,6 +179,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 struct Orders<'a> {
     seed: u64,
     store: Option<StoreKind>,
+    lock: Option<LockKind>,
     between: Option<Between>,
     lines: Vec<Line>,
     takeover_after: Option<&'a str>,
@@ -240,18 +246,22 @@ impl Orders<'_> {
 
     fn play_cluster(&self, java: &Java, scenario: &Scenario, total: &mut Tally) {
         for &store in scenario.stores.iter().filter(|store| self.store.is_none_or(|only| only == **store)) {
-            if let Some(missing) = missing(scenario, store) {
+            if let Some(missing) = missing(scenario, store).or_else(|| self.lock?.missing()) {
                 println!("skip cluster-{}-{}: {missing}", scenario.name, store.name());
                 total.skipped += 1;
                 continue;
             }
             for &line in &self.lines {
-                let what =
-                    format!("{} on {}, client {line}, seed {}", scenario.name, store.name(), self.seed);
+                let place = match self.lock {
+                    Some(lock) => format!("{} with a lock in {}", store.name(), lock.name()),
+                    None => store.name().to_owned(),
+                };
+                let what = format!("{} on {place}, client {line}, seed {}", scenario.name, self.seed);
                 println!("\n== {what}: {}", scenario.about);
-                let usual = if store == StoreKind::File { "500ms" } else { "2s" };
+                let quick = store == StoreKind::File && self.lock.is_none();
+                let usual = if quick { "500ms" } else { "2s" };
                 let takeover_after = self.takeover_after.unwrap_or(usual);
-                add(total, &what, play(java, scenario, store, line, self.seed, takeover_after));
+                add(total, &what, play(java, scenario, (store, self.lock), line, self.seed, takeover_after));
             }
         }
     }
@@ -325,16 +335,19 @@ pub(crate) fn false_clock_file() -> PathBuf {
 fn play(
     java: &Java,
     scenario: &Scenario,
-    store: StoreKind,
+    (store, lock): (StoreKind, Option<LockKind>),
     line: Line,
     seed: u64,
     takeover_after: &str,
 ) -> Result<Tally> {
-    let name = format!("{}-{}-{line}", scenario.name, store.name());
+    let beside = lock.map(|lock| format!("-{}-lock", lock.name())).unwrap_or_default();
+    let place = format!("{}{beside}", store.name());
+    let name = format!("{}-{place}-{line}", scenario.name);
     let folder = home().join("run").join(&name);
     let mut plan = Plan {
         nodes: scenario.nodes,
         store,
+        lock,
         takeover_after: takeover_after.to_owned(),
         folder: folder.clone(),
         environment: Vec::new(),
@@ -362,7 +375,7 @@ fn play(
     };
     let played = (scenario.play)(&mut stage).and_then(|()| stage.finish());
     report::table(&stage);
-    let title = format!("{} on {}, client {line}, seed {seed}", scenario.name, store.name());
+    let title = format!("{} on {place}, client {line}, seed {seed}", scenario.name);
     let (ticks, _, events) = stage.load.history();
     let timeline = report::Timeline {
         title: &title,

@@ -32,6 +32,57 @@ impl StoreKind {
     }
 }
 
+/// What decides beside the store who may claim it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LockKind {
+    /// An etcd that is started for the run.
+    Etcd,
+    /// A PostgreSQL that is started for the run.
+    Postgres,
+}
+
+impl LockKind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            LockKind::Etcd => "etcd",
+            LockKind::Postgres => "postgres",
+        }
+    }
+
+    /// Why it can't be had here.
+    pub(crate) fn missing(self) -> Option<String> {
+        match self {
+            LockKind::Etcd => ferromq_testkit::Etcd::find().err(),
+            LockKind::Postgres => ferromq_testkit::Postgres::find().err().map(|missing| missing.to_string()),
+        }
+    }
+}
+
+/// The service of a lock beside the store; ends when dropped.
+pub(crate) enum LockService {
+    Etcd(ferromq_testkit::Etcd),
+    Postgres(ferromq_testkit::Postgres),
+}
+
+impl LockService {
+    fn start(kind: LockKind) -> Result<Self> {
+        Ok(match kind {
+            LockKind::Etcd => Self::Etcd(ferromq_testkit::Etcd::start_or_skip().context("no etcd here")?),
+            LockKind::Postgres => {
+                let server = ferromq_testkit::Postgres::start_with(&[]);
+                Self::Postgres(server.context("PostgreSQL can't be started here")?)
+            }
+        })
+    }
+
+    fn uri(&self) -> String {
+        match self {
+            Self::Etcd(server) => format!("etcd://127.0.0.1:{}/cluster", server.port()),
+            Self::Postgres(server) => server.url(),
+        }
+    }
+}
+
 /// How long anything may take that must happen at all.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -67,6 +118,8 @@ pub(crate) enum Shared {
 pub(crate) struct Plan {
     pub(crate) nodes: usize,
     pub(crate) store: StoreKind,
+    /// A lock beside the store.
+    pub(crate) lock: Option<LockKind>,
     pub(crate) takeover_after: String,
     /// For logs, states and folders; emptied first.
     pub(crate) folder: PathBuf,
@@ -86,6 +139,8 @@ pub(crate) struct Plan {
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
     pub(crate) shared: Shared,
+    /// Kept for as long as the nodes need it.
+    pub(crate) _lock: Option<LockService>,
     /// Between clients and nodes, if they are relayed.
     pub(crate) fronts: Vec<Proxy>,
 }
@@ -114,6 +169,7 @@ impl Cluster {
                 Shared::Database { server, relays }
             }
         };
+        let lock = plan.lock.map(LockService::start).transpose()?;
         let mut nodes = Vec::new();
         for (index, name) in NAMES.iter().take(plan.nodes).enumerate() {
             let port = free_port()?;
@@ -128,6 +184,7 @@ impl Cluster {
                 }
             };
             let mut arguments = arguments(name, port, &plan.takeover_after, &data, url.as_deref());
+            arguments.extend(lock.iter().flat_map(|lock| ["--lock".to_owned(), lock.uri()]));
             arguments.extend(plan.arguments.iter().cloned());
             let mut environment = plan.environment.clone();
             let state = plan.folder.join(format!("{name}-state"));
@@ -136,7 +193,7 @@ impl Cluster {
         }
         let relay = |node: &Node| Proxy::to(node.port);
         let fronts = if plan.relayed { nodes.iter().map(relay).collect::<Result<_>>()? } else { Vec::new() };
-        Ok(Cluster { nodes, shared, fronts })
+        Ok(Cluster { nodes, shared, _lock: lock, fronts })
     }
 
     /// The `failover:` URI of a client, with options.

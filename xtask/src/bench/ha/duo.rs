@@ -98,6 +98,7 @@ fn ours(folder: &Path, store: StoreKind) -> Result<Cluster> {
     Cluster::prepare(&Plan {
         nodes: 2,
         store,
+        lock: None,
         takeover_after: "500ms".to_owned(),
         folder: folder.to_owned(),
         environment: Vec::new(),
@@ -140,7 +141,7 @@ fn theirs(tools: &Tools, folder: &Path, poll: Option<u32>, lease: Option<u32>) -
         let program = PathBuf::from(command.get_program());
         nodes.push(Node::new(name, port, program, words, Vec::new(), folder));
     }
-    Ok(Cluster { nodes, shared, fronts: Vec::new() })
+    Ok(Cluster { nodes, shared, _lock: None, fronts: Vec::new() })
 }
 
 /// The release of the PostgreSQL that rows with a database use.

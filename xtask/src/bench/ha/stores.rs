@@ -95,6 +95,7 @@ fn measure(
     let mut cluster = Cluster::prepare(&Plan {
         nodes: 1,
         store,
+        lock: None,
         takeover_after: "2s".to_owned(),
         folder: folder.clone(),
         environment: Vec::new(),
