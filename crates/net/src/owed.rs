@@ -17,15 +17,23 @@ struct Account {
 }
 
 impl Owed {
-    /// A message goes to the peer.
+    /// A message goes to the peer. One that comes when its consumer has ended counts for nobody.
     pub(crate) fn delivered(&mut self, consumer: LocalId) {
-        let account = self.consumers.entry(consumer).or_default();
-        account.messages = account.messages.saturating_add(1);
+        if let Some(account) = self.consumers.get_mut(&consumer) {
+            account.messages = account.messages.saturating_add(1);
+        }
     }
 
-    /// The peer wants something, which may be an acknowledgement, or the end of a consumer.
+    fn began(&mut self, consumer: LocalId) {
+        self.consumers.insert(consumer, Account::default());
+    }
+
+    /// The peer wants something, which may be an acknowledgement, or the beginning or end of a consumer.
     pub(crate) fn heard(&mut self, intent: &Intent) {
         match intent {
+            Intent::AddConsumer(facts) => {
+                self.began(LocalId { session: facts.id.session, value: facts.id.value });
+            }
             Intent::Ack(ack) if !matches!(ack.kind, AckKind::Delivered | AckKind::Redelivered) => {
                 if let Some(account) = self.consumers.get_mut(&ack.consumer) {
                     account.messages = account.messages.saturating_sub(ack.count.max(1));
@@ -71,6 +79,7 @@ mod tests {
     #[test]
     fn what_is_consumed_is_owed_no_longer() {
         let mut owed = Owed::default();
+        owed.began(ONE);
         for _ in 0..4 {
             owed.delivered(ONE);
         }
@@ -86,6 +95,7 @@ mod tests {
     #[test]
     fn without_transactions_nothing_is_owed() {
         let mut owed = Owed::default();
+        owed.began(ONE);
         owed.delivered(ONE);
         owed.delivered(ONE);
         let Intent::Ack(mut plain) = ack(ONE, AckKind::Standard, 1) else { panic!("an ack") };
@@ -98,6 +108,7 @@ mod tests {
     fn a_consumer_that_has_ended_owes_nothing() {
         let two_of = |consumer| {
             let mut owed = Owed::default();
+            owed.began(consumer);
             owed.delivered(consumer);
             owed.delivered(consumer);
             owed.heard(&ack(consumer, AckKind::Standard, 1));
@@ -107,6 +118,8 @@ mod tests {
         let mut owed = two_of(ONE);
         owed.heard(&Intent::RemoveConsumer { consumer: ONE, last_delivered: -1 });
         assert!(!owed.is_anything());
+        owed.delivered(ONE);
+        assert!(owed.consumers.is_empty(), "what was on the way to it");
         let mut owed = two_of(OTHER);
         owed.heard(&Intent::RemoveSession { session: OTHER.session, last_delivered: -1 });
         assert!(!owed.is_anything());

@@ -204,7 +204,24 @@ impl World {
         assert_eq!([self.hear().await, self.hear().await], ["ShutdownInfo", ""]);
     }
 
-    /// Makes a consumer of the client, with a message that it has not acknowledged.
+    async fn consume(&mut self) {
+        self.next += 1;
+        let info = wire::ConsumerInfo {
+            command_id: self.next,
+            response_required: true,
+            consumer_id: Some(ConsumerId { connection_id: Some(CONNECTION.into()), session_id: 1, value: 1 }),
+            destination: Some(wire::Destination::queue("orders")),
+            prefetch_size: 10,
+            ..Default::default()
+        };
+        self.say(&info.into()).await;
+        let tag = Tag(self.next.cast_unsigned());
+        let Intent::AddConsumer(_) = self.asked(tag).await else { panic!("no consumer") };
+        self.answer(tag);
+        assert_eq!(self.hear().await, "Response");
+    }
+
+    /// Hands the consumer a message that it has not acknowledged.
     async fn deliver(&mut self) {
         let producer = ProducerId::new(Text::from("ID:other-1-1:1"), 1, 1);
         let message = Message::new(MessageId::new(producer, 1), Destination::queue("orders"));
@@ -235,6 +252,7 @@ impl World {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_whose_commit_took_long_may_go_on_with_the_next_message_that_it_has() {
     let mut world = World::connected().await;
+    world.consume().await;
     world.deliver().await;
     world.transaction(1, BEGIN).await;
     let first = world.transaction(1, COMMIT).await;
@@ -255,6 +273,7 @@ async fn a_consumer_whose_commit_took_long_may_go_on_with_the_next_message_that_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_is_slow_to_commit_what_it_has_is_waited_for() {
     let mut world = World::connected().await;
+    world.consume().await;
     world.deliver().await;
     world.deliver().await;
     world.transaction(1, BEGIN).await;
