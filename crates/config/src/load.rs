@@ -37,7 +37,7 @@ pub(crate) struct Override {
 }
 
 /// Variables that a program reads itself; they set nothing here.
-const OTHERS: [&str; 1] = ["FERROMQ_CONFIG"];
+const OTHERS: [&str; 4] = ["FERROMQ_CONFIG", "FERROMQ_LOG", "FERROMQ_STATE_DIR", "FERROMQ_CLIENT_PASSWORD"];
 
 impl Input {
     /// Adds the file: the name under which it is reported, and its text.
