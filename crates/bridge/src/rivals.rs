@@ -285,14 +285,7 @@ impl Rivals {
         let may_leave = |number: &i64| {
             self.claims.get(number).is_some_and(|claim| !claim.left && claim.durable.is_none())
         };
-        let leaves = |number: &i64| may_leave(number) && self.is_covered(*number);
-        let leaving: Vec<i64> = concerned.into_iter().filter(leaves).collect();
-        for number in &leaving {
-            if let Some(claim) = self.claims.get_mut(number) {
-                claim.left = true;
-            }
-        }
-        leaving
+        concerned.into_iter().filter(|number| may_leave(number) && self.is_covered(*number)).collect()
     }
 
     /// A subscription of another bridge is gone; which of ours are to take its place.

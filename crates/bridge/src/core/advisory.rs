@@ -166,26 +166,22 @@ impl Bridge {
         self.carry_out(fates);
         for number in shared {
             if self.rivals.leave(number, remote) {
-                self.replace(number);
+                self.renew(number);
             }
         }
     }
 
-    /// Ends a subscription and makes another one in its place, unless rivals are there by now. What was handed out to
-    /// the old one and not sent is the broker's again; by the number it is told from what the new one is given.
-    fn replace(&mut self, number: i64) {
+    /// Ends a subscription, if it is there, and makes another one in its place, unless it is left to rivals now. What was
+    /// handed out to the old one and not sent is the broker's again; by the number it is told from what the new one is
+    /// given.
+    pub(super) fn renew(&mut self, number: i64) {
+        let made = !self.rivals.has_left(number);
         let Some(fresh) = self.demand.renumber(number) else { return };
         self.rivals.renumber(number, fresh);
-        self.end_subscription(number, None);
-        self.subscribe_if_best(fresh);
-    }
-
-    /// Makes a subscription that was left to rivals.
-    pub(super) fn take_back(&mut self, number: i64) {
-        if let Some(fresh) = self.demand.renumber(number) {
-            self.rivals.renumber(number, fresh);
-            self.subscribe_if_best(fresh);
+        if made {
+            self.end_subscription(number, None);
         }
+        self.subscribe_if_best(fresh);
     }
 
     pub(super) fn subscribe_if_best(&mut self, number: i64) {
@@ -203,16 +199,13 @@ impl Bridge {
             return self.rivals.told(id.value);
         }
         for number in self.rivals.came(info, self.settings.most_consumers) {
-            if let Some(fresh) = self.demand.renumber(number) {
-                self.rivals.renumber(number, fresh);
-                self.end_subscription(number, None);
-            }
+            self.renew(number);
         }
     }
 
     fn rival_went(&mut self, id: &ConsumerId) {
         for number in self.rivals.went(&id.to_string()) {
-            self.take_back(number);
+            self.renew(number);
         }
     }
 

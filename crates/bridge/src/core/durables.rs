@@ -180,7 +180,7 @@ impl Bridge {
             }
             Change::Joined { number } => {
                 if self.joined(number, remote, info) {
-                    self.take_back(number);
+                    self.renew(number);
                 }
             }
             Change::Full => {

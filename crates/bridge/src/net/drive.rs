@@ -26,6 +26,7 @@ const SHOW: Duration = Duration::from_millis(250);
 const SHOW_DESTINATIONS: u32 = 4;
 /// A message that waits for an answer for so long is told of: the remote broker may have no room.
 const LONG: Duration = Duration::from_secs(30);
+
 /// The end of one life.
 pub(super) struct Ended {
     pub ending: Ending,
@@ -72,8 +73,8 @@ pub(super) async fn drive(
     // Of a connection whose last batch was full.
     let mut rest = None;
     for side in [Side::Local, Side::Remote, Side::Inbound] {
-        // What came right behind an introduction.
-        hear(bridge, &mut ways, side, clock.now());
+        // What came right behind an introduction, all of it: a connection is ready again only for more.
+        while hear(bridge, &mut ways, side, clock.now()).is_some() {}
     }
     loop {
         while let Some(order) = bridge.poll() {
