@@ -10,6 +10,7 @@ mod handlers;
 mod jaas;
 mod locker;
 mod markdown;
+mod once;
 mod properties;
 mod report;
 pub(crate) mod rules;

@@ -35,6 +35,27 @@ fn elements_and_bytes_are_bounded() {
 }
 
 #[test]
+fn attributes_and_namespaces_are_bounded() {
+    let attributes: String = (0..80_000).map(|number| format!(" a{number}='1'")).collect();
+    let told = mistakes(&format!("<broker{attributes}/>"));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("1:1: error: this element has more than 256 attributes"), "{told:?}");
+    let spaces: String = (0..30_000).map(|number| format!(" xmlns:a{number}='u{number}'")).collect();
+    let many = format!("<broker{spaces}>{}</broker>", "<a/>".repeat(30_000));
+    assert!(mistakes(&many)[0].contains("more than 1000 declarations of namespaces"));
+    let few: String = (0..200).map(|number| format!("<b{number} xmlns='u'>'</b{number}>")).collect();
+    assert!(!mistakes(&broker(&few))[0].contains("more than"), "a quote in a text is none");
+}
+
+#[test]
+fn a_placeholder_that_is_not_closed_is_shown_by_its_beginning() {
+    let text =
+        broker("").replace("<broker ", &format!("<broker brokerName=\"s3cret{}\" ", "${".repeat(10_000)));
+    let told = mistakes(&text);
+    assert!(told[0].len() < 200 && !told[0].contains("s3cret"), "{told:?}");
+}
+
+#[test]
 fn entities_are_not_expanded() {
     let text = "<!DOCTYPE a [<!ENTITY b \"bbbb\"><!ENTITY c \"&b;&b;&b;&b;\"><!ENTITY d SYSTEM \"file:///etc/passwd\">]>\
                 <broker brokerName=\"&c;&d;\"/>";

@@ -196,7 +196,10 @@ fn plain(file: &Path) -> PathBuf {
 
 fn text(file: &Path) -> Result<String, Failure> {
     let unreadable = |error: std::io::Error| {
-        let remedy = "name an existing file with --config";
+        let remedy = match error.kind() {
+            std::io::ErrorKind::InvalidData => "save it in UTF-8, whatever its first line says",
+            _ => "name an existing file with --config",
+        };
         Failure::new(Exit::Usage, format!("{} can't be read: {error}; {remedy}", file.display()))
     };
     // One byte more, so that a file beyond the limit is told from one that just fits.

@@ -294,3 +294,64 @@ fn a_pair_on_one_database_is_master_and_standby_in_the_schema_of_its_prefix() {
     let schemas = server.sql("SELECT nspname FROM pg_namespace");
     assert!(schemas.contains("ferromq_pre"), "{schemas}");
 }
+
+/// What a file of `crates/config/tests/xml` says in its comments: properties, variables, and files beside it.
+fn beside(text: &str, folder: &Path) -> (Vec<String>, Vec<(String, String)>) {
+    let (mut properties, mut variables) = (Vec::new(), Vec::new());
+    for line in text.lines().filter_map(|line| line.trim().strip_prefix("<!-- ")?.strip_suffix(" -->")) {
+        if let Some((name, value)) = line.strip_prefix("env ").and_then(|pair| pair.split_once('=')) {
+            variables.push((name.to_owned(), value.to_owned()));
+        } else if let Some(property) = line.strip_prefix("-D ") {
+            properties.push(format!("-D{property}"));
+        } else if let Some((path, text)) = line.strip_prefix("file ").and_then(|rest| rest.split_once(' ')) {
+            let path = folder.join(path.trim_start_matches('/'));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text.replace("; ", "\n").replace('@', ";")).unwrap();
+        }
+    }
+    (properties, variables)
+}
+
+#[test]
+fn every_file_is_served_or_refused_as_it_is_checked() {
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/tests/xml");
+    let (mut served, mut refused) = (0, 0);
+    for entry in fs::read_dir(files).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "xml") {
+            continue;
+        }
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let world = tempfile::tempdir().unwrap();
+        let folder = world.path();
+        // Nothing is written but in a folder of the test.
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text.replace("=\"/", &format!("=\"{}/", folder.display()));
+        let (properties, variables) = beside(&text, folder);
+        fs::create_dir_all(folder.join("conf")).unwrap();
+        let file = format!("conf/{name}");
+        written(folder, &file, &text);
+
+        let mut check = Command::new(PROGRAM);
+        check.args(["check", &file]).args(&properties).envs(variables.iter().cloned()).current_dir(folder);
+        let checked = check.output().unwrap();
+        let told = out(&checked);
+        if told.contains("= \"postgres") {
+            // What is on a server of its own is run by other tests.
+            continue;
+        }
+        let launch = Launch::new(PROGRAM).inside(folder).arg("--config").arg(&file);
+        let launch = properties.iter().fold(launch, |launch, property| launch.arg(property));
+        let launch = variables.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
+        if checked.status.code() == Some(0) {
+            let node = launch.start().unwrap_or_else(|refused| panic!("{name}: {refused}"));
+            assert_eq!(node.stop().code(), Some(0), "{name}");
+            served += 1;
+        } else {
+            let told = launch.as_configured(1).start().expect_err(name);
+            assert_eq!((checked.status.code(), told.code), (Some(64), Some(64)), "{name}: {told}");
+            refused += 1;
+        }
+    }
+    assert!(served > 20 && refused > 20, "{served} were served, {refused} refused");
+}

@@ -13,6 +13,9 @@ pub struct Launch {
     program: PathBuf,
     data: Option<PathBuf>,
     listen: Vec<String>,
+    /// How many listeners its configuration has, which also says where its folder is.
+    configured: Option<usize>,
+    directory: Option<PathBuf>,
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
 }
@@ -41,6 +44,8 @@ impl Launch {
             program: program.into(),
             data: None,
             listen: Vec::new(),
+            configured: None,
+            directory: None,
             arguments: Vec::new(),
             environment: Vec::new(),
         }
@@ -57,6 +62,20 @@ impl Launch {
     #[must_use]
     pub fn listen(mut self, url: impl Into<String>) -> Self {
         self.listen.push(url.into());
+        self
+    }
+
+    /// Leaves to the configuration where it listens, so many times, and where its folder is.
+    #[must_use]
+    pub fn as_configured(mut self, listeners: usize) -> Self {
+        self.configured = Some(listeners);
+        self
+    }
+
+    /// Runs in this directory.
+    #[must_use]
+    pub fn inside(mut self, directory: impl AsRef<Path>) -> Self {
+        self.directory = Some(directory.as_ref().to_owned());
         self
     }
 
@@ -93,9 +112,15 @@ impl Launch {
         let free = [String::from("tcp://127.0.0.1:0")];
         let listen = if self.listen.is_empty() { &free[..] } else { &self.listen[..] };
         let mut command = Command::new(&self.program);
-        command.arg("run").arg("--data").arg(&data);
-        for url in listen {
-            command.arg("--listen").arg(url);
+        command.arg("run");
+        if self.configured.is_none() {
+            command.arg("--data").arg(&data);
+            for url in listen {
+                command.arg("--listen").arg(url);
+            }
+        }
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
         }
         command.args(&self.arguments).envs(self.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -103,6 +128,10 @@ impl Launch {
         let output = Lines::capture(child.stdout.take().expect("standard output is piped"));
         let log = Lines::capture(child.stderr.take().expect("standard error is piped"));
         let mut node = Node::new(child, data, folder, output, log);
-        if node.wait_until_ready(listen.len(), PATIENCE) { Ok(node) } else { Err(node.refusal()) }
+        if node.wait_until_ready(self.configured.unwrap_or(listen.len()), PATIENCE) {
+            Ok(node)
+        } else {
+            Err(node.refusal())
+        }
     }
 }

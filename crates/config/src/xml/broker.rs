@@ -67,22 +67,11 @@ impl<'a> Translation<'a> {
             self.put("listen", none, &mut scope);
         }
         // Without a plug-in that asks for logins ActiveMQ is open to everybody, and so is this broker.
-        let asks = broker
-            .children
-            .iter()
-            .filter(|child| child.name == "plugins")
-            .any(|plugins| !plugins.children.is_empty());
+        let asks = self.guard.is_some();
         let anonymous = self.find("auth.allow_anonymous").and_then(|node| node.value.text());
         let nobody = self.out.root.find("user").is_none() && anonymous.is_none_or(|value| value != "true");
         let refused = self.out.diagnostics.iter().any(|problem| problem.severity == Severity::Error);
-        if asks
-            && nobody
-            && !refused
-            && broker.children.iter().any(|child| {
-                child.name == "plugins"
-                    && child.children.iter().any(|plugin| plugin.name == "simpleAuthenticationPlugin")
-            })
-        {
+        if asks && nobody && !refused {
             let remedy =
                 "add <users><authenticationUser username=\"…\" password=\"…\" groups=\"…\"/></users>";
             self.error(source, "the broker asks for logins, and nobody can log in", remedy);

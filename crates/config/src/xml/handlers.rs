@@ -27,7 +27,14 @@ impl<'a> Translation<'a> {
         let supported = Verdict::Supported { means: means.to_owned() };
         match (words, property.given) {
             (["destinations", key], Given::Element(list)) => {
-                for (text, source) in self.destinations(list) {
+                let found = self.destinations(list);
+                if found.is_empty() && !list.children.is_empty() && *key == ".dynamically_included" {
+                    return Some(rejected(
+                        "no queue and no topic is left in it, and without any everything would be forwarded",
+                        "name queues and topics, or remove the connector",
+                    ));
+                }
+                for (text, source) in found {
                     self.push(key, text, source, scope);
                 }
                 return Some(supported);

@@ -29,6 +29,8 @@ pub(super) struct Properties {
     given: BTreeMap<String, String>,
     environment: BTreeMap<String, String>,
     defaults: BTreeMap<&'static str, String>,
+    /// Files weigh least, as `PropertySourcesPlaceholderConfigurer` and `SYSTEM_PROPERTIES_MODE_OVERRIDE` have it.
+    files_last: bool,
 }
 
 impl Properties {
@@ -45,7 +47,7 @@ impl Properties {
         }
         given.extend(input.properties.iter().cloned());
         let defaults = places(&environment, &given, file);
-        Self { files: BTreeMap::new(), given, environment, defaults }
+        Self { files: BTreeMap::new(), given, environment, defaults, files_last: false }
     }
 
     /// Where JAAS is configured.
@@ -66,8 +68,12 @@ impl Properties {
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        let found =
-            self.files.get(name).or_else(|| self.given.get(name)).or_else(|| self.environment.get(name));
+        let outer = || self.given.get(name).or_else(|| self.environment.get(name));
+        let found = if self.files_last {
+            outer().or_else(|| self.files.get(name))
+        } else {
+            self.files.get(name).or_else(outer)
+        };
         found.or_else(|| self.defaults.get(name)).map(String::as_str)
     }
 
@@ -117,6 +123,13 @@ impl Properties {
 
     /// Takes the files that the placeholder beans name.
     pub(super) fn read(&mut self, input: &Input, root: &Element, problems: &mut Vec<Diagnostic>) {
+        root.visit(&mut |element| {
+            let short = is_short_form(element);
+            if short || is_placeholders(element) {
+                self.files_last |= weighs_least(element, short);
+                self.files.extend(inline(element));
+            }
+        });
         for (path, source) in self.files_of(root) {
             match input.related.iter().find(|(name, _)| *name == path) {
                 Some((_, text)) => self.files.extend(parse(text)),
@@ -173,7 +186,8 @@ impl Properties {
                 continue;
             };
             let end = closing(inner).ok_or_else(|| {
-                (format!("a placeholder is not closed in '{text}'"), "write ${name}".to_owned())
+                let begin: String = tail.chars().take(40).collect();
+                (format!("the placeholder '{begin}' is not closed"), "write ${name}".to_owned())
             })?;
             let (body, behind) = inner.split_at_checked(end).unwrap_or((inner, ""));
             let value = if tail.starts_with('#') {
@@ -317,6 +331,57 @@ fn unescaped(value: &str) -> String {
     result
 }
 
+/// A property of a bean, by its value or the text within.
+fn property<'e>(bean: &'e Element, name: &str) -> Option<&'e str> {
+    let property =
+        bean.children.iter().find(|child| child.name == "property" && child.value("name") == Some(name))?;
+    property.value("value").or_else(|| Some(&property.children.first()?.text))
+}
+
+/// Whether what is in files gives way to `-D` and the environment.
+fn weighs_least(element: &Element, short: bool) -> bool {
+    if short {
+        let overrides = element.value("local-override") == Some("true");
+        return !overrides && !matches!(element.value("system-properties-mode"), Some("FALLBACK" | "NEVER"));
+    }
+    let sources = element.value("class").is_some_and(|class| class.contains("PropertySources"));
+    let mode = property(element, "systemPropertiesModeName").or(property(element, "systemPropertiesMode"));
+    let asked = mode.is_some_and(|mode| mode.ends_with("OVERRIDE") || mode == "2");
+    asked || (sources && property(element, "localOverride") != Some("true"))
+}
+
+/// The values that stand in a placeholder bean itself, as `<props>` or as lines.
+fn inline(bean: &Element) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let holders = bean.children.iter().filter(|child| {
+        child.name == "property" && matches!(child.value("name"), Some("properties" | "propertiesArray"))
+    });
+    for holder in holders {
+        holder.visit(&mut |element| match (element.name.as_str(), element.value("key")) {
+            ("prop", Some(key)) => drop(found.insert(key.to_owned(), element.text.clone())),
+            ("value", _) => found.extend(parse(&element.text)),
+            _ => {}
+        });
+    }
+    found
+}
+
+/// Properties of a placeholder bean that would change what a placeholder is.
+pub(super) fn unread(bean: &Element) -> Vec<(&str, &Source)> {
+    const SHAPES: [(&str, &str); 4] = [
+        ("placeholderPrefix", "${"),
+        ("placeholderSuffix", "}"),
+        ("valueSeparator", ":"),
+        ("escapeCharacter", "\\"),
+    ];
+    let changed = |child: &Element| {
+        let name = child.value("name").unwrap_or_default();
+        SHAPES.iter().any(|(shape, usual)| *shape == name && property(bean, name) != Some(usual))
+    };
+    let properties = bean.children.iter().filter(|child| child.name == "property" && changed(child));
+    properties.map(|child| (child.value("name").unwrap_or_default(), &child.source)).collect()
+}
+
 /// `<context:property-placeholder location="…"/>`.
 pub(super) fn is_short_form(element: &Element) -> bool {
     element.space == Space::Foreign && element.name == "property-placeholder"
@@ -355,7 +420,7 @@ mod tests {
         assert_eq!(filled("${activemq.data}"), Ok("/opt/amq/data".to_owned()));
         assert_eq!(filled("${none}"), Err("there is no value for ${none}".to_owned()));
         assert_eq!(filled("${loop}"), Err("placeholders are nested deeper than 8".to_owned()));
-        assert_eq!(filled("${HOST"), Err("a placeholder is not closed in '${HOST'".to_owned()));
+        assert_eq!(filled("${HOST"), Err("the placeholder '${HOST' is not closed".to_owned()));
         assert_eq!(filled("#{1 + 1}"), Err("the expression #{1 + 1} is not computed here".to_owned()));
     }
 }

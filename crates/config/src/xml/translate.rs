@@ -9,7 +9,9 @@ use ferromq_uri::nearest;
 
 use super::{
     Translated,
+    handlers::rejected,
     locker::StoreLock,
+    once::LOCKERS,
     properties::{self, Properties},
     report::{Entry, Verdict},
     rules::{Directive, Rule, Rules},
@@ -31,6 +33,8 @@ pub(super) struct Translation<'a> {
     pub(super) beans: BTreeMap<&'a str, &'a Element>,
     /// Those that something refers to.
     pub(super) used: BTreeSet<String>,
+    /// The plug-in that asks for logins.
+    pub(super) guard: Option<&'a Element>,
     pub(super) out: Translated,
     /// The policy of names that no other one covers.
     pub(super) default_policy: Option<(Table, &'a Source)>,
@@ -89,17 +93,14 @@ pub(super) fn translate<'a>(root: &'a Element, input: &'a Input, properties: &'a
         properties,
         beans: BTreeMap::new(),
         used: BTreeSet::new(),
+        guard: None,
         out: Translated::default(),
         default_policy: None,
         shares: BTreeMap::new(),
         lock: StoreLock::default(),
         depth: 0,
     };
-    root.visit(&mut |element| {
-        if let Some(id) = element.value("id").filter(|_| element.name == "bean") {
-            translation.beans.insert(id, element);
-        }
-    });
+    translation.name_beans(root);
     translation.file(root);
     let mut out = translation.out;
     out.report.entries.sort_by(|left, right| left.source.cmp(&right.source));
@@ -135,7 +136,11 @@ impl<'a> Translation<'a> {
     /// What stands beside the broker.
     fn beans(&mut self, root: &'a Element) {
         self.attributes_of_beans(root);
+        self.stray(root);
         for child in root.children.iter().filter(|child| child.name != "broker") {
+            if child.name != "bean" && child.value("id").is_some_and(|id| self.used.contains(id)) {
+                continue;
+            }
             if properties::is_short_form(child) {
                 let means = "values for `${…}`".to_owned();
                 self.report(&child.source, format!("<{}>", child.name), Verdict::Supported { means });
@@ -168,6 +173,10 @@ impl<'a> Translation<'a> {
                 {
                     self.enter(child, &child.name, &mut Scope::default());
                 }
+                Some(Rule::Must(_, reason, remedy)) => {
+                    self.report(&child.source, format!("<{}>", child.name), rejected(reason, remedy));
+                }
+                _ if self.rules.section(&child.name).is_some() => self.lone_element(child),
                 _ => self.unknown(
                     &child.source,
                     format!("element <{}> in <beans>", child.name),
@@ -200,6 +209,9 @@ impl<'a> Translation<'a> {
             return;
         }
         let subject = format!("bean {class}");
+        if properties::is_placeholders(bean) {
+            self.placeholders(bean);
+        }
         let verdict = match self.rules.section("spring").and_then(|section| section.rule(class)) {
             Some(Rule::Always(means)) => Verdict::Supported { means: means.to_owned() },
             Some(Rule::Ignore(consequence)) => Verdict::Ignored { consequence: consequence.to_owned() },
@@ -216,7 +228,14 @@ impl<'a> Translation<'a> {
     /// Everything that an element is given, by the rules of `name`.
     pub(super) fn walk(&mut self, element: &'a Element, name: &str, scope: &mut Scope) {
         let Some(section) = self.rules.section(name) else { return };
+        self.stray(element);
+        let mut said: BTreeMap<&str, &Source> = BTreeMap::new();
         for property in properties_of(element) {
+            let before = said.insert(property.name, property.source);
+            if let Some(before) = before.filter(|_| !LOCKERS.contains(&property.name)) {
+                self.said_twice(name, &property, before);
+                continue;
+            }
             match section.rule(property.name) {
                 Some(rule) => self.apply(rule, name, &property, scope),
                 None => {
@@ -289,7 +308,8 @@ impl<'a> Translation<'a> {
                         self.unknown(&attribute.source, what, &attribute.name, "none");
                     }
                 }
-                for child in &element.children {
+                self.stray(element);
+                for child in self.fitting(property.name, element) {
                     self.held(child, elements, &holder, scope);
                 }
             }
@@ -370,6 +390,9 @@ impl<'a> Translation<'a> {
         let Some(section) = self.rules.section(name) else { return };
         let subject = format!("<{name}>");
         let source = &element.source;
+        if !self.is_the_only_guard(element, name) {
+            return;
+        }
         match section.directive {
             Directive::Plain => {
                 // The table cannot compare two values.

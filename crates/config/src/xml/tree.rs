@@ -14,6 +14,10 @@ use crate::{
 const MAX_NODES: u32 = 100_000;
 /// The most elements within one another.
 const MAX_DEPTH: usize = 64;
+/// The most attributes of an element; the parser compares each with every other one.
+const MAX_ATTRIBUTES: usize = 256;
+/// The most declarations of namespaces in a file; each element is looked up in all of them.
+const MAX_NAMESPACES: usize = 1_000;
 /// Columns of longer lines are counted in bytes.
 const MAX_LINE_BYTES: usize = 4 * 1024;
 
@@ -83,6 +87,10 @@ const SPRING: [&str; 14] = [
 pub(super) fn parse(file: &Arc<str>, text: &str) -> Result<Element, Diagnostic> {
     let options = ParsingOptions { allow_dtd: false, nodes_limit: MAX_NODES, ..ParsingOptions::default() };
     let places = Places::new(file, text);
+    if let Some((at, problem)) = crowded(text) {
+        let remedy = "is this the right file?".to_owned();
+        return Err(Diagnostic { source: places.at(at), severity: Severity::Error, problem, remedy });
+    }
     let document = Document::parse_with_options(text, options).map_err(|error| {
         let position = error.pos();
         let (line, column) = (position.row.max(1), position.col.max(1));
@@ -105,6 +113,53 @@ pub(super) fn parse(file: &Arc<str>, text: &str) -> Result<Element, Diagnostic> 
         Diagnostic { source, severity: Severity::Error, problem, remedy }
     })?;
     element(document.root_element(), &places, 1)
+}
+
+/// Where there is more than the parser could take in a moment.
+fn crowded(text: &str) -> Option<(usize, String)> {
+    if let Some((at, _)) = text.match_indices("xmlns").nth(MAX_NAMESPACES) {
+        return Some((at, format!("there are more than {MAX_NAMESPACES} declarations of namespaces")));
+    }
+    let mut at = 0;
+    while let Some(begin) = text.get(at..).and_then(|rest| rest.find('<')) {
+        at += begin;
+        let tag = text.get(at..).unwrap_or_default();
+        let behind = |end: &str| tag.find(end).map(|found| found + end.len());
+        let length = if tag.starts_with("<!--") {
+            behind("-->")
+        } else if tag.starts_with("<![CDATA[") {
+            behind("]]>")
+        } else if tag.starts_with("<?") {
+            behind("?>")
+        } else {
+            match values(tag) {
+                (count, _) if count > MAX_ATTRIBUTES => {
+                    return Some((at, format!("this element has more than {MAX_ATTRIBUTES} attributes")));
+                }
+                (_, length) => length,
+            }
+        };
+        // What is not closed is told by the parser.
+        at += length?;
+    }
+    None
+}
+
+/// How many quoted values a tag has, and where it ends.
+fn values(tag: &str) -> (usize, Option<usize>) {
+    let (mut count, mut quote) = (0, None);
+    for (at, byte) in tag.bytes().enumerate() {
+        match (quote, byte) {
+            (None, b'"' | b'\'') => {
+                quote = Some(byte);
+                count += 1;
+            }
+            (None, b'>') => return (count, Some(at + 1)),
+            (Some(open), byte) if open == byte => quote = None,
+            _ => {}
+        }
+    }
+    (count, None)
 }
 
 fn element(node: Node<'_, '_>, places: &Places<'_>, depth: usize) -> Result<Element, Diagnostic> {
