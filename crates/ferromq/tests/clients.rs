@@ -205,6 +205,41 @@ async fn a_fanout_reaches_all_brokers_with_topics_and_one_with_queues() {
     drop(a);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_of_a_fanout_that_was_given_up_counts_no_longer_until_it_is_back() {
+    let (address, folder) = (ferromq_testkit::reserved_address(), tempfile::tempdir().unwrap());
+    let start =
+        || Launch::new(PROGRAM).arg("--name").arg("b").listen(&address).data(folder.path()).start().unwrap();
+    let (a, b) = (broker("a", "tcp://127.0.0.1:0", &[]), start());
+    let named = format!("fanout:(static:({},{address}))?fanOutQueues=true", a.url());
+    let attempts = "initialReconnectDelay=10&maxReconnectDelay=10&maxReconnectAttempts=1";
+    let one = Fanout::connect(&format!("{named}&minAckCount=1&{attempts}")).await.unwrap();
+    let both = Fanout::connect(&format!("{named}&timeout=300&{attempts}")).await.unwrap();
+    let there = async |count: usize| {
+        let deadline = Instant::now() + PATIENCE;
+        while [one.brokers(), both.brokers()] != [count; 2] {
+            assert!(Instant::now() < deadline, "{} and {} are there", one.brokers(), both.brokers());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    there(2).await;
+    b.kill();
+    there(1).await;
+    // One is enough for the first of them, and not for the other.
+    let queue = Destination::queue("alone");
+    one.send(&queue, Outgoing::text("x")).await.unwrap();
+    assert!(browse(a.url(), &queue).await);
+    let error = both.send(&queue, Outgoing::text("y")).await.unwrap_err();
+    assert!(error.to_string().contains("1 of the 2"), "{error}");
+    let _b = start();
+    there(2).await;
+    let queue = Destination::queue("together");
+    both.send(&queue, Outgoing::text("z")).await.unwrap();
+    assert!(browse(a.url(), &queue).await && browse(&address, &queue).await);
+    one.close().await.unwrap();
+    both.close().await.unwrap();
+}
+
 async fn listen(url: String, destination: Destination) -> (Connection, ferromq_client::Consumer) {
     let connection = Connection::connect(&url).await.unwrap();
     let consumer = connection.consumer(ConsumerSpec::new(destination), AckMode::Auto).await.unwrap();

@@ -222,6 +222,23 @@ impl Connection {
         self.line.shared.ended.get().cloned()
     }
 
+    /// Ends with the connection, and says why; it does not keep it open.
+    pub(super) fn over(&self) -> impl Future<Output = Error> + Send + 'static {
+        let shared = Arc::clone(&self.line.shared);
+        async move {
+            // It says that there is no broker after it has said why.
+            let mut current = shared.current.subscribe();
+            loop {
+                if let Some(error) = shared.ended.get() {
+                    return error.clone();
+                }
+                if current.changed().await.is_err() {
+                    return shared.closed();
+                }
+            }
+        }
+    }
+
     /// Closes the connection: what was sent is sent, what was taken is acknowledged, open transactions roll back.
     ///
     /// # Errors

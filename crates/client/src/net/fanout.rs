@@ -1,6 +1,7 @@
 //! [`Fanout`]: one producer, several brokers (`fanout:`).
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,10 +16,12 @@ use crate::error::{Error, Result};
 use crate::message::Outgoing;
 use crate::settings::ConnectOptions;
 
-/// Between attempts to reach a broker for the first time; each takes its own time as well.
+/// Before a broker is tried again that could not be reached, or whose connection was given up; each attempt takes its own
+/// time as well.
 const REST: Duration = Duration::from_secs(1);
 
-/// Sends what it is given to several brokers. Each is reached over a connection of its own that comes back by itself.
+/// Sends what it is given to several brokers. Each is reached over a connection of its own that comes back by itself; one
+/// that has given up (`maxReconnectAttempts`) counts no longer, and is begun anew.
 ///
 /// Consumers are not offered: each would get every message as often as there are brokers.
 #[derive(Debug)]
@@ -33,14 +36,25 @@ struct Branch {
     producer: Arc<Producer>,
 }
 
+/// A broker that is wanted.
+#[derive(Debug)]
+struct Place {
+    /// One that went and came again has another number.
+    number: u64,
+    /// While it is there.
+    branch: Option<Branch>,
+}
+
 #[derive(Debug)]
 struct Shared {
     /// `minAckCount`: brokers that must have a message.
     least: usize,
     /// `fanOutQueues`: whether messages for queues go to all as well.
     queues: bool,
-    /// Those that are wanted, with their connections as soon as they are there.
-    brokers: Mutex<BTreeMap<String, Option<Branch>>>,
+    /// Those that are wanted.
+    brokers: Mutex<BTreeMap<String, Place>>,
+    /// Places so far.
+    places: AtomicU64,
     /// How many are there.
     count: watch::Sender<usize>,
     /// How long is waited for as many as must have a message.
@@ -50,12 +64,14 @@ struct Shared {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<Branch>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Place>> {
         self.brokers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn producers(&self) -> Vec<Arc<Producer>> {
-        self.lock().values().flatten().map(|branch| Arc::clone(&branch.producer)).collect()
+        let brokers = self.lock();
+        let there = brokers.values().filter_map(|place| place.branch.as_ref());
+        there.map(|branch| Arc::clone(&branch.producer)).collect()
     }
 
     /// Waits until so many brokers are there.
@@ -84,6 +100,7 @@ impl Fanout {
             least: plan.least,
             queues: plan.queues,
             brokers: Mutex::default(),
+            places: AtomicU64::new(0),
             count: watch::Sender::new(0),
             patience: plan.patience,
             options: plan.options,
@@ -152,8 +169,8 @@ impl Fanout {
         self.shared.stop.send_replace(true);
         let brokers = std::mem::take(&mut *self.shared.lock());
         let mut closed = Ok(());
-        for broker in brokers.into_values().flatten() {
-            closed = closed.and(broker.connection.close().await);
+        for branch in brokers.into_values().filter_map(|place| place.branch) {
+            closed = closed.and(branch.connection.close().await);
         }
         closed
     }
@@ -176,43 +193,52 @@ async fn open(options: ConnectOptions) -> Result<Branch> {
 }
 
 impl Shared {
-    /// Connects to a broker, and counts it when it is there.
+    /// Connects to a broker, and counts it while it is there.
     fn add(self: &Arc<Self>, broker: &Uri) -> Result<()> {
         let options = ConnectOptions::parse(&format!("failover:({broker}){}", self.options))?;
-        self.lock().insert(broker.to_string(), None);
-        drop(tokio::spawn(Arc::clone(self).reach(broker.to_string(), options)));
+        let number = self.places.fetch_add(1, Ordering::Relaxed);
+        self.lock().insert(broker.to_string(), Place { number, branch: None });
+        drop(tokio::spawn(Arc::clone(self).reach(broker.to_string(), number, options)));
         Ok(())
     }
 
-    async fn reach(self: Arc<Self>, name: String, options: ConnectOptions) {
+    async fn reach(self: Arc<Self>, name: String, number: u64, options: ConnectOptions) {
         let mut stopped = self.stop.subscribe();
         loop {
-            let reached = tokio::select! {
-                reached = open(options.clone()) => reached,
+            let ended = async {
+                let branch = match open(options.clone()).await {
+                    Ok(branch) => branch,
+                    Err(error) => return Some(error),
+                };
+                let over = branch.connection.over();
+                if self.put(&name, number, Some(branch)) { Some(over.await) } else { None }
+            };
+            let ended = tokio::select! {
+                ended = ended => ended,
                 _ = stopped.wait_for(|stop| *stop) => return,
             };
-            match reached {
-                Ok(branch) => {
-                    // It may have gone meanwhile.
-                    if let Some(place) = self.lock().get_mut(&name) {
-                        *place = Some(branch);
-                    }
-                    return self.recount();
-                }
-                Err(error) => tracing::warn!(broker = name, %error, "a broker of a fanout cannot be reached"),
-            }
+            let Some(error) = ended.filter(|_| self.put(&name, number, None)) else { return };
+            tracing::warn!(broker = name, %error, "a broker of a fanout cannot be reached, and is tried again");
             tokio::select! {
                 () = tokio::time::sleep(REST) => {}
                 _ = stopped.wait_for(|stop| *stop) => return,
             }
-            if !self.lock().contains_key(&name) {
-                return;
-            }
         }
     }
 
+    /// Notes that a broker is there, or no longer; false if it is not wanted any more.
+    fn put(&self, name: &str, number: u64, branch: Option<Branch>) -> bool {
+        let before = match self.lock().get_mut(name) {
+            Some(place) if place.number == number => std::mem::replace(&mut place.branch, branch),
+            _ => return false,
+        };
+        drop(before);
+        self.recount();
+        true
+    }
+
     fn recount(&self) {
-        let count = self.lock().values().flatten().count();
+        let count = self.lock().values().filter(|place| place.branch.is_some()).count();
         self.count.send_replace(count);
     }
 }
