@@ -169,6 +169,7 @@ fn engine_settings(config: &Config) -> engine::Settings {
             store_bytes: bytes(limits.store_bytes, config::Limits::STORE_BYTES),
             temp_bytes: bytes(limits.temp_bytes, config::Limits::TEMP_BYTES),
             body_cache_bytes: limits.body_cache_bytes,
+            ..engine::Limits::default()
         },
         policies,
         no_space: no_space(limits.no_space),

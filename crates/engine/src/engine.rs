@@ -100,6 +100,8 @@ pub struct Engine {
     /// Whatever is sent now belongs to a commit, and waits for its unit of work.
     pub(crate) commit_barrier: bool,
     pub(crate) inactive_armed: bool,
+    /// It was told that there are too many durable subscriptions for a list.
+    pub(crate) told_of_durables: bool,
 }
 
 impl Engine {
@@ -138,6 +140,7 @@ impl Engine {
             recovered_next: 0,
             commit_barrier: false,
             inactive_armed: false,
+            told_of_durables: false,
         }
     }
 
@@ -256,10 +259,7 @@ impl Engine {
                 self.remove_destination(conn, &destination, force)
             }
             Intent::Unsubscribe(name) => self.unsubscribe(&name),
-            Intent::ListDurables => {
-                let durables = self.durables.iter().map(|(_, durable)| durable.record.clone()).collect();
-                return self.outbox.reply_again(conn, tag, crate::Effect::Durables(durables));
-            }
+            Intent::ListDurables => return self.list_durables(conn, tag),
             Intent::OpenStream(stream) => return self.open_stream(conn, tag, &stream),
             Intent::BeginLink { stream, report } => self.begin_link(conn, &stream, &report),
             Intent::ForgetStream(stream) => return self.forget_stream(conn, tag, &stream),

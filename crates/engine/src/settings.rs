@@ -101,6 +101,8 @@ pub struct Limits {
     pub temp_bytes: u64,
     /// Bodies of persistent messages kept in memory to spare reading them back.
     pub body_cache_bytes: u64,
+    /// Durable subscriptions of which a bridge can be told in one frame; half a list would be a lie.
+    pub listed_durables: usize,
 }
 
 impl Default for Limits {
@@ -110,6 +112,8 @@ impl Default for Limits {
             store_bytes: 100 << 30,
             temp_bytes: 50 << 30,
             body_cache_bytes: 64 << 20,
+            // An array of the wire has 32,767 places.
+            listed_durables: 32_000,
         }
     }
 }

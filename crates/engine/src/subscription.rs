@@ -12,9 +12,28 @@ use crate::engine::{Engine, fault};
 use crate::filter::Filter;
 use crate::place::{Body, PlaceKey};
 use crate::window::Window;
-use crate::{Fault, FaultKind};
+use crate::{ConnId, Effect, Fault, FaultKind, Severity, Tag};
 
 impl Engine {
+    /// All durable subscriptions, or that there are too many to be told of.
+    pub(crate) fn list_durables(&mut self, conn: ConnId, tag: Option<Tag>) {
+        let (count, most) = (self.durable_names.len(), self.settings.limits.listed_durables);
+        if count > most {
+            let text = format!(
+                "{count} durable subscriptions are more than the {most} that one list takes, so links are \
+                 told of none: what was subscribed to or given up while a link was down is not made up for \
+                 (syncDurableSubs), and what a link gathered for absent subscribers waits until they come; drop the \
+                 subscriptions that nobody uses"
+            );
+            if !std::mem::replace(&mut self.told_of_durables, true) {
+                self.outbox.log(Severity::Warn, text.clone());
+            }
+            return self.outbox.fail(conn, tag, fault(FaultKind::ResourceAllocation, text));
+        }
+        let durables = self.durables.iter().map(|(_, durable)| durable.record.clone()).collect();
+        self.outbox.reply_again(conn, tag, Effect::Durables(durables));
+    }
+
     /// Finds or makes the durable subscription that a consumer names; a changed one begins anew.
     pub(crate) fn activate(
         &mut self,

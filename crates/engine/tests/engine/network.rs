@@ -164,6 +164,29 @@ fn a_bridge_is_told_of_all_durable_subscriptions_whether_anybody_uses_them_or_no
 }
 
 #[test]
+fn more_durable_subscriptions_than_a_list_takes_are_told_of_once_and_bridges_get_no_half_of_it() {
+    let limits = Limits { listed_durables: 3, ..Limits::default() };
+    let mut b = Bench::with(Settings { limits, ..Settings::default() });
+    let c = b.connect("ann");
+    let subscribe = |b: &mut Bench, name: &'static str| {
+        let consumer = b.consume_as(&c, "topic://T", |facts| facts.subscription = Some(name.into()));
+        b.close(&c, consumer, -1);
+    };
+    ["r", "s", "t"].into_iter().for_each(|name| subscribe(&mut b, name));
+    assert!(matches!(b.ask(&c, Intent::ListDurables), Effect::Durables(all) if all.len() == 3));
+    subscribe(&mut b, "u");
+    for _ in 0..3 {
+        assert!(matches!(b.ask(&c, Intent::ListDurables), Effect::Failed(_)));
+    }
+    let told: Vec<&str> = b.logs.iter().map(|event| event.text.as_str()).collect();
+    let [told] = told.as_slice() else { panic!("{told:?}") };
+    assert!(told.starts_with("4 durable subscriptions") && told.contains("is not made up for"), "{told}");
+    // Those who go make room for a list.
+    b.do_it(&c, Intent::Unsubscribe(SubscriptionName { client: "ann".into(), name: "s".into() }));
+    assert!(matches!(b.ask(&c, Intent::ListDurables), Effect::Durables(_)));
+}
+
+#[test]
 fn consumers_of_what_is_fed_are_told_of_as_consumers_of_what_feeds_it_if_that_is_asked_for() {
     for asked in [false, true] {
         let composite = Composite {

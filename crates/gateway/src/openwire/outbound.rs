@@ -271,18 +271,12 @@ fn consumer_info(names: &mut Names, facts: &ConsumerFacts) -> wire::ConsumerInfo
     }
 }
 
-/// More than any list that a peer can be told in one frame; half a list would be a lie.
-const MOST_DURABLES: usize = 32_000;
-
 /// What a bridge is told of the durable subscriptions here, to compare them with its own (OpenWire 12).
 pub(super) fn subscription_info(
     names: &mut Names,
     broker: &crate::BrokerIdentity,
     durables: &[SubscriptionRecord],
-) -> Option<Command> {
-    if durables.len() > MOST_DURABLES {
-        return None;
-    }
+) -> Command {
     let session = wire::SessionId::new(format!("{}-durables", broker.id).as_str(), 1);
     let infos = durables.iter().map(|durable| wire::ConsumerInfo {
         consumer_id: Some(wire::ConsumerId::new(&session, i64::try_from(durable.id.0).unwrap_or(0))),
@@ -302,7 +296,7 @@ pub(super) fn subscription_info(
         subscription_infos: Some(infos),
         ..Default::default()
     };
-    Some(info.into())
+    info.into()
 }
 
 /// The broker introduces itself.

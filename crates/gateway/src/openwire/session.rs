@@ -369,12 +369,11 @@ impl Session {
         self.say(&outbound::response(correlation_id, effect));
     }
 
+    /// A bridge that is told of nothing compares nothing.
     fn tell_durables(&mut self, effect: &Effect) {
         let Effect::Durables(durables) = effect else { return };
         let told = outbound::subscription_info(&mut self.names, &self.settings.broker, durables);
-        if let Some(told) = told {
-            self.say(&told);
-        }
+        self.say(&told);
     }
 
     /// The engine has taken the connection, or not.
