@@ -2,8 +2,10 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "what can not be set up ends the test")]
 
+use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use ferromq_testkit::{Launch, Node, PATIENCE};
 
@@ -109,6 +111,33 @@ fn a_group_that_cannot_be_joined_leaves_the_broker_unaffected() {
     let group = "multicast://239.1.2.3:7000?networkInterface=nowhere0";
     let a = broker("a", Some(group), Some(group));
     logged(&a, "nowhere0", 2);
+    run(&["send", "--url", a.url(), "queue://q", "x"]);
+    assert_eq!(run(&["receive", "--url", a.url(), "--count", "1", "queue://q"]), "x\n");
+    assert_eq!(a.stop().code(), Some(0));
+}
+
+#[test]
+fn brokers_without_an_end_are_followed_up_to_a_limit_and_the_broker_goes_on() {
+    let group = group();
+    let a = broker("a", None, Some(&group));
+    let to: SocketAddr = group.trim_start_matches("multicast://").split('?').next().unwrap().parse().unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let mut number = 0_u16;
+    while !a.log().all().iter().any(|line| line.contains("more than 256 brokers tell of themselves")) {
+        assert!(Instant::now() < deadline, "{number} were told of: {:?}", a.log().all());
+        for _ in 0..100 {
+            number = number.wrapping_add(1);
+            let [high, low] = number.to_be_bytes();
+            // Nobody listens there.
+            let said = format!("default.ActiveMQ-4.alive.%localhost%tcp://127.9.{high}.{low}:1");
+            socket.send_to(said.as_bytes(), to).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let status: serde_json::Value = serde_json::from_str(&run(&["status", a.url(), "--json"])).unwrap();
+    let links = status["links"].as_array().unwrap();
+    assert!(links.len() <= 256 && !links.is_empty(), "{} links", links.len());
     run(&["send", "--url", a.url(), "queue://q", "x"]);
     assert_eq!(run(&["receive", "--url", a.url(), "--count", "1", "queue://q"]), "x\n");
     assert_eq!(a.stop().code(), Some(0));
