@@ -121,6 +121,21 @@ fn the_tables_of_activemqs_xml_are_those_that_are_obeyed() {
     }
 }
 
+#[test]
+fn every_attribute_of_a_network_connector_has_a_row_among_the_networks() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/COMPATIBILITY.md");
+    let text = fs::read_to_string(&path).expect("docs/COMPATIBILITY.md");
+    let (_, networks) = text.split_once("## Networks of brokers").expect("the section");
+    let (networks, rest) = networks.split_once("\n## ").expect("its end");
+    let (_, table) = rest.split_once("`<networkConnector>`, each a").expect("the attributes");
+    let table = table.split("\n\n`<").next().unwrap_or_default();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
+    let names = rows.flat_map(|(names, _)| names.trim_end_matches('`').split("`, `"));
+    let (known, missing): (Vec<&str>, Vec<&str>) =
+        names.partition(|name| networks.contains(&format!("`{name}`")));
+    assert!(known.len() > 40 && missing.is_empty(), "{} have rows, {missing:?} have none", known.len());
+}
+
 /// The file of expectations in which an attribute of an element occurs, or that of a file in which the element holds it.
 fn shown_by() -> impl Fn(&str, &str) -> Option<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/xml");

@@ -107,7 +107,14 @@ impl Properties {
         });
         places.truncate(MAX_FILES);
         let folder = self.value("activemq.conf").unwrap_or_default().to_owned();
-        let path = |(mut place, source): (String, Source)| {
+        let path = |(place, source): (String, Source)| {
+            // Folders begin with a slash to ActiveMQ; here they may be relative.
+            let mut place = match place.strip_prefix("file:") {
+                Some(path) if path.trim_start_matches('/').starts_with("${") => {
+                    path.trim_start_matches('/').to_owned()
+                }
+                _ => place,
+            };
             self.fill(&mut place, &source, &mut Vec::new());
             let path = match place.split_once(':') {
                 Some(("file", path)) => path.strip_prefix("//").unwrap_or(path).to_owned(),
