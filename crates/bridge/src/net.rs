@@ -3,6 +3,7 @@
 
 mod clock;
 mod drive;
+mod line;
 mod link;
 mod mirror;
 mod port;

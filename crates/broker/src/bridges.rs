@@ -1,7 +1,6 @@
 //! [`Bridges`]: the links of a master to other brokers. They begin with its reign, and end before its sessions do.
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -143,36 +142,18 @@ pub(crate) async fn stop_all(links: impl IntoIterator<Item = Link>) {
     while stopping.join_next().await.is_some() {}
 }
 
-/// A door into the broker: a pair of sockets of which the reception gets one.
+/// A door into the broker: whoever comes gets one end of a pipe, and the reception serves the other.
 fn door(reception: Reception, session: Arc<SessionSettings>) -> LocalDoor {
     let census = Arc::new(Census::default());
     Arc::new(move || {
-        let (ours, theirs) = pair()?;
         let seat = census.seat(LOCAL_CONNECTIONS).ok_or_else(|| io::Error::other("too many bridges"))?;
-        let peer = theirs.peer_addr()?;
-        theirs.set_nonblocking(true)?;
-        theirs.set_nodelay(true)?;
-        reception.welcome(&session, tokio::net::TcpStream::from_std(theirs)?, peer, seat);
-        Ok(ours)
+        Ok(reception.within(&session, seat))
     })
-}
-
-/// Two connected sockets. A stranger who is faster to connect is not taken for ourselves.
-fn pair() -> io::Result<(TcpStream, TcpStream)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let ours = TcpStream::connect(listener.local_addr()?)?;
-    let own = ours.local_addr()?;
-    for _ in 0..16 {
-        let (theirs, peer) = listener.accept()?;
-        if peer == own {
-            return Ok((ours, theirs));
-        }
-    }
-    Err(io::Error::other("strangers stand before the local door"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
     use std::time::{Duration, Instant};
 
     use super::*;

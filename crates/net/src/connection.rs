@@ -1,29 +1,24 @@
 //! One connection: `select` what happened, then a synchronous turn of the session.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
 use std::time::Duration;
 
 use ferromq_engine::{ConnId, Input, Intent, Tag, TransactionVerb};
 use ferromq_gateway::openwire::Command;
 use ferromq_gateway::{ErrorKind, LoginQuestion, LoginRefused, Session, SessionSettings};
 use ferromq_model::{DestinationKind, Instant, Message, Now, Text};
-use tokio::io::{AsyncRead, Interest, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Sleep;
 
 use crate::farewell::Farewell;
 use crate::owed::Owed;
 use crate::reception::Shared;
+use crate::wire::{Moved, Wire};
 use crate::{Letter, MirrorCall, Outbox, Parcel, Switchboard};
 
-/// What one read takes at most. The room for it belongs to the thread, so an idle connection holds none.
-const READ_BYTES: usize = 64 * 1024;
 /// Deliveries are encoded until so many bytes wait for the socket; the rest stays in shared messages.
 const ENCODE_AHEAD_BYTES: usize = 256 * 1024;
 /// Commands that wait for our half of a duplex bridge at most; it never lets so many wait.
@@ -35,21 +30,14 @@ const KEEP_PARCELS: usize = 16;
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// The same for a peer that is left although the time for that is over.
 const LAST_WORD: Duration = Duration::from_millis(200);
-/// What a peer wrote in vain is taken in so many reads at most.
-const DISCARDED_READS: usize = 16;
 /// How often a peer that is not read from is looked at, in case it has gone.
 const PULSE: Duration = Duration::from_secs(1);
 /// When nothing else is due.
 const SOME_DAY: Duration = Duration::from_secs(3_600);
 
-thread_local! {
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
-}
-
 /// What happened.
 enum Event {
-    Read(io::Result<usize>),
-    Writable,
+    Moved(Moved),
     Mail,
     Room,
     Deadline,
@@ -117,30 +105,30 @@ pub(crate) struct Connection {
 }
 
 /// Serves a connection until it ends.
-pub(crate) async fn drive(mut connection: Connection, mut stream: TcpStream) {
+pub(crate) async fn drive(mut connection: Connection, mut wire: Wire) {
     let mut drain = connection.shared.drain.clone();
     let mut alarm = Alarm::new();
     connection.open();
     let shared = Arc::clone(&connection.shared);
     let outbox = Arc::clone(&connection.outbox);
     let mut deciding: Option<Deciding> = None;
-    while connection.turn(&stream, &mut alarm) {
+    while connection.turn(&mut wire, &mut alarm) {
         if let Some(question) = connection.session.login_question() {
             deciding = Some(Box::pin(decide(Arc::clone(&shared.logins), question)));
         }
         let (reads, writes, starved) = (connection.may_read(), connection.must_write(), connection.starved);
         let (draining, ahead) = (connection.farewell.is_some(), connection.unsent_bytes());
-        let (mut reader, writer) = stream.split();
+        let Connection { session, out, written, mirror, .. } = &mut connection;
+        let out = if writes { out.get(*written..).unwrap_or_default() } else { &[] };
         let event = tokio::select! {
             biased;
-            read = read_some(&mut reader, &mut connection.session), if reads => Event::Read(read),
-            _ = writer.writable(), if writes => Event::Writable,
+            moved = wire.transfer(reads.then_some(session), out), if reads || writes => Event::Moved(moved),
             () = outbox.arrival() => Event::Mail,
             () = shared.engine.room(), if starved => Event::Room,
             () = &mut alarm.sleep => Event::Deadline,
             () = drain.begun(), if !draining => Event::Drain,
             decision = answer(&mut deciding) => Event::Login(decision),
-            command = of_mirror(&mut connection.mirror), if ahead < ENCODE_AHEAD_BYTES => Event::Mirror(command.map(Box::new)),
+            command = of_mirror(mirror), if ahead < ENCODE_AHEAD_BYTES => Event::Mirror(command.map(Box::new)),
         };
         connection.note(event, &mut alarm);
     }
@@ -151,11 +139,11 @@ pub(crate) async fn drive(mut connection: Connection, mut stream: TcpStream) {
     if leaving {
         // The last answers and the end of the connection arrive in one packet: a peer that had the answers alone would
         // write requests, for as long as it does not know, that nobody reads. Without it that is likelier, no more.
-        let _ = rustix::net::sockopt::set_tcp_cork(&stream, true);
+        wire.hold_back();
     }
-    say_last_words(&stream, words, connection.time_to_talk()).await;
+    wire.say_last(words, connection.time_to_talk()).await;
     if leaving {
-        discard_unheard(&stream);
+        wire.discard_unheard();
     }
 }
 
@@ -187,53 +175,6 @@ async fn answer(deciding: &mut Option<Deciding>) -> Result<(), LoginRefused> {
         }
         None => std::future::pending().await,
     }
-}
-
-/// Reads into the thread's scratch room and from there behind what the session holds.
-async fn read_some(reader: &mut tokio::net::tcp::ReadHalf<'_>, session: &mut Session) -> io::Result<usize> {
-    std::future::poll_fn(|cx| {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut room = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut *reader).poll_read(cx, &mut room))?;
-            session.read_buffer().extend_from_slice(room.filled());
-            Poll::Ready(Ok(room.filled().len()))
-        })
-    })
-    .await
-}
-
-async fn say_last_words(stream: &TcpStream, mut words: &[u8], patience: Duration) {
-    let said = async {
-        while !words.is_empty() {
-            stream.writable().await?;
-            match stream.try_write(words) {
-                Ok(bytes) => words = words.get(bytes..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    };
-    // A peer that does not listen loses them; the reason is in our log.
-    let _ = tokio::time::timeout(patience, said).await;
-}
-
-/// Takes what the peer said and nobody heard: a socket that is closed with something unread takes back what is still to
-/// be sent.
-///
-/// It takes no more than that, so that whoever goes on writing is reset at once. A released Java client whose writes succeed
-/// goes on to its next commit before it has taken in the end, and that commit is in doubt. One whose writes fail closes the
-/// connection, and if the thread of a session does so, its reader has not always taken in the answers of the others. Of
-/// four sessions of one connection that commit all the time 5 to 19 commits were in doubt in 24 switchovers as it is, and 11 to
-/// 25 when the broker read on for 200 ms.
-fn discard_unheard(stream: &TcpStream) {
-    SCRATCH.with_borrow_mut(|scratch| {
-        for _ in 0..DISCARDED_READS {
-            if !matches!(stream.try_read(scratch), Ok(1..)) {
-                return;
-            }
-        }
-    });
 }
 
 impl Connection {
@@ -297,8 +238,8 @@ impl Connection {
     /// Takes in what happened.
     fn note(&mut self, event: Event, alarm: &mut Alarm) {
         match event {
-            Event::Read(Ok(0)) => self.ended = true,
-            Event::Read(Ok(bytes)) => {
+            Event::Moved(Moved::Read(Ok(0))) => self.ended = true,
+            Event::Moved(Moved::Read(Ok(bytes))) => {
                 self.read_bytes += bytes;
                 let now = self.shared.clock.now();
                 self.session.received(now);
@@ -306,20 +247,22 @@ impl Connection {
                     farewell.heard(now.mono);
                 }
             }
-            Event::Read(Err(error)) => {
+            Event::Moved(Moved::Read(Err(error))) => {
                 tracing::debug!(peer = %self.session.describe(), %error, "reading failed");
                 self.ended = true;
             }
+            Event::Moved(Moved::Written(Ok(bytes))) => self.has_written(bytes),
             Event::Room => self.starved = false,
             Event::Deadline => alarm.rang(),
             Event::Mirror(command) => self.speak_for_mirror(command.map(|command| *command)),
             Event::Login(decision) => self.session.login_decided(self.shared.clock.now(), decision),
-            Event::Writable | Event::Mail | Event::Drain => {}
+            // One that can't be written to says so again in the next turn.
+            Event::Moved(Moved::Written(Err(_))) | Event::Mail | Event::Drain => {}
         }
     }
 
     /// Everything that can be done without waiting. Returns whether the connection goes on.
-    fn turn(&mut self, stream: &TcpStream, alarm: &mut Alarm) -> bool {
+    fn turn(&mut self, wire: &mut Wire, alarm: &mut Alarm) -> bool {
         let now = self.shared.clock.now();
         // Looked at in every turn: on a busy connection there is always something else that happened first.
         if self.farewell.is_none() && self.shared.drain.deadline().is_some() {
@@ -338,11 +281,11 @@ impl Connection {
             self.session.shutdown(now);
             return false;
         }
-        if let Err(error) = self.write(now, stream) {
+        if let Err(error) = self.write(now, wire) {
             tracing::debug!(peer = %self.session.describe(), %error, "writing failed");
             return false;
         }
-        if self.session.is_finished() || self.has_ended(now, stream) {
+        if self.session.is_finished() || self.has_ended(now, wire) {
             return false;
         }
         let pulse = self.paused.then(|| now.mono + PULSE);
@@ -496,7 +439,7 @@ impl Connection {
     }
 
     /// One write of everything that is encoded, and more only if the socket takes it all.
-    fn write(&mut self, now: Now, stream: &TcpStream) -> io::Result<()> {
+    fn write(&mut self, now: Now, wire: &mut Wire) -> io::Result<()> {
         self.look_aside();
         loop {
             if !self.must_write() {
@@ -510,11 +453,8 @@ impl Connection {
                     return Ok(());
                 }
             }
-            match stream.try_write(self.out.get(self.written..).unwrap_or_default()) {
-                Ok(bytes) => {
-                    self.written += bytes;
-                    self.stuck_since = None;
-                }
+            match wire.try_write(self.out.get(self.written..).unwrap_or_default()) {
+                Ok(bytes) => self.has_written(bytes),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.stuck_since.get_or_insert(now.mono);
                     return Ok(());
@@ -526,6 +466,11 @@ impl Connection {
                 self.encode(now);
             }
         }
+    }
+
+    const fn has_written(&mut self, bytes: usize) {
+        self.written += bytes;
+        self.stuck_since = None;
     }
 
     /// Everything that was encoded is written: the engine may deliver again.
@@ -540,10 +485,10 @@ impl Connection {
     }
 
     /// Whether the peer is gone, and all that it said has been heard.
-    fn has_ended(&self, now: Now, stream: &TcpStream) -> bool {
+    fn has_ended(&self, now: Now, wire: &mut Wire) -> bool {
         let unheard = (self.starved && !self.paused) || self.session.awaits_login();
         (self.ended && !unheard)
-            || (self.paused && peer_has_closed(stream))
+            || (self.paused && wire.peer_has_closed())
             || self.drain_deadline(now).is_some_and(|deadline| deadline <= now.mono)
     }
 
@@ -663,17 +608,6 @@ fn outlives_us(parcel: &Parcel) -> bool {
     let Parcel::Deliver(_, delivery) = parcel else { return false };
     let kept = |message: &Message| message.persistent && message.destination.kind == DestinationKind::Queue;
     delivery.message.as_deref().is_some_and(kept)
-}
-
-/// Whether the peer has closed its side, although nothing is read from it.
-fn peer_has_closed(stream: &TcpStream) -> bool {
-    let looking = std::pin::pin!(stream.ready(Interest::READABLE | Interest::WRITABLE));
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    match looking.poll(&mut cx) {
-        Poll::Ready(Ok(ready)) => ready.is_read_closed() || ready.is_write_closed(),
-        Poll::Ready(Err(_)) => true,
-        Poll::Pending => false,
-    }
 }
 
 /// A timer that is only touched when it has to ring earlier than it is set to; it may ring too early.

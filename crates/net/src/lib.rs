@@ -36,6 +36,7 @@ mod owed;
 mod reception;
 mod refusal;
 mod switchboard;
+mod wire;
 
 pub use address::{AddressError, ListenAddress};
 pub use drain::{Census, Drain, Plug, Seat, drain};

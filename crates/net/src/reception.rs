@@ -10,15 +10,19 @@ use ferromq_env::Clock;
 use ferromq_gateway::openwire::{BrokerInfo, Command};
 use ferromq_gateway::{PeerBroker, SessionSettings};
 use ferromq_model::Text;
+use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::connection::{Connection, drive};
 use crate::grumbles::Grumbles;
+use crate::wire::Wire;
 use crate::{Drain, Letter, Mailbox, Outbox, Parcel, Seat};
 
 /// Logins that are decided at a time, if that takes long; others wait for their turn.
 const LOGINS: usize = 4;
+/// What may be under way each way in a pipe; it holds room for what it needs alone.
+const PIPE_BYTES: usize = 256 * 1024;
 
 /// What all connections of a broker share.
 #[derive(Clone)]
@@ -126,10 +130,22 @@ impl Reception {
     /// Serves a connection on a task of its own; the seat is free again when the connection has ended.
     pub fn welcome(&self, settings: &Arc<SessionSettings>, stream: TcpStream, peer: SocketAddr, seat: Seat) {
         let conn = self.next_conn();
-        let remote = Text::from(format!("tcp://{peer}").as_str());
-        let connection = Connection::new(Arc::clone(&self.shared), Arc::clone(settings), conn, remote);
+        self.serve(settings, conn, &format!("tcp://{peer}"), Wire::Tcp(stream), seat);
+    }
+
+    /// Serves a peer within the process, which has the other end of a pipe: the answer.
+    pub fn within(&self, settings: &Arc<SessionSettings>, seat: Seat) -> DuplexStream {
+        let (theirs, ours) = tokio::io::duplex(PIPE_BYTES);
+        let conn = self.next_conn();
+        self.serve(settings, conn, &format!("vm://localhost#{}", conn.0), Wire::Pipe(ours), seat);
+        theirs
+    }
+
+    fn serve(&self, settings: &Arc<SessionSettings>, conn: ConnId, remote: &str, wire: Wire, seat: Seat) {
+        let shared = Arc::clone(&self.shared);
+        let connection = Connection::new(shared, Arc::clone(settings), conn, Text::from(remote));
         tokio::spawn(async move {
-            drive(connection, stream).await;
+            drive(connection, wire).await;
             drop(seat);
         });
     }

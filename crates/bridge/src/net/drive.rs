@@ -4,19 +4,20 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferromq_client::{ConnectOptions, Link as Wire, Stream};
-use tokio::net::TcpStream;
+use ferromq_client::{ConnectOptions, Link as Wire};
+use tokio::io::DuplexStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::clock::Clock;
+use super::line::Line;
 use super::port::Port;
 use super::status::{LinkState, LinkStatus, Pace};
 use super::ways::{Way, Ways};
 use crate::{Bridge, Ending, Order, Side};
 
-/// Opens a connection to the local broker, such as a pair of sockets within the process.
-pub type LocalDoor = Arc<dyn Fn() -> io::Result<std::net::TcpStream> + Send + Sync>;
+/// Opens a connection to the local broker: one end of a pipe of which the broker has the other.
+pub type LocalDoor = Arc<dyn Fn() -> io::Result<DuplexStream> + Send + Sync>;
 
 /// Brokers that have not let the bridge in by then are left.
 pub(super) const START: Duration = Duration::from_secs(30);
@@ -34,24 +35,19 @@ pub(super) struct Ended {
     pub up_since: Option<Instant>,
 }
 
-/// A connection on a stream that speaks OpenWire from now on.
-pub(super) fn open(stream: impl Into<Stream>, options: &ConnectOptions, clock: Clock) -> Result<Way, String> {
+/// A connection on a line that speaks OpenWire from now on.
+pub(super) fn open(line: impl Line + 'static, options: &ConnectOptions, clock: Clock) -> Result<Way, String> {
     let address = options.address();
     let wire = Wire::new(address.wire_format, address.limits).map_err(|error| error.to_string())?;
-    Ok(Way::Port(Box::new(Port::new(stream.into(), wire, clock))))
+    Ok(Way::Port(Box::new(Port::new(line, wire, clock))))
 }
 
 /// A connection to the local broker itself, without any silence to watch for.
 pub(super) fn open_local(door: &LocalDoor, clock: Clock) -> Result<Way, String> {
-    let stream = door().and_then(|stream| {
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
-        TcpStream::from_std(stream)
-    });
-    let stream = stream.map_err(|error| format!("no connection to the local broker: {error}"))?;
+    let pipe = door().map_err(|error| format!("no connection to the local broker: {error}"))?;
     let options = ConnectOptions::parse("tcp://localhost?wireFormat.maxInactivityDuration=0")
         .map_err(|error| error.to_string())?;
-    open(stream, &options, clock)
+    open(pipe, &options, clock)
 }
 
 /// Lets a bridge live until it ends, or `stop` says so.

@@ -1,6 +1,5 @@
 //! [`Link`]: keeps a bridge up, from a local broker to a remote one.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +12,8 @@ use tokio::task::JoinHandle;
 
 use super::clock::Clock;
 use super::drive::{Ended, LocalDoor, START, drive, open, open_local};
-use super::port::{Port, READ_BYTES};
+use super::line::{Moved, transfer};
+use super::port::Port;
 use super::status::{LinkState, LinkStatus};
 use super::ways::{Way, Ways};
 use crate::{Bridge, Ending, Settings, Side};
@@ -294,22 +294,13 @@ impl Supervisor {
 
 /// Waits until the broker has introduced itself, as one that serves does right after its greeting. A standby may greet,
 /// but has nothing to say.
-async fn introduced(stream: &Stream, wire: &mut Wire, clock: Clock) -> Result<BrokerInfo, String> {
+async fn introduced(stream: &mut Stream, wire: &mut Wire, clock: Clock) -> Result<BrokerInfo, String> {
     let introduced = async {
         loop {
-            while !wire.output().is_empty() {
-                match stream.try_write(wire.output()) {
-                    Ok(written) => wire.written(written),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        stream.writable().await.map_err(|error| error.to_string())?;
-                    }
-                    Err(error) => return Err(error.to_string()),
-                }
-            }
-            wire.read_buffer().reserve(READ_BYTES);
-            let read = stream.read_some(wire.read_buffer()).await.map_err(|error| error.to_string())?;
-            if read == 0 {
-                return Err("it closed the connection; a standby does that".to_owned());
+            match transfer(stream, wire).await.map_err(|error| error.to_string())? {
+                Moved::Read(0) => return Err("it closed the connection; a standby does that".to_owned()),
+                Moved::Read(_) => {}
+                Moved::Written(bytes) => wire.written(bytes),
             }
             while let Some(command) = wire
                 .next_command(clock.now())
@@ -337,10 +328,10 @@ async fn places(address: &Address) -> Result<Vec<SocketAddr>, String> {
 
 /// A broker that serves, at one of its addresses.
 async fn greet(address: &Address, place: SocketAddr, clock: Clock) -> Result<(Port, BrokerInfo), String> {
-    let stream = connect(address, place).await?;
+    let mut stream = connect(address, place).await?;
     let mut wire =
         Wire::new(address.wire_format.clone(), address.limits.clone()).map_err(|error| error.to_string())?;
-    let info = introduced(&stream, &mut wire, clock).await?;
+    let info = introduced(&mut stream, &mut wire, clock).await?;
     Ok((Port::new(stream, wire, clock), info))
 }
 

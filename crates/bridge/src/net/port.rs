@@ -3,22 +3,21 @@
 use std::collections::VecDeque;
 use std::io;
 
-use ferromq_client::{Link, Stream, Vital};
+use ferromq_client::{Link, Vital};
 use ferromq_model::Instant;
 use ferromq_openwire::Command;
 
 use super::clock::Clock;
+use super::line::{Line, Moved, transfer, try_write};
 
 /// Orders are encoded until so many bytes wait for the socket.
 const ENCODE_AHEAD_BYTES: usize = 256 * 1024;
-/// What one read takes at most.
-pub(super) const READ_BYTES: usize = 64 * 1024;
 /// How long the peer may take to read the last words.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A connection with its encoding.
 pub(super) struct Port {
-    stream: Stream,
+    line: Box<dyn Line>,
     link: Link,
     clock: Clock,
     /// Not encoded yet. They are not bounded here: they are answers and messages that the windows of the bridge's
@@ -27,25 +26,24 @@ pub(super) struct Port {
 }
 
 impl Port {
-    pub fn new(stream: Stream, link: Link, clock: Clock) -> Self {
-        Self { stream, link, clock, orders: VecDeque::new() }
+    pub fn new(line: impl Line + 'static, link: Link, clock: Clock) -> Self {
+        Self { line: Box::new(line), link, clock, orders: VecDeque::new() }
     }
 
-    /// Waits until something came, or something that waits can be written. Nothing is lost if it is dropped while it
+    /// Waits until something came, or there is room for something that waits. Nothing is lost if it is dropped while it
     /// waits.
     pub async fn ready(&mut self) -> Result<(), String> {
-        let writes = !self.link.output().is_empty();
-        self.link.read_buffer().reserve(READ_BYTES);
-        tokio::select! {
-            read = self.stream.read_some(self.link.read_buffer()) => match read {
-                Ok(0) => Err("it closed the connection".to_owned()),
-                Ok(_) => {
-                    self.link.heard();
-                    Ok(())
-                }
-                Err(error) => Err(error.to_string()),
-            },
-            ready = self.stream.writable(), if writes => ready.map_err(|error| error.to_string()),
+        match transfer(&mut *self.line, &mut self.link).await {
+            Ok(Moved::Read(0)) => Err("it closed the connection".to_owned()),
+            Ok(Moved::Read(_)) => {
+                self.link.heard();
+                Ok(())
+            }
+            Ok(Moved::Written(bytes)) => {
+                self.link.written(bytes);
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
         }
     }
 
@@ -73,7 +71,7 @@ impl Port {
             if out.is_empty() {
                 return Ok(());
             }
-            match self.stream.try_write(out) {
+            match try_write(&mut *self.line, out) {
                 Ok(bytes) => self.link.written(bytes),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.to_string()),
@@ -112,9 +110,11 @@ impl Port {
         tokio::spawn(async move {
             let said = async {
                 while self.flush().is_ok() && !self.is_silent() {
-                    if self.stream.writable().await.is_err() {
+                    // What it still says is not heard.
+                    if self.ready().await.is_err() {
                         return;
                     }
+                    self.link.read_buffer().clear();
                 }
             };
             // A peer that does not listen loses them.
