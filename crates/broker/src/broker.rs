@@ -26,6 +26,8 @@ use crate::{Broken, Settings, StartError, StoreChoice, storage};
 
 /// After a reign that failed, others have the first try for so long; doubled while reigns fail at once.
 const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// A start waits for storage that is there and answers late for so long.
+const SLOW_START: Duration = Duration::from_secs(30);
 /// A reign that lasted so long did not fail at once.
 const LASTING: Duration = Duration::from_secs(60);
 /// How long connections may drain at a switchover, unless the operator gives them longer: clients with a failover: URI
@@ -643,7 +645,17 @@ fn begin_aside(
     let begun = std::thread::scope(|scope| {
         let beginning = scope.spawn(|| {
             let _within = runtime.enter();
-            begin(settings, clock, urls, standby)
+            let since = clock.now().mono;
+            loop {
+                match begin(settings, clock, urls.clone(), standby.clone()) {
+                    Err(error)
+                        if error.is_of_slow_storage() && clock.now().mono.since(since) < SLOW_START =>
+                    {
+                        tracing::warn!(%error, "the storage answers late; it is tried again");
+                    }
+                    begun => return begun,
+                }
+            }
         });
         beginning.join()
     });
@@ -705,20 +717,29 @@ fn begin(
         }
     };
     let (keeper, lease, news) = start.run(won).map_err(StartError::Thread)?;
-    let ha = Some(Ha { keeper, news });
+    let following = Following { open: opening(settings, memory), at_least: at_least.clone(), outlook };
+    let ha = Ha { keeper, news };
     match first {
-        First::Won { grant, .. } => {
-            let (reign, counter) = Reign::begin(throne(&lease), follower, grant.epoch)?;
-            let role = Role::Active { epoch: grant.epoch, takeover: clock.now().mono.since(began) };
-            Ok(Begun { role, state: State::Active(reign), counter: Some(counter), lease, ha })
-        }
+        First::Won { grant, .. } => match Reign::begin(throne(&lease), follower, grant.epoch) {
+            Ok((reign, counter)) => {
+                let role = Role::Active { epoch: grant.epoch, takeover: clock.now().mono.since(began) };
+                Ok(Begun { role, state: State::Active(reign), counter: Some(counter), lease, ha: Some(ha) })
+            }
+            // Storage so slow that the claim is over, or may be: others have the first try, as after any reign that failed.
+            Err(error) if error.is_passing() => {
+                tracing::error!(%error, "the store could not be taken over");
+                ha.keeper.release(REST.0);
+                let standby = following.begin(None).map_err(StartError::Thread)?;
+                let role = Role::Standby { master: None, epoch: grant.epoch };
+                Ok(Begun { role, state: State::Standby(standby), counter: None, lease, ha: Some(ha) })
+            }
+            Err(error) => Err(error),
+        },
         First::Master { epoch, owner } => {
-            let (at_least, open) = (at_least.clone(), opening(settings, memory));
-            let following = Following { open, at_least, outlook };
             let standby = following.begin(Some(follower)).map_err(StartError::Thread)?;
             let master = owner.as_deref().map(|owner| role::name_of(owner).to_owned());
             let role = Role::Standby { master, epoch };
-            Ok(Begun { role, state: State::Standby(standby), counter: None, lease, ha })
+            Ok(Begun { role, state: State::Standby(standby), counter: None, lease, ha: Some(ha) })
         }
     }
 }

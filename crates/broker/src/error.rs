@@ -147,6 +147,17 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// The storage is there, and did not answer in time.
+    pub(crate) fn is_of_slow_storage(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::TimedOut)
+    }
+
+    /// Whoever won the claim and finds this may find the store as it should be the next time, or another master.
+    pub(crate) fn is_passing(&self) -> bool {
+        let passes = matches!(self, Self::Store(StoreError::Fenced { .. } | StoreError::Database { .. }));
+        passes || self.is_of_slow_storage()
+    }
+
     /// Whose turn it is.
     pub fn kind(&self) -> ErrorKind {
         match self {

@@ -70,6 +70,51 @@ fn a_standby_takes_over_from_a_killed_a_stopped_and_a_paused_master() {
 }
 
 #[test]
+fn a_node_that_starts_while_the_database_stands_still_waits_for_it() {
+    let Some(server) = Postgres::start_or_skip() else { return };
+    let place = tempfile::tempdir().unwrap();
+    let (log, output) = (place.path().join("log"), place.path().join("output"));
+    let said = |file: &Path| std::fs::read_to_string(file).unwrap_or_default();
+    server.pause();
+    let mut starting = Command::new(PROGRAM)
+        .args(["run", "--name", "a", "--listen", "tcp://127.0.0.1:0", "--store", &server.url()])
+        .current_dir(place.path())
+        .env("FERROMQ_STATE_DIR", place.path())
+        .stdout(std::fs::File::create(&output).unwrap())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let end = Instant::now() + PATIENCE;
+    while !said(&log).contains("the storage answers late; it is tried again") && Instant::now() < end {
+        sleep(Duration::from_millis(20));
+    }
+    server.resume();
+    while !said(&output).contains("role active (epoch 1") && Instant::now() < end {
+        sleep(Duration::from_millis(20));
+    }
+    let _ = starting.kill();
+    let _ = starting.wait();
+    assert!(said(&log).contains("the storage answers late; it is tried again"), "{}", said(&log));
+    assert!(said(&output).contains("role active (epoch 1"), "{}\n{}", said(&output), said(&log));
+}
+
+#[test]
+fn a_node_whose_first_claim_is_over_before_it_has_the_store_goes_on_as_a_standby() {
+    let Some(server) = Postgres::start_with(&[("max_prepared_transactions", "2")]) else { return };
+    let a = start("a", &server);
+    becomes(&a, "active (epoch 1");
+    send(&a, "kept");
+    assert_eq!(a.stop().code(), Some(0));
+    // Claims are made in a schema of their own; the store is read and not taken.
+    server.sql("BEGIN; LOCK TABLE ferromq.epoch IN EXCLUSIVE MODE; PREPARE TRANSACTION 'in the way'");
+    let a = start("a", &server);
+    becomes(&a, "standby (master: unknown, epoch 2)");
+    server.sql("ROLLBACK PREPARED 'in the way'");
+    becomes(&a, "active (epoch");
+    assert_eq!(receive(&a), "kept");
+}
+
+#[test]
 fn a_killed_master_that_starts_again_at_once_is_no_second_node_of_its_name() {
     let Some(server) = Postgres::start_or_skip() else { return };
     let a = start("a", &server);

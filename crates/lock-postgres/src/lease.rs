@@ -102,7 +102,8 @@ impl PostgresLock {
     }
 
     fn failed(&self, action: &'static str, error: &PgError) -> LockError {
-        LockError::Io { action, path: self.shown.clone(), source: io::Error::other(error.to_string()) }
+        let kind = if error.is_late() { io::ErrorKind::TimedOut } else { io::ErrorKind::Other };
+        LockError::Io { action, path: self.shown.clone(), source: io::Error::new(kind, error.to_string()) }
     }
 
     /// The advisory locks of this schema: for the holder of an epoch its number is mixed in.

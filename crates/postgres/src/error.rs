@@ -71,6 +71,17 @@ fn told(error: &tokio_postgres::Error) -> String {
 }
 
 impl PgError {
+    /// The server is there, and took longer than it was given.
+    pub fn is_late(&self) -> bool {
+        match self {
+            Self::Slow { .. } => true,
+            Self::Database { source, .. } => {
+                matches!(source.code(), Some(&SqlState::QUERY_CANCELED | &SqlState::LOCK_NOT_AVAILABLE))
+            }
+            _ => false,
+        }
+    }
+
     /// What to do about it.
     pub fn kind(&self) -> PgErrorKind {
         match self {

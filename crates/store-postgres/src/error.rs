@@ -1,5 +1,7 @@
 //! From the database's errors and numbers to the store's.
 
+use std::io;
+
 use ferromq_postgres::{PgError, PgErrorKind};
 use ferromq_store::StoreError;
 
@@ -9,6 +11,10 @@ impl Place {
     /// What an error of the database means to the store.
     pub(crate) fn wrong(&self, error: &PgError) -> StoreError {
         let store = self.shown().to_owned();
+        if error.is_late() {
+            let source = io::Error::new(io::ErrorKind::TimedOut, error.to_string());
+            return StoreError::Io { action: "asking", path: store, source };
+        }
         match error.kind() {
             PgErrorKind::Refused => StoreError::NotAStore { store, reason: error.to_string() },
             _ => StoreError::Database { store, reason: error.to_string() },
