@@ -1,6 +1,7 @@
 //! [`Load`]: the Java program that sends and receives through `failover:`, and what it prints.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -56,6 +57,8 @@ pub(crate) struct LoadOptions<'a> {
     pub(crate) url: &'a str,
     pub(crate) against: &'a str,
     pub(crate) bystanders: u32,
+    /// Where the released client logs how it fails over.
+    pub(crate) log: &'a Path,
 }
 
 fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
@@ -69,7 +72,12 @@ impl Load {
         let mut command = java.command(&programs);
         command
             .arg("-Xmx768M")
-            .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=off")
+            .arg(format!("-Dorg.slf4j.simpleLogger.logFile={}", options.log.display()))
+            .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=info")
+            .arg("-Dorg.slf4j.simpleLogger.log.org.apache.activemq.ActiveMQMessageConsumer=debug")
+            .arg("-Dorg.slf4j.simpleLogger.log.org.apache.activemq.transport.failover=debug")
+            .arg("-Dorg.slf4j.simpleLogger.showDateTime=true")
+            .arg("-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS")
             .arg("interop.HaLoad")
             .arg(format!("--url={}", options.url))
             .arg(format!("--against={}", options.against))

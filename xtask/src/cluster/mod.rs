@@ -363,7 +363,9 @@ fn play(
     }
     cluster.wait_for_master(None, PATIENCE)?;
     let url = cluster.failover_url(QUICK);
-    let load = LoadOptions { line, url: &url, against: "ferromq", bystanders: scenario.bystanders };
+    let log = folder.join("client.log");
+    let bystanders = scenario.bystanders;
+    let load = LoadOptions { line, url: &url, against: "ferromq", bystanders, log: &log };
     let load = Load::start(java, &load)?;
     let mut stage = Stage {
         cluster,
@@ -388,8 +390,15 @@ fn play(
     let picture = report::timeline(&timeline, &home().join("report"), &format!("{name}-{seed}"))?;
     println!("timeline: {}", shown(&picture));
     if played.is_err() || stage.tally.failed > 0 {
-        for (at, what) in stage.load.history().2.iter().take(SHOWN_EVENTS) {
-            println!("{} ms: {what}", at / 1000);
+        let events = stage.load.history().2;
+        let left_out = SHOWN_EVENTS..events.len().saturating_sub(SHOWN_EVENTS).max(SHOWN_EVENTS);
+        for (index, (at, what)) in events.iter().enumerate() {
+            if index == left_out.start && !left_out.is_empty() {
+                println!("{} events are left out", left_out.len());
+            }
+            if !left_out.contains(&index) {
+                println!("{} ms: {what}", at / 1000);
+            }
         }
         println!("outputs and logs are kept in {}", shown(&folder));
     }

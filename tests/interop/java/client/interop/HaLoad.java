@@ -3,8 +3,11 @@ package interop;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.util.ArrayList;
+import java.util.Enumeration;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -440,6 +443,7 @@ public final class HaLoad {
             }
             pause(50);
         }
+        lanes.forEach(this::seek);
         receiving = false;
         for (Thread thread : consumers) {
             thread.join(5000);
@@ -454,6 +458,38 @@ public final class HaLoad {
         say("exceptions " + exceptions.get() + ", in doubt " + inDoubt.get());
         say(passed + " passed, " + failed + " failed, 0 skipped");
         return failed;
+    }
+
+    /** Says where the messages of a lane that never came are, as far as a browser sees them. */
+    private void seek(Lane lane) {
+        Set<String> lost = new HashSet<>(lane.lost());
+        if (lost.isEmpty()) {
+            return;
+        }
+        try {
+            Connection connection = connect(null);
+            try {
+                Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
+                for (String name : List.of("ActiveMQ.DLQ", "HA." + run + "." + lane.name)) {
+                    Enumeration<?> all = session.createBrowser(new ActiveMQQueue(name)).getEnumeration();
+                    while (all.hasMoreElements()) {
+                        Message message = (Message) all.nextElement();
+                        String id = message.getStringProperty("id");
+                        if (lost.remove(id)) {
+                            event("lost by " + lane.name + ": " + id + " (" + message.getJMSMessageID() + ") is in " + name
+                                    + ": " + message.getStringProperty("dlqDeliveryFailureCause"));
+                        }
+                    }
+                }
+            } finally {
+                close(connection);
+            }
+        } catch (JMSException e) {
+            event("nobody knows where the lost messages are: " + e);
+        }
+        if (!lost.isEmpty()) {
+            event("lost by " + lane.name + ", in no queue that can be browsed: " + lost);
+        }
     }
 
     private static void close(Connection connection) {
