@@ -3,7 +3,7 @@
 
 use super::{
     report::Verdict,
-    translate::{Scope, Translation},
+    translate::{Given, Scope, Translation, properties_of, text_of},
     tree::Element,
 };
 use crate::{
@@ -54,6 +54,7 @@ impl<'a> Translation<'a> {
         let source = &broker.source;
         let mut scope = Scope::default();
         self.walk(broker, "broker", &mut scope);
+        self.keep_nothing(broker, &mut scope);
         self.add_default_policy();
         // ActiveMQ's, where they differ from ours.
         let text = |text: &str| Node { source: source.clone(), value: Value::Untyped(text.to_owned()) };
@@ -86,6 +87,31 @@ impl<'a> Translation<'a> {
             let verdict = Verdict::Ignored { consequence: consequence.to_owned() };
             self.report(source, "<broker> without authentication".to_owned(), verdict);
         }
+    }
+
+    /// To ActiveMQ a broker that is not persistent keeps nothing, whatever store the file has besides.
+    fn keep_nothing(&mut self, broker: &'a Element, scope: &mut Scope) {
+        let properties = properties_of(broker);
+        let said = |name: &str| properties.iter().find(|property| property.name == name);
+        let asked = said("persistent").filter(|persistent| {
+            text_of(persistent.given).is_some_and(|text| text.eq_ignore_ascii_case("false"))
+        });
+        let (Some(asked), Some(store)) = (asked, said("persistenceAdapter").or(said("persistenceFactory")))
+        else {
+            return;
+        };
+        if matches!(store.given, Given::Element(holder) if holder.children.iter().all(|child| child.name == "memoryPersistenceAdapter"))
+        {
+            return;
+        }
+        self.set("store.kind", "memory", asked.source, scope);
+        self.out.root.at("store.url", asked.source, |table, key| {
+            table.remove(key);
+        });
+        let consequence =
+            "persistent=\"false\" counts, as in ActiveMQ: messages are gone when the broker ends";
+        let verdict = Verdict::Ignored { consequence: consequence.to_owned() };
+        self.report(store.source, format!("broker {}", store.name), verdict);
     }
 
     /// Parts of a disk, or of what the file says instead of it.

@@ -21,6 +21,9 @@ const OTHERS: [(&str, &str); 9] = [
     ("hsql", "HSQLDB"),
 ];
 
+/// What a pool may hand to the driver, unseen by the broker.
+const HANDED_ON: [&str; 2] = ["connectionProperties", "dataSourceProperties"];
+
 const REMEDY: &str = "use PostgreSQL (jdbc:postgresql://host/database), or <kahaDB directory=\"…\"/> on a folder that the \
                       brokers share";
 
@@ -33,6 +36,8 @@ struct Database {
     name: Option<String>,
     user: Option<String>,
     password: Option<String>,
+    /// What properties say that a url may say as well.
+    options: Vec<(String, String)>,
 }
 
 /// What a database is for: the key that it sets.
@@ -145,9 +150,26 @@ impl<'a> Translation<'a> {
                     self.report(property.source, subject, Verdict::Supported { means });
                     continue;
                 }
+                name if name.to_ascii_lowercase().starts_with("ssl") => {
+                    let (name, value) = (name.to_ascii_lowercase(), value.clone().unwrap_or_default());
+                    let told = !matches!(name.as_str(), "ssl" | "sslmode" | "sslrootcert");
+                    database.options.push((name, value));
+                    if told {
+                        continue;
+                    }
+                    &mut None
+                }
                 name => {
-                    let consequence = "there are a few connections, and no pool".to_owned();
-                    self.report(property.source, format!("{class} {name}"), Verdict::Ignored { consequence });
+                    let verdict = if HANDED_ON.contains(&name) && asks_for_tls(property.given) {
+                        rejected(
+                            "TLS of the database is asked for in its url, and without it the connection would be open",
+                            "write jdbc:postgresql://host/database?sslmode=verify-full&sslrootcert=FILE",
+                        )
+                    } else {
+                        let consequence = "there are a few connections, and no pool".to_owned();
+                        Verdict::Ignored { consequence }
+                    };
+                    self.report(property.source, format!("{class} {name}"), verdict);
                     continue;
                 }
             };
@@ -182,16 +204,29 @@ impl<'a> Translation<'a> {
             }
         };
         let (mut user, mut password) = (database.user.clone(), database.password.clone());
-        let mut options = Vec::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (mut options, mut mode, mut checked) = (Vec::new(), None, false);
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let properties = database.options.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in pairs.chain(properties) {
             match name {
                 "user" => user = user.or(Some(decoded(value))),
                 "password" => password = password.or(Some(decoded(value))),
-                "sslmode" | "sslrootcert" => options.push(format!("{name}={value}")),
-                "ssl" if value == "false" => {}
-                // The driver of Java checks the server's name then.
-                "ssl" => options.push("sslmode=verify-full".to_owned()),
+                "sslmode" => mode = Some(value),
+                "sslrootcert" => options.push(format!("{name}={value}")),
+                "ssl" => checked |= value != "false",
+                "sslcert" | "sslkey" | "sslpassword" => {
+                    let verdict = rejected(
+                        "certificates of clients are not shown to a database",
+                        "let the broker log in by a password, and remove it",
+                    );
+                    self.report(source, format!("option {name} of the database"), verdict);
+                }
+                name if name.starts_with("ssl") => {
+                    let consequence = "the server's certificate is looked at as sslmode says".to_owned();
+                    let subject = format!("option {name} of the database");
+                    self.report(source, subject, Verdict::Ignored { consequence });
+                }
                 "targetServerType" if matches!(value, "primary" | "master") => {
                     options.push("target_session_attrs=read-write".to_owned());
                 }
@@ -204,6 +239,10 @@ impl<'a> Translation<'a> {
                 }
             }
         }
+        // The driver of Java checks the server's name if nothing else is said.
+        if let Some(mode) = mode.or(checked.then_some("verify-full")) {
+            options.insert(0, format!("sslmode={mode}"));
+        }
         if address.contains('@') || address.split('/').next().unwrap_or_default().is_empty() {
             return Err("its url names no host".to_owned());
         }
@@ -214,6 +253,22 @@ impl<'a> Translation<'a> {
         };
         let question = if options.is_empty() { "" } else { "?" };
         Ok(format!("postgres://{login}{address}{question}{}", options.join("&")))
+    }
+}
+
+/// Whether a text, or what is within an element, speaks of TLS.
+fn asks_for_tls(given: Given<'_>) -> bool {
+    let speaks = |text: &str| text.to_ascii_lowercase().contains("ssl");
+    match given {
+        Given::Text(text) => speaks(text),
+        Given::Element(element) => {
+            let mut found = false;
+            element.visit(&mut |inner| {
+                let values = inner.attributes.iter().map(|attribute| attribute.value.as_str());
+                found |= speaks(&inner.text) || values.into_iter().any(speaks);
+            });
+            found
+        }
     }
 }
 
