@@ -57,6 +57,14 @@ pub trait Disk: Send + Sync {
     /// An error is final: what was made or removed since the last success is unknown.
     fn sync_dir(&self, folder: &Path) -> io::Result<()>;
 
+    /// Makes what was written to all of these files safe, as [`DiskFile::sync`] does for one.
+    ///
+    /// # Errors
+    /// As for [`DiskFile::sync`], of any of them.
+    fn sync_files(&self, files: &[Arc<dyn DiskFile>]) -> io::Result<()> {
+        files.iter().try_for_each(|file| file.sync())
+    }
+
     /// Bytes that may still be written below `path`.
     ///
     /// # Errors

@@ -17,6 +17,9 @@ use crate::{CacheBypass, Disk, DiskFile, OpenMode};
 /// What `O_DIRECT` wants places, lengths and memory to be multiples of; larger than any common sector.
 const DIRECT_BYTES: usize = 4096;
 
+/// Threads that sync files at the same time.
+const SYNCS_AT_ONCE: usize = 32;
+
 /// File systems of one machine, by the number that `statfs` gives (linux/magic.h): ext, XFS, Btrfs, tmpfs, ramfs,
 /// overlay, F2FS, ZFS, bcachefs, squashfs. Every other one may be shared by machines.
 const LOCAL: [u32; 10] = [
@@ -90,6 +93,29 @@ impl Disk for SystemDisk {
 
     fn sync_dir(&self, folder: &Path) -> io::Result<()> {
         File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?.sync_all()
+    }
+
+    /// Some at a time: file systems share what a sync costs among those that ask together.
+    fn sync_files(&self, files: &[Arc<dyn DiskFile>]) -> io::Result<()> {
+        let share = files.len().div_ceil(SYNCS_AT_ONCE).max(1);
+        std::thread::scope(|scope| {
+            let sync = |part: &[Arc<dyn DiskFile>]| part.iter().try_for_each(|file| file.sync());
+            let mut parts = files.chunks(share);
+            let own = parts.next().unwrap_or_default();
+            let others: Vec<_> = parts
+                .map(|part| std::thread::Builder::new().spawn_scoped(scope, move || sync(part)))
+                .collect();
+            let mut outcome = sync(own);
+            for other in others {
+                let synced = other.and_then(|other| {
+                    other
+                        .join()
+                        .unwrap_or_else(|_| Err(io::Error::other("the thread of a sync ended by a bug")))
+                });
+                outcome = outcome.and(synced);
+            }
+            outcome
+        })
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
@@ -283,6 +309,26 @@ const fn has_no_such_locks(errno: nix::errno::Errno) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_files_that_are_synced_together_none_may_fail() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |number: usize| {
+            let file = SystemDisk.open(&folder.path().join(number.to_string()), OpenMode::CreateNew).unwrap();
+            file.write_at(b"a", 0).unwrap();
+            file
+        };
+        let mut files: Vec<_> = (0..SYNCS_AT_ONCE * 2 + 1).map(file).collect();
+        SystemDisk.sync_files(&[]).unwrap();
+        SystemDisk.sync_files(&files).unwrap();
+        // Nothing can be synced there.
+        let null = SystemDisk.open(Path::new("/dev/null"), OpenMode::Write).unwrap();
+        for place in [0, SYNCS_AT_ONCE, files.len() - 1] {
+            let file = std::mem::replace(&mut files[place], Arc::clone(&null));
+            assert_eq!(SystemDisk.sync_files(&files).unwrap_err().raw_os_error(), Some(22));
+            files[place] = file;
+        }
+    }
 
     #[test]
     fn a_file_keeps_what_is_written_at_its_place() {

@@ -286,6 +286,11 @@ impl Disk for SimDisk {
         }
     }
 
+    fn sync_files(&self, files: &[Arc<dyn DiskFile>]) -> io::Result<()> {
+        *lock(&self.world).counts.entry(OpKind::SyncFiles).or_default() += 1;
+        files.iter().try_for_each(|file| file.sync())
+    }
+
     fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
         let world = lock(&self.world);
         // Without a limit: something large that still adds up without overflow.

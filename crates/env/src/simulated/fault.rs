@@ -19,6 +19,8 @@ pub enum OpKind {
     Write,
     /// Making bytes safe.
     Sync,
+    /// Making the bytes of several files safe with one wait: only counted, for each of them is [`OpKind::Sync`] as well.
+    SyncFiles,
     /// Making names safe.
     SyncDir,
     /// Unlinking.

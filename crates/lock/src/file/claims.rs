@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ferromq_env::{Disk, DiskFile, OpenMode};
 use ferromq_model::{ClaimId, Epoch};
 
+use super::marks;
 use crate::{Contention, LockError};
 
 /// Claims below the present one that are kept, so that a paused owner of one of them finds its successor.
@@ -20,14 +21,8 @@ const KEPT: u64 = 64;
 /// How many numbers may be skipped by one claim: those of a folder that lost its claims, which are made anew.
 const MAX_SKIP: u64 = 1 << 16;
 
-/// Where in a claim the mark stands: in a page of its own, so that no cache carries anything else there. The page is part
-/// of the file from the beginning, since a length may be cached too.
-const MARK_AT: u64 = 4096;
-const CLAIM_BYTES: u64 = 2 * MARK_AT;
-
-/// Any byte of these that is not zero is a mark. A sector, which is written whole or not at all.
-const MARK_BYTES: usize = 512;
-const MARK: &[u8; 8] = b"FMQMARK\0";
+/// How many claims are marked with one wait for the storage.
+const AT_ONCE: usize = 256;
 
 /// The text of a claim stays well within its page.
 const MAX_OWNER: usize = 1024;
@@ -269,38 +264,60 @@ impl Claims {
         Ok(self.won(epoch, file))
     }
 
-    /// Marks all claims below `epoch` that are not, the lowest first, each of them safe before the next: so below a marked
-    /// claim all are marked, whoever dies half way. A mark is never wrong, however late it is written.
+    /// Makes all claims below `epoch` marked, and safe so, in any order but that the one right below is marked when all
+    /// others are. So below a claim that was marked by the next one all are, whoever dies half way. A mark is never wrong,
+    /// however late it is written.
     fn mark_below(&self, epoch: Epoch) -> Result<(), LockError> {
-        let open = |number: u64| {
-            let path = self.path(number);
-            match self.disk.open(&path, OpenMode::Write) {
-                // Claims of long ago are removed by somebody who had marked them.
-                Err(gone) if gone.kind() == std::io::ErrorKind::NotFound && number + KEPT < epoch.number => {
-                    Ok(None)
-                }
-                opened => opened.map(|file| Some((path.clone(), file))).map_err(io("open", &path)),
-            }
-        };
-        let mut unmarked = Vec::new();
+        let mut wanted = self.unmarked_below(epoch)?;
+        let Some(last) = wanted.pop() else { return Ok(()) };
+        // Not all at once: they may be more than a process may have open.
+        for some in wanted.chunks(AT_ONCE) {
+            self.mark(some, epoch)?;
+        }
+        self.mark(&[last], epoch)
+    }
+
+    /// The claims that `epoch` has to make safe with the marks that are there, if there are any; the lowest first.
+    fn unmarked_below(&self, epoch: Epoch) -> Result<Vec<(u64, Option<Epoch>)>, LockError> {
+        let coherent = self.disk.is_coherent(&self.folder);
+        let mut wanted = Vec::new();
         // A listing of a folder in which this machine has just made a name is not older than that.
         for number in self.numbers()?.into_iter().rev().filter(|number| *number < epoch.number) {
-            let Some((path, file)) = open(number)? else { break };
-            if marker_in(&*file, self.disk.is_coherent(&path)).map_err(io("read", &path))?.is_some() {
+            let Some(file) = self.open_below(number, epoch)? else { break };
+            let mark = marks::read(&*file, coherent).map_err(io("read", &self.path(number)))?;
+            // Where machines share a folder, its maker may not have come to sync it, and go together with it. On one
+            // machine whoever might miss it goes as well.
+            if mark.is_none_or(|by| by != epoch && !coherent) {
+                wanted.push((number, mark));
+            }
+            if mark.is_some_and(|by| by.number == number + 1) {
                 break;
             }
-            // Opened again when its turn comes: they may be more than a process may have open.
-            unmarked.push(number);
         }
-        let mut mark = [0; MARK_BYTES];
-        let words = [*MARK, epoch.number.to_le_bytes(), epoch.claim.0.to_le_bytes()];
-        mark.iter_mut().zip(words.as_flattened()).for_each(|(to, from)| *to = *from);
-        for number in unmarked.into_iter().rev() {
-            let Some((path, file)) = open(number)? else { continue };
-            file.write_at(&mark, MARK_AT).map_err(io("mark", &path))?;
-            file.sync().map_err(io("sync", &path))?;
+        wanted.reverse();
+        Ok(wanted)
+    }
+
+    fn mark(&self, claims: &[(u64, Option<Epoch>)], epoch: Epoch) -> Result<(), LockError> {
+        let mut marked = Vec::new();
+        for (number, mark) in claims {
+            let Some(file) = self.open_below(*number, epoch)? else { continue };
+            marks::write(&*file, mark.unwrap_or(epoch)).map_err(io("mark", &self.path(*number)))?;
+            marked.push(file);
         }
-        Ok(())
+        self.disk.sync_files(&marked).map_err(io("sync marks in", &self.folder))
+    }
+
+    /// A claim below `epoch`, unless it is gone as those of long ago are: whoever removed it had marked it.
+    fn open_below(&self, number: u64, epoch: Epoch) -> Result<Option<Arc<dyn DiskFile>>, LockError> {
+        let path = self.path(number);
+        match self.disk.open(&path, OpenMode::Write) {
+            Err(gone) if gone.kind() == std::io::ErrorKind::NotFound && number + KEPT < epoch.number => {
+                Ok(None)
+            }
+            Err(error) => Err(io("open", &path)(error)),
+            Ok(file) => Ok(Some(file)),
+        }
     }
 
     fn make(&self, number: u64, epoch: Epoch, owner: &str) -> Result<Arc<dyn DiskFile>, LockError> {
@@ -317,13 +334,16 @@ impl Claims {
             return Err(self.in_use(number));
         }
         // Room for a mark, which may stand there already: whoever lengthens a file changes no byte of it.
-        file.set_len(CLAIM_BYTES).map_err(io("lengthen", &path))?;
+        file.set_len(marks::CLAIM_BYTES).map_err(io("lengthen", &path))?;
         let letters = owner.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
         let owner: String = letters.take(MAX_OWNER / 4).collect();
         // Locked before it has its text, see `has_died`.
         let text = format!("ferromq claim 1\nepoch {number}\nclaim {:016x}\nowner {owner}\n", epoch.claim.0);
         file.write_at(text.as_bytes(), 0).map_err(io("write", &path))?;
-        file.sync().map_err(io("sync", &path))?;
+        // One that only fills a gap is synced with its mark.
+        if number == epoch.number {
+            file.sync().map_err(io("sync", &path))?;
+        }
         Ok(file)
     }
 }
@@ -347,7 +367,7 @@ impl Claim {
     /// [`LockError::Superseded`], [`LockError::Unclaimed`], or the claim can't be read.
     pub fn check(&self) -> Result<(), LockError> {
         let path = || self.claims.path(self.epoch.number);
-        let marker = marker_in(&*self.file, self.coherent).map_err(|error| io("read", &path())(error))?;
+        let marker = marks::read(&*self.file, self.coherent).map_err(|error| io("read", &path())(error))?;
         if marker.is_none() && (self.fence == Fence::Mark || !self.is_followed_by_name()?) {
             return self.is_in_place();
         }
@@ -406,26 +426,13 @@ impl Claim {
     }
 }
 
-/// Who marked a claim, if somebody did.
-fn marker_in(file: &dyn DiskFile, coherent: bool) -> std::io::Result<Option<Epoch>> {
-    let mut mark = [0; MARK_BYTES];
-    let got =
-        if coherent { file.read_at(&mut mark, MARK_AT)? } else { file.read_past_cache(&mut mark, MARK_AT)? };
-    // Of a version that does not mark, and not long enough.
-    if mark.iter().take(got).all(|byte| *byte == 0) {
-        return Ok(None);
-    }
-    let word = |at: usize| {
-        let mut word = [0; 8];
-        word.iter_mut().zip(mark.iter().skip(at)).for_each(|(to, from)| *to = *from);
-        u64::from_le_bytes(word)
-    };
-    Ok(Some(Epoch { number: word(8), claim: ClaimId(word(16)) }))
-}
-
 #[cfg(test)]
 mod tests {
-    use ferromq_env::simulated::SimDisk;
+    use std::time::Duration;
+
+    use ferromq_env::simulated::{Crash, Fault, FaultError, OpKind, SimClock, SimDisk, StaleDisk, Staleness};
+
+    use ferromq_model::WallTime;
 
     use super::*;
 
@@ -451,7 +458,7 @@ mod tests {
         assert_eq!(kept.len() as u64, KEPT + 1);
         for path in kept.iter().filter(|path| !path.ends_with("0000003000")) {
             let file = disk.open(path, OpenMode::Read).unwrap();
-            assert_eq!(marker_in(&*file, true).unwrap(), Some(epoch(3_000)), "{}", path.display());
+            assert_eq!(marks::read(&*file, true).unwrap(), Some(epoch(3_000)), "{}", path.display());
         }
         let far = claims.claim(epoch(3_001 + MAX_SKIP), "a", true).err().unwrap();
         assert!(far.to_string().contains("put those back"), "{far}");
@@ -484,6 +491,87 @@ mod tests {
                     matches!(claim.check(), Err(LockError::Superseded { theirs, .. }) if theirs == epoch(3))
                 );
             }
+        }
+    }
+
+    /// As a version without marks leaves them.
+    fn unmarked(claims: &Claims, numbers: std::ops::RangeInclusive<u64>) {
+        claims.disk.create_dir_all(&claims.folder).unwrap();
+        for number in numbers {
+            let file = claims.disk.open(&claims.path(number), OpenMode::CreateNew).unwrap();
+            let text = format!("ferromq claim 1\nepoch {number}\nclaim {:016x}\nowner z\n", number + 70);
+            file.write_at(text.as_bytes(), 0).unwrap();
+            file.sync().unwrap();
+        }
+        claims.disk.sync_dir(&claims.folder).unwrap();
+    }
+
+    fn marks(claims: &Claims, numbers: std::ops::RangeInclusive<u64>) -> Vec<Option<Epoch>> {
+        let mark = |number| {
+            let file = claims.disk.open(&claims.path(number), OpenMode::Read).unwrap();
+            marks::read(&*file, false).unwrap()
+        };
+        numbers.map(mark).collect()
+    }
+
+    #[test]
+    fn thousands_of_claims_are_marked_with_few_waits_for_the_storage() {
+        let disk = SimDisk::new();
+        let claims = claims(&disk);
+        unmarked(&claims, 1..=1_000);
+        let before = disk.count(OpKind::Sync);
+        claims.claim(epoch(1_001), "a", false).unwrap();
+        assert_eq!(disk.count(OpKind::SyncFiles), 1_000_u64.div_ceil(AT_ONCE as u64) + 1);
+        assert_eq!(disk.count(OpKind::Sync) - before, 1_001);
+        assert!(marks(&claims, 1..=1_000).iter().all(|mark| *mark == Some(epoch(1_001))));
+        // Those that are made anew are safe with their marks.
+        let before = disk.count(OpKind::Sync);
+        claims.claim(epoch(2_001), "a", true).unwrap();
+        assert_eq!(disk.count(OpKind::Sync) - before, 1_001);
+        assert_eq!(disk.count(OpKind::SyncFiles), 10);
+    }
+
+    #[test]
+    fn whoever_dies_while_it_marks_leaves_no_claim_out_that_the_next_one_finds() {
+        for nth in 1..=6 {
+            for seed in 0..20 {
+                let disk = SimDisk::seeded(seed);
+                unmarked(&claims(&disk), 1..=5);
+                disk.plan(Fault::once(OpKind::Sync, nth, FaultError::Eio));
+                claims(&disk).claim(epoch(6), "a", false).err().unwrap();
+                disk.heal();
+                // What its machine had not synced is there or not, in no order.
+                let disk = disk.crash(Crash::Seeded(seed));
+                let next = claims(&disk);
+                let number = next.highest().unwrap().0.number + 1;
+                next.claim(epoch(number), "b", true).unwrap();
+                assert!(marks(&next, 1..=number - 1).iter().all(Option::is_some), "{nth}, {seed}");
+            }
+        }
+    }
+
+    /// Where machines share the storage: what one of them shows may go with it.
+    #[test]
+    fn marks_that_somebody_else_made_are_safe_before_they_are_counted_on() {
+        for nth in 1..=3 {
+            let disk = SimDisk::new();
+            let clock = Arc::new(SimClock::new(WallTime(0)));
+            let shared: Arc<dyn Disk> = Arc::new(disk.another_process());
+            let next = Claims::new(
+                Arc::new(StaleDisk::new(
+                    shared,
+                    clock,
+                    Staleness { lasts: Duration::from_secs(1), names: true },
+                )),
+                Path::new(STORE),
+            );
+            unmarked(&next, 1..=2);
+            disk.plan(Fault::once(OpKind::Sync, nth, FaultError::Eio));
+            claims(&disk).claim(epoch(3), "a", false).err().unwrap();
+            disk.heal();
+            next.claim(epoch(4), "b", true).unwrap();
+            let disk = disk.crash(Crash::LoseUnsynced);
+            assert!(marks(&claims(&disk), 1..=3).iter().all(Option::is_some), "{nth}");
         }
     }
 

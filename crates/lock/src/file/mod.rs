@@ -5,6 +5,7 @@
 
 mod claims;
 mod lock;
+mod marks;
 
 pub use claims::{Claim, Claims, Fence};
 pub use lock::FileLock;

@@ -34,7 +34,8 @@ pub enum Mutation {
     CheckpointAnywhereCounts,
     TailNotMadeSafe,
     ScanBeforeMark,
-    MarksFromTheTop,
+    LastMarkInAnyOrder,
+    AnyMarkEndsTheLook,
     OneMarkForAll,
     NameFromCache,
     SealWithoutFence,
@@ -47,11 +48,22 @@ use Mutation as M;
 pub struct Folder {
     nodes: usize,
     claims: u8,
+    /// Claims above the first master's, of nodes that died before they marked anything.
+    unmarked: u8,
+    /// For more nodes: it is all one which of the standbys does something.
+    renames: bool,
     work: Work,
     /// Of each reign.
     commits: u8,
     power_losses: u8,
     mutation: Option<Mutation>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Mark {
+    None,
+    ByNext,
+    ByHigher,
 }
 
 /// A file `claims/<number>`.
@@ -60,7 +72,7 @@ struct ClaimFile {
     number: u8,
     by: usize,
     /// A higher claim exists, says whoever made it.
-    marked: bool,
+    marked: Mark,
     /// A rename has put another file in its place.
     replaced: bool,
 }
@@ -88,12 +100,14 @@ struct Checkpoint {
 }
 
 /// Where a node stands; the next step is what it will do next, however late.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum At {
     Standby,
     /// It has listed the claims.
     Listed(u8),
-    /// It has made its claim, and will mark this one.
+    /// It has made its claim.
+    Claimed,
+    /// It will mark these, a bit for each.
     Marking(u8),
     Marked,
     Scanned,
@@ -149,7 +163,8 @@ pub enum Step {
     Follow(usize),
     List(usize),
     Claim(usize),
-    Mark(usize),
+    Survey(usize),
+    Mark(usize, u8),
     Scan(usize),
     MakeSafe(usize),
     Seal(usize),
@@ -165,7 +180,16 @@ pub enum Step {
 
 impl Folder {
     fn new(work: Work) -> Self {
-        Self { nodes: 3, claims: 3, work, commits: 1, power_losses: 0, mutation: None }
+        Self {
+            nodes: 3,
+            claims: 3,
+            unmarked: 0,
+            renames: false,
+            work,
+            commits: 1,
+            power_losses: 0,
+            mutation: None,
+        }
     }
 
     fn but(self, mutation: Mutation) -> Self {
@@ -184,34 +208,50 @@ impl Folder {
             Some(_) => return false,
             None => {}
         }
-        state.claims.push(ClaimFile { number, by: node, marked: false, replaced: false });
+        state.claims.push(ClaimFile { number, by: node, marked: Mark::None, replaced: false });
         state.nodes[node].claim = state.claims.len() - 1;
         state.nodes[node].epoch = number;
         true
     }
 
-    /// The first claim that a claimant of `number` marks: from its own down to one that is marked, below which all are.
-    fn first_to_mark(&self, state: &State, number: u8) -> u8 {
-        if self.is(M::MarksFromTheTop) {
-            return number - 1;
+    /// `file::Claims::unmarked_below`: what a claimant of `number` has to mark, from its own down to a claim that was marked
+    /// by the next one, below which all are.
+    fn to_mark(&self, state: &State, number: u8) -> u8 {
+        if self.is(M::OneMarkForAll) {
+            return 1;
         }
-        let marked = |below: u8| state.claims.iter().any(|file| file.number == below && file.marked);
-        (1..number).rev().find(|below| marked(*below)).map_or(1, |below| below + 1)
+        let mark = |below: u8| {
+            let file = state.claims.iter().find(|file| file.number == below && !file.replaced);
+            file.map_or(Mark::None, |file| file.marked)
+        };
+        let ends = |below: &u8| match mark(*below) {
+            Mark::None => false,
+            Mark::ByNext => true,
+            Mark::ByHigher => self.is(M::AnyMarkEndsTheLook),
+        };
+        let found = (1..number).rev().take_while(|below| !ends(below));
+        found.filter(|below| mark(*below) == Mark::None).fold(0, |all, below| all | 1 << below)
     }
 
-    /// `file::Claims::mark_below`, one claim; whether there is another one.
-    fn mark(&self, state: &mut State, node: usize, number: u8) -> Option<u8> {
+    /// What may be marked next: in any order, but that of the claim right below the own one is the last.
+    fn markable(&self, state: &State, node: usize, wanted: u8) -> impl Iterator<Item = u8> {
+        let last = 1 << (state.nodes[node].epoch - 1);
+        let early = wanted & !last;
+        let may = if early == 0 || self.is(M::LastMarkInAnyOrder) { wanted } else { early };
+        (0..8).filter(move |number| may & 1 << number != 0)
+    }
+
+    /// `file::Claims::mark_below`, one claim.
+    fn mark(&self, state: &mut State, node: usize, number: u8) {
         let epoch = state.nodes[node].epoch;
         if self.is(M::OneMarkForAll) {
             state.fence = epoch;
-            return None;
+            return;
         }
         let file = state.claims.iter_mut().find(|file| file.number == number && !file.replaced);
-        let before = file.map(|file| std::mem::replace(&mut file.marked, true));
-        if self.is(M::MarksFromTheTop) {
-            return if before == Some(true) || number == 1 { None } else { Some(number - 1) };
+        if let Some(file) = file {
+            file.marked = if number + 1 == epoch { Mark::ByNext } else { Mark::ByHigher };
         }
-        (number + 1 < epoch).then_some(number + 1)
     }
 
     /// `file::Claim::check`.
@@ -225,7 +265,7 @@ impl Folder {
         if self.is(M::OneMarkForAll) {
             return state.fence <= epoch;
         }
-        !state.claims[claim].marked
+        state.claims[claim].marked == Mark::None
     }
 
     /// Ends of all segments as whoever claims now would find them, by `History::survey` and `settle`.
@@ -281,19 +321,21 @@ impl Folder {
                 let At::Listed(highest) = state.nodes[node].at else { return None };
                 if self.claim(state, node, highest + 1) {
                     let scans_first = self.is(M::ScanBeforeMark);
-                    state.nodes[node].at = if scans_first {
-                        At::Marked
-                    } else {
-                        At::Marking(self.first_to_mark(state, highest + 1))
-                    };
+                    state.nodes[node].at = if scans_first { At::Marked } else { At::Claimed };
                 } else {
                     state.nodes[node].at = At::Standby;
                 }
             }
-            Step::Mark(node) => {
-                let At::Marking(number) = state.nodes[node].at else { return None };
+            Step::Survey(node) => {
+                let wanted = self.to_mark(state, state.nodes[node].epoch);
+                state.nodes[node].at = if wanted == 0 { At::Marked } else { At::Marking(wanted) };
+            }
+            Step::Mark(node, number) => {
+                let At::Marking(wanted) = state.nodes[node].at else { return None };
+                self.mark(state, node, number);
+                let left = wanted & !(1 << number);
                 let done = if self.is(M::ScanBeforeMark) { At::Scanned } else { At::Marked };
-                state.nodes[node].at = self.mark(state, node, number).map_or(done, At::Marking);
+                state.nodes[node].at = if left == 0 { done } else { At::Marking(left) };
             }
             Step::Scan(node) => self.scan(state, node),
             Step::MakeSafe(node) => {
@@ -397,7 +439,10 @@ impl Folder {
         state.nodes[node].ends = ends;
         let number = state.nodes[node].epoch;
         state.nodes[node].at = match self.mutation {
-            Some(M::ScanBeforeMark) => At::Marking(self.first_to_mark(state, number)),
+            Some(M::ScanBeforeMark) => match self.to_mark(state, number) {
+                0 => At::Scanned,
+                wanted => At::Marking(wanted),
+            },
             Some(M::TailNotMadeSafe) => At::Safe,
             _ => At::Scanned,
         };
@@ -491,12 +536,39 @@ fn answer(state: &mut State, batches: &[Batch]) {
 }
 
 impl State {
+    /// Gives those that began as standbys new numbers, so that states that differ in nothing else are one.
+    fn rename(&mut self) {
+        let mut order: Vec<usize> = (0..self.nodes.len()).collect();
+        order[1..].sort_by_key(|number| (self.nodes[*number].epoch, self.nodes[*number].at.clone()));
+        let new = |old: usize| order.iter().position(|number| *number == old).unwrap_or(old);
+        let all = |batches: &mut Vec<Batch>| batches.iter_mut().for_each(|batch| batch.1 = new(batch.1));
+        self.nodes = order.iter().map(|number| self.nodes[*number].clone()).collect();
+        for node in &mut self.nodes {
+            all(&mut node.loaded);
+            node.loaded.sort_unstable();
+        }
+        for segment in self.segments.iter_mut().flatten() {
+            segment.by = new(segment.by);
+            all(&mut segment.batches);
+        }
+        for checkpoint in &mut self.checkpoints {
+            checkpoint.by.1 = new(checkpoint.by.1);
+            all(&mut checkpoint.holds);
+            checkpoint.holds.sort_unstable();
+        }
+        self.checkpoints.sort_unstable_by_key(|checkpoint| checkpoint.by);
+        self.claims.iter_mut().for_each(|claim| claim.by = new(claim.by));
+        all(&mut self.answered);
+        self.answered.sort_unstable();
+    }
+
     fn serving(&self) -> impl Iterator<Item = (usize, &Node)> {
         let serves = |at: &At| {
             !matches!(
                 at,
                 At::Standby
                     | At::Listed(_)
+                    | At::Claimed
                     | At::Marking(_)
                     | At::Marked
                     | At::Scanned
@@ -528,8 +600,9 @@ impl Model for Folder {
         let first = Segment { by: 0, seal: vec![Some(1)], batches: Vec::new(), synced: 0, ..base.clone() };
         let mut nodes = vec![self.standby(); self.nodes];
         nodes[0] = Node { at: At::Serving, epoch: 1, loaded: vec![old], ..self.standby() };
+        let claim = |number| ClaimFile { number, by: 0, marked: Mark::None, replaced: false };
         vec![State {
-            claims: vec![ClaimFile { number: 1, by: 0, marked: false, replaced: false }],
+            claims: (1..=1 + self.unmarked).map(claim).collect(),
             segments: vec![Some(base), Some(first)],
             checkpoints: Vec::new(),
             fence: 1,
@@ -549,7 +622,10 @@ impl Model for Folder {
                     steps.push(Step::List(number));
                 }
                 At::Listed(_) => steps.push(Step::Claim(number)),
-                At::Marking(_) => steps.push(Step::Mark(number)),
+                At::Claimed => steps.push(Step::Survey(number)),
+                At::Marking(wanted) => {
+                    steps.extend(self.markable(state, number, wanted).map(|claim| Step::Mark(number, claim)));
+                }
                 At::Marked => steps.push(Step::Scan(number)),
                 At::Scanned => steps.push(Step::MakeSafe(number)),
                 At::Safe => steps.push(Step::Seal(number)),
@@ -582,6 +658,9 @@ impl Model for Folder {
     fn next_state(&self, state: &State, step: Step) -> Option<State> {
         let mut next = state.clone();
         self.next(&mut next, step)?;
+        if self.renames {
+            next.rename();
+        }
         Some(next)
     }
 
@@ -615,7 +694,8 @@ impl Model for Folder {
 #[test]
 fn single_writer_on_a_folder_while_masters_commit() {
     holds("folder, commits", Folder { commits: 2, ..Folder::new(Work::Commits) });
-    holds("folder, commits, four nodes", Folder { nodes: 4, claims: 4, ..Folder::new(Work::Commits) });
+    let four = Folder { nodes: 4, claims: 4, renames: true, ..Folder::new(Work::Commits) };
+    holds("folder, commits, four nodes", four);
 }
 
 #[test]
@@ -625,8 +705,15 @@ fn single_writer_on_a_folder_that_loses_power() {
 }
 
 #[test]
+fn single_writer_on_a_folder_with_claims_that_nobody_marked() {
+    let model = Folder { claims: 5, unmarked: 2, ..Folder::new(Work::Commits) };
+    holds("folder, commits, unmarked claims", model);
+}
+
+#[test]
 fn single_writer_on_a_folder_while_masters_reclaim() {
-    holds("folder, reclaim", Folder { nodes: 4, claims: 4, ..Folder::new(Work::Reclaim) });
+    let four = Folder { nodes: 4, claims: 4, renames: true, ..Folder::new(Work::Reclaim) };
+    holds("folder, reclaim", four);
 }
 
 #[test]
@@ -686,9 +773,15 @@ fn a_scan_before_the_marks_misses_what_is_answered_meanwhile() {
 }
 
 #[test]
-fn marks_from_the_top_leave_one_out_when_a_claimant_dies() {
-    let model = Folder { nodes: 4, claims: 4, ..Folder::new(Work::Commits) };
-    breaks(model, M::MarksFromTheTop, "durable-before-reply");
+fn a_last_mark_that_is_not_the_last_leaves_one_out_when_a_claimant_dies() {
+    let model = Folder { claims: 4, unmarked: 1, ..Folder::new(Work::Commits) };
+    breaks(model, M::LastMarkInAnyOrder, "durable-before-reply");
+}
+
+#[test]
+fn a_look_that_ends_at_any_mark_leaves_one_out_when_a_claimant_dies() {
+    let model = Folder { claims: 5, unmarked: 2, ..Folder::new(Work::Commits) };
+    breaks(model, M::AnyMarkEndsTheLook, "durable-before-reply");
 }
 
 #[test]
