@@ -55,6 +55,12 @@ pub(crate) fn open(
 ) -> Result<(Storage, Recovered), StartError> {
     let Claimed { backend, reader, recovered } =
         follower.claim(epoch).map_err(|(_, error)| understood(error, settings))?;
+    // A journal does so itself.
+    if settings.store == StoreChoice::Sqlite
+        && let Err(error) = tidy_claims(settings, epoch)
+    {
+        tracing::warn!(%error, "claims of long ago could not be removed; the next takeover tries again");
+    }
     let metrics = backend.metrics();
     let driver = Driver::start(backend, DriverSettings::default(), {
         let (engine, failure) = (engine.clone(), failure.clone());
@@ -124,6 +130,12 @@ pub(crate) fn follower(
     warn_of_loss(options.fsync);
     ferromq_store_journal::open(Arc::new(SystemDisk), Arc::new(SystemClock), folder, options)
         .map_err(|error| understood(error, settings))
+}
+
+/// Removes claims in the folder that `epoch` has left far behind. Only once the store is claimed for it.
+fn tidy_claims(settings: &Settings, epoch: Epoch) -> Result<(), LockError> {
+    let claims = Claims::new(Arc::new(SystemDisk), &settings.data);
+    claims.adopt(epoch)?.map_or(Ok(()), |claim| claim.tidy())
 }
 
 /// The lease decides who claims, and ends a reign whose database stays away; the store waits as long.

@@ -72,6 +72,30 @@ fn a_standby_takes_over_from_a_killed_master_and_loses_nothing() {
 }
 
 #[test]
+fn claims_of_long_ago_are_removed_whatever_the_store_is() {
+    for store in ["journal", "sqlite"] {
+        let shared = tempfile::tempdir().unwrap();
+        let claims = shared.path().join("claims");
+        std::fs::create_dir(&claims).unwrap();
+        for number in 1..=200 {
+            let text = format!("ferromq claim 1\nepoch {number}\nclaim {number:016x}\nowner z\n");
+            std::fs::write(claims.join(format!("{number:010}")), text).unwrap();
+        }
+        let launch = node("a", shared.path()).arg("--store").arg(store);
+        for epoch in 201..=203 {
+            let a = launch.start().unwrap();
+            becomes(&a, &format!("active (epoch {epoch}"));
+            let kept = std::fs::read_dir(&claims).unwrap().map(|entry| entry.unwrap().file_name());
+            let mut kept: Vec<_> = kept.map(|name| name.into_string().unwrap()).collect();
+            kept.sort();
+            let wanted: Vec<_> = (epoch - 64..=epoch).map(|number| format!("{number:010}")).collect();
+            assert_eq!(kept, wanted, "{store}");
+            assert_eq!(a.stop().code(), Some(0));
+        }
+    }
+}
+
+#[test]
 fn a_paused_master_is_superseded_and_becomes_a_standby_by_itself() {
     let shared = tempfile::tempdir().unwrap();
     let a = node("a", shared.path()).start().unwrap();
