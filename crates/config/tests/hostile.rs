@@ -98,6 +98,54 @@ fn beans_that_refer_to_one_another_end() {
 }
 
 #[test]
+fn lists_that_name_one_another_twice_end() {
+    let lists: String = (0..60)
+        .map(|n| format!("<list id='l{n}'><ref bean='l{0}'/><ref bean='l{0}'/></list>", n + 1))
+        .collect();
+    let text = format!(
+        "<beans xmlns=\"http://www.springframework.org/schema/beans\">{}{lists}</beans>",
+        broker("<plugins><ref bean=\"l0\"/></plugins>")
+    );
+    let told = mistakes(&text);
+    assert!(told.iter().any(|told| told.contains("without an end")) && told.len() < 20_000, "{}", told.len());
+}
+
+/// Each file of the table with pieces gone, doubled or put elsewhere.
+#[test]
+fn what_is_left_of_any_file_is_read_or_refused() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/xml");
+    let mut seed = 7_u64;
+    let mut below = |most: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).expect("31 bits") % most.max(1)
+    };
+    let mut read = [0_usize; 2];
+    for entry in std::fs::read_dir(folder).expect("the folder of the table") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|extension| extension != "xml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("the file");
+        let pieces: Vec<&str> = text.split_inclusive(['>', '"', ' ']).collect();
+        for _ in 0..30 {
+            let mut pieces = pieces.clone();
+            for _ in 0..=below(3) {
+                let (from, to) = (below(pieces.len()), below(pieces.len()));
+                let piece = pieces[from];
+                match below(3) {
+                    0 => drop(pieces.remove(from)),
+                    1 => pieces.insert(to, piece),
+                    _ => pieces.swap(from, to),
+                }
+            }
+            let outcome = load(&Input::default().file("activemq.xml", pieces.concat()));
+            read[usize::from(outcome.is_ok())] += 1;
+        }
+    }
+    assert!(read.iter().all(|count| *count > 50), "{read:?} were refused and read");
+}
+
+#[test]
 fn thousands_of_unknown_names_are_all_told() {
     let (report, outcome) =
         examine(&Input::default().file("activemq.xml", broker(&"<uzeJmx/>".repeat(20_000))));

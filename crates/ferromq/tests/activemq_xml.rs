@@ -150,6 +150,19 @@ fn what_is_converted_comes_to_the_same() {
     assert!(out(&converted).contains("s3cret"), "the file can log users in");
 }
 
+#[test]
+fn a_file_in_another_encoding_is_told_to_be_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("activemq.xml");
+    let latin =
+        [b"<?xml version='1.0' encoding='ISO-8859-1'?><!-- Stra", &[0xdf][..], b"e --><broker/>"].concat();
+    fs::write(&path, latin).unwrap();
+    let told = ferromq(&["check", path.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert_eq!(told.status.code(), Some(64), "{said}");
+    assert!(said.contains("save it in UTF-8") && !said.contains("--config"), "{said}");
+}
+
 /// A network connector that leads to `uri`, among what users of ActiveMQ have around it.
 fn linked(folder: &Path, name: &str, uri: &str, attributes: &str) -> PathBuf {
     let text = format!(

@@ -44,6 +44,8 @@ pub(super) struct Translation<'a> {
     pub(super) lock: StoreLock,
     /// How many beans refer to beans here; it is bounded.
     depth: usize,
+    /// References that were followed so far; they are bounded, too.
+    references: usize,
 }
 
 /// A table of the configuration that is being filled.
@@ -80,6 +82,8 @@ pub(super) enum Given<'a> {
 const MAX_SUGGESTIONS: usize = 1_000;
 /// References to beans that refer to beans.
 const MAX_DEPTH: usize = 64;
+/// References in all; lists that name each other twice would multiply.
+const MAX_REFERENCES: usize = 10_000;
 
 pub(super) fn rules() -> &'static Rules {
     static RULES: OnceLock<Rules> = OnceLock::new();
@@ -99,6 +103,7 @@ pub(super) fn translate<'a>(root: &'a Element, input: &'a Input, properties: &'a
         shares: BTreeMap::new(),
         lock: StoreLock::default(),
         depth: 0,
+        references: 0,
     };
     translation.name_beans(root);
     translation.file(root);
@@ -377,8 +382,13 @@ impl<'a> Translation<'a> {
             );
         };
         self.used.insert(id.to_owned());
-        if self.depth >= MAX_DEPTH {
-            return self.error(source, "beans refer to one another without an end", "remove the circle");
+        self.references += 1;
+        if self.depth >= MAX_DEPTH || self.references > MAX_REFERENCES {
+            // Each on the way here would say so again.
+            if self.references <= MAX_REFERENCES + 1 {
+                self.error(source, "beans refer to one another without an end", "remove the circle");
+            }
+            return;
         }
         self.depth += 1;
         self.held(bean, elements, holder, scope);
