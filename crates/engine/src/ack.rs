@@ -107,6 +107,8 @@ impl Engine {
                     Ok(range) => range,
                     Err(refusal) => return self.repeated(conn, key, ack, refusal),
                 };
+                let gone = self.condemn_aside(key, first);
+                let (first, last) = (first - gone, last - gone);
                 match transaction {
                     Some(transaction) => self.acknowledge_later(key, conn, transaction, first, last),
                     None => self.acknowledge_range(key, first, last),
@@ -147,6 +149,10 @@ impl Engine {
                 }
                 let last = correlated(consumer, ack)?;
                 let first = first_of(consumer, ack, last);
+                if self.sets_aside(conn, ack) {
+                    self.set_aside(key, first, last, ack.cause.clone());
+                    return Ok(());
+                }
                 let cause = Cause::Poison(ack.cause.clone());
                 for dispatched in self.take_range(key, first, last) {
                     self.condemn(dispatched.origin, dispatched.at, cause.clone());

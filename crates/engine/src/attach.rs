@@ -107,6 +107,7 @@ impl Engine {
             slow_since: None,
             aborted: false,
             link,
+            aside: None,
             link_full: false,
             dirty: false,
         });

@@ -9,6 +9,7 @@ use ferromq_model::{
 };
 
 use crate::arena::Key;
+use crate::aside::Aside;
 use crate::browse::Browse;
 use crate::durable::DurableKey;
 use crate::filter::Filter;
@@ -34,6 +35,8 @@ pub(crate) enum Stage {
     Outstanding,
     /// The client said that the application has it; it counts no longer.
     Delivered,
+    /// The client has had it before, and what became of that is not known yet; it counts no longer.
+    Aside,
     /// Acknowledged in this transaction of the connection, which is open.
     InTransaction(i64),
 }
@@ -110,6 +113,8 @@ pub(crate) struct Consumer {
     pub(crate) slow_since: Option<Instant>,
     /// It was told to go.
     pub(crate) aborted: bool,
+    /// The client set messages aside.
+    pub(crate) aside: Option<Aside>,
     /// The link whose stream its messages belong to.
     pub(crate) link: Option<usize>,
     /// That stream can take no more now.

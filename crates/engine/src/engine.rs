@@ -35,6 +35,8 @@ pub(crate) enum Timer {
     Open(PlaceKey),
     /// A message of a queue may go back to the broker that it came from.
     Back(PlaceKey),
+    /// Nothing may have come of what a client has set aside.
+    Aside(ConsumerKey),
     /// Search a destination for expired messages.
     Sweep(PlaceKey),
     /// Sends have waited long enough for room.
@@ -187,6 +189,7 @@ impl Engine {
                     }
                     self.wake_place(place);
                 }
+                Timer::Aside(consumer) => self.aside_too_long(consumer),
                 Timer::Sweep(place) => self.sweep(place),
                 Timer::Parked(place) => self.parked_too_long(place),
                 Timer::Naming(place) => self.name_again(place),

@@ -41,6 +41,7 @@ mod ack;
 mod advisory;
 mod api;
 mod arena;
+mod aside;
 mod attach;
 mod backlog;
 mod browse;

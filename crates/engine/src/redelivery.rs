@@ -14,13 +14,15 @@ impl Engine {
     /// Gives back everything that a leaving consumer holds, except what an open transaction has acknowledged: that
     /// is returned, to be kept by the transaction.
     ///
-    /// Messages up to `last_delivered` were seen by the application, so their counter rises.
+    /// Messages up to `last_delivered` were seen by the application, so their counter rises, and those of them that the
+    /// client had set aside are not given to anybody else.
     pub(crate) fn give_back_all(
         &mut self,
         consumer: &mut Consumer,
         last_delivered: i64,
     ) -> Vec<(i64, Dispatched)> {
         let held = std::mem::take(&mut consumer.dispatched);
+        let aside = consumer.aside.take();
         consumer.outstanding = 0;
         let end = held
             .iter()
@@ -40,7 +42,12 @@ impl Engine {
                     i64::try_from(sequence_of(dispatched.at).0).is_ok_and(|sequence| sequence <= last)
                 }
             };
-            self.give_back(&dispatched, seen);
+            match &aside {
+                Some(aside) if dispatched.stage == Stage::Aside && seen && last_delivered != UNKNOWN => {
+                    self.condemn(dispatched.origin, dispatched.at, aside.cause());
+                }
+                _ => self.give_back(&dispatched, seen),
+            }
         }
         kept
     }
