@@ -8,7 +8,8 @@ use ferromq_model::Destination;
 
 use crate::bench::*;
 
-const HAD_BEFORE: &str = "java.lang.Throwable: Suppressing duplicate delivery on connection, consumer ID:c-1:1:1:1";
+const HAD_BEFORE: &str =
+    "java.lang.Throwable: Suppressing duplicate delivery on connection, consumer ID:c-1:1:1:1";
 
 /// Three messages that were with a client when its broker died, and that the next one has sent again.
 fn taken_over(b: &mut Bench) -> (Client, LocalId, Vec<Got>) {

@@ -4,9 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test bench may fail loudly")]
 #![allow(dead_code, reason = "the bench serves more than is asked of it at one time")]
 
-mod aside;
 mod ack;
 mod advisory;
+mod aside;
 mod bench;
 mod browse;
 mod composite;
