@@ -164,11 +164,11 @@ impl PostgresStore {
         self.take(&mut session, epoch)?;
         let mark = self.look_after_claim()?;
         let started = Instant::now();
-        // What only dropped subscriptions wait for is still in the sums, and to count it takes as long as to clear it away.
-        while orphans::clear_some(&mut session, &place, epoch, (Dropped::Subscriptions, 10_000), within)
-            .map_err(wrong)?
+        // What was dropped is left to maintenance, as long as what it has in the sums can be counted faster than cleared away.
+        while orphans::live_are_many(&mut session, &place, within).map_err(wrong)?
+            && orphans::clear_some(&mut session, &place, epoch, (Dropped::Subscriptions, 10_000), within)
+                .map_err(wrong)?
         {}
-        // Dropped destinations are left to maintenance.
         while orphans::are_many(&mut session, &place, within).map_err(wrong)?
             && orphans::clear_some(&mut session, &place, epoch, (Dropped::Any, 10_000), within)
                 .map_err(wrong)?

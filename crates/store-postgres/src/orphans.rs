@@ -60,6 +60,32 @@ pub(crate) fn are_many(session: &mut Session, place: &Place, within: Duration) -
     session.run(within, async |client| Ok(client.query_one(&text, &[&COUNTED]).await?.get(0)))
 }
 
+/// What of the living is counted at a claim where subscriptions were dropped: more than that takes as long as clearing away.
+const COUNTED_LIVE: i64 = 20_000;
+
+/// Whether more waits for living subscriptions than a claim is to count, to know what waits for dropped ones alone.
+pub(crate) fn live_are_many(session: &mut Session, place: &Place, within: Duration) -> Result<bool, PgError> {
+    let text = place.sql("SELECT coalesce(sum(messages), 0) > $1::int8 FROM {s}.subscriptions");
+    session.run(within, async |client| Ok(client.query_one(&text, &[&COUNTED_LIVE]).await?.get(0)))
+}
+
+/// What a topic has without what waits for dropped subscriptions alone. The topics are found by steps along the index of a
+/// dropped one, and its rows are not read: there may be any number of them.
+pub(crate) const OF_SUBSCRIPTIONS: &str = "\
+    WITH RECURSIVE steps(subscription, destination) AS (\
+    SELECT o.id, (SELECT min(w.destination) FROM {s}.waiting AS w WHERE w.subscription = o.id) \
+    FROM {s}.orphans AS o WHERE o.kind = 1 \
+    UNION ALL SELECT s.subscription, (SELECT min(w.destination) FROM {s}.waiting AS w \
+    WHERE w.subscription = s.subscription AND w.destination > s.destination) \
+    FROM steps AS s WHERE s.destination IS NOT NULL), \
+    topics AS (SELECT DISTINCT destination FROM steps WHERE destination IS NOT NULL), \
+    kept AS (SELECT DISTINCT w.destination, w.sequence FROM {s}.subscriptions AS x CROSS JOIN topics AS t \
+    JOIN {s}.waiting AS w ON w.subscription = x.id AND w.destination = t.destination) \
+    SELECT t.destination, count(m.sequence), coalesce(sum(m.charge), 0)::int8 FROM topics AS t \
+    LEFT JOIN kept AS k ON k.destination = t.destination \
+    LEFT JOIN {s}.messages AS m ON m.destination = k.destination AND m.sequence = k.sequence \
+    GROUP BY t.destination";
+
 /// What a subscription's sum still holds of destinations that were dropped.
 pub(crate) const OF_DESTINATIONS: &str = "\
     SELECT w.subscription, count(*) FROM {s}.orphans AS o JOIN {s}.waiting AS w ON w.destination = o.id \

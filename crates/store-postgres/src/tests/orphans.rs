@@ -49,7 +49,7 @@ fn put(sequence: u64, destination: DestinationId, name: Destination, waiting: &[
 }
 
 #[test]
-fn dropped_destinations_are_counted_by_a_claim_and_cleared_away_by_maintenance() {
+fn what_was_dropped_is_counted_by_a_claim_and_cleared_away_by_maintenance() {
     let Some(server) = Postgres::shared_or_skip() else { return };
     let options = PostgresOptions { schema: schema(), alone: false, ..PostgresOptions::default() };
     let sql = |text: &str| server.sql(&text.replace("{s}", &options.schema));
@@ -80,10 +80,13 @@ fn dropped_destinations_are_counted_by_a_claim_and_cleared_away_by_maintenance()
         let batch = WriteBatch { epoch: epoch(1), ticket: Ticket(ticket), ops, sync: Sync::Required };
         old.backend.commit(&[batch], false).unwrap();
     }
-    // When the next node claims, then no destination was cleared away for it, and what is left is counted.
+    // When the next node claims, then nothing was cleared away for it, and what is left is counted.
     let mut new = claimed(&server, &options, 2);
-    assert_eq!(sql("SELECT count(*) FROM {s}.orphans"), "2");
-    assert_eq!(sql("SELECT string_agg(sequence::text, ',' ORDER BY sequence) FROM {s}.messages"), "1,3,5,6");
+    assert_eq!(sql("SELECT count(*) FROM {s}.orphans"), "3");
+    assert_eq!(
+        sql("SELECT string_agg(sequence::text, ',' ORDER BY sequence) FROM {s}.messages"),
+        "1,2,3,4,5,6"
+    );
     assert_eq!(sql("SELECT messages FROM {s}.subscriptions"), "3");
     let [topic] = new.recovered.destinations.as_slice() else { panic!("{:?}", new.recovered.destinations) };
     let [live] = new.recovered.subscriptions.as_slice() else { panic!("{:?}", new.recovered.subscriptions) };
@@ -95,4 +98,37 @@ fn dropped_destinations_are_counted_by_a_claim_and_cleared_away_by_maintenance()
     assert_eq!(sql("SELECT string_agg(sequence::text, ',' ORDER BY sequence) FROM {s}.messages"), "1,3");
     let sums = "SELECT d.messages, d.bytes, x.messages FROM {s}.destinations AS d, {s}.subscriptions AS x";
     assert_eq!(sql(sums), counted);
+}
+
+#[test]
+fn what_waits_for_a_dropped_subscription_alone_is_in_no_sum_of_a_claim_whichever_way_it_is_found() {
+    let Some(server) = Postgres::shared_or_skip() else { return };
+    for many_wait_for_others in [false, true] {
+        let options = PostgresOptions { schema: schema(), alone: false, ..PostgresOptions::default() };
+        let sql = |text: &str| server.sql(&text.replace("{s}", &options.schema));
+        let [prices, news] = ["prices", "news"].map(Destination::topic);
+        let mut old = claimed(&server, &options, 1);
+        let house = vec![
+            StoreOp::PutDestination { id: PRICES, destination: prices.clone() },
+            StoreOp::PutDestination { id: NEWS, destination: news.clone() },
+            subscribe(LIVE, "live"),
+            subscribe(GONE, "gone"),
+            put(1, PRICES, prices.clone(), &[LIVE, GONE]),
+            put(2, PRICES, prices, &[GONE]),
+            put(3, NEWS, news.clone(), &[GONE]),
+            put(4, NEWS, news, &[GONE]),
+        ];
+        for (ticket, ops) in (1..).zip([house, vec![StoreOp::DropSubscription { id: GONE }]]) {
+            let batch = WriteBatch { epoch: epoch(1), ticket: Ticket(ticket), ops, sync: Sync::Required };
+            old.backend.commit(&[batch], false).unwrap();
+        }
+        if many_wait_for_others {
+            sql("UPDATE {s}.subscriptions SET messages = 1000000");
+        }
+        let new = claimed(&server, &options, 2);
+        let left = if many_wait_for_others { "0" } else { "1" };
+        assert_eq!(sql("SELECT count(*) FROM {s}.orphans"), left);
+        let sums = new.recovered.destinations.iter().map(|topic| (topic.messages, topic.bytes > 0));
+        assert_eq!(sums.collect::<Vec<_>>(), [(1, true), (0, false)]);
+    }
 }
