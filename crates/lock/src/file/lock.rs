@@ -167,6 +167,8 @@ impl LockProvider for FileLock {
         // Before the claim is seen, so that nobody looks for it in vain, and remembers that.
         let before = || {
             self.disk.create_dir_all(&self.heartbeats).map_err(|error| io("make the folder of", error))?;
+            // Without it nobody could tell a twin from this node: then no claim is made either.
+            self.name.make()?;
             let made = self.disk.open(&path, OpenMode::CreateOrKeep).map_err(|error| io("create", error))?;
             heartbeat = Some(made);
             Ok(())
@@ -187,8 +189,6 @@ impl LockProvider for FileLock {
         let held = Held { claim, heartbeat, path, beat: 1 };
         self.write_beat(&held, false)?;
         self.held = Some(held);
-        // A standby of this name that was faster finds out itself; the claim is ours.
-        let _ = self.name.make();
         self.tidy(number);
         Ok(Acquired::Granted(Grant { epoch, lasts: self.timings.lease }))
     }
@@ -220,7 +220,7 @@ impl LockProvider for FileLock {
 #[cfg(test)]
 mod tests {
     use ferromq_env::SystemDisk;
-    use ferromq_env::simulated::SeededEntropy;
+    use ferromq_env::simulated::{Fault, FaultError, OpKind, SeededEntropy, SimDisk};
 
     use super::*;
 
@@ -253,6 +253,30 @@ mod tests {
             ));
         }
         assert_eq!(snapshot(folder.path()), before);
+    }
+
+    #[test]
+    fn nobody_claims_who_can_not_lock_its_name() {
+        for (kind, error) in [
+            (OpKind::Lock, FaultError::Eio),
+            (OpKind::Create, FaultError::Enospc),
+            (OpKind::Create, FaultError::Eio),
+        ] {
+            let disk = SimDisk::new();
+            let shared = Path::new("/shared");
+            // Made beforehand, so that the names are what is made, and locked, first.
+            disk.create_dir_all(&shared.join("claims")).unwrap();
+            disk.create_dir_all(&shared.join("heartbeats")).unwrap();
+            let (seen, entropy) = (Arc::new(disk.clone()), Box::new(SeededEntropy::new(1)));
+            let mut a = FileLock::new(seen, entropy, shared, "a", Timings::default()).unwrap();
+            disk.plan(Fault::once(kind, 1, error));
+            let refused = a.try_acquire(Epoch::default(), Contention::Vacant).unwrap_err();
+            assert!(refused.to_string().contains("/shared/heartbeats/names"), "{refused}");
+            assert_eq!(refused.kind(), crate::ErrorKind::Storage);
+            assert_eq!(a.look().unwrap(), None);
+            // It is tried again, and no number was lost.
+            assert_eq!(granted(a.try_acquire(Epoch::default(), Contention::Vacant).unwrap()).epoch.number, 1);
+        }
     }
 
     /// Names and contents of all files.
