@@ -128,7 +128,6 @@ impl Driver {
             if overdue.is_some_and(|at| stuck.is_some() && at <= TokioInstant::now()) {
                 self.core.lost("the broker does not read what is sent (soWriteTimeout)");
             }
-            self.plan();
             if self.settle() {
                 // Who was woken runs first: its acknowledgements then go out together.
                 tokio::task::yield_now().await;
@@ -289,10 +288,16 @@ impl Driver {
         result.map(|()| taken)
     }
 
-    /// Hands out what the planner found; true if somebody was woken.
+    /// Does what the planner wants and hands out what was found, until there is nothing left of either: a connection that
+    /// has just come up wants a spare one, and nothing else may come for long. True if somebody was woken.
     pub(super) fn settle(&mut self) -> bool {
+        self.plan();
         while let Some(event) = self.core.next_event() {
             self.event(event);
+            while let Some(event) = self.core.next_event() {
+                self.event(event);
+            }
+            self.plan();
         }
         let woken = !self.wakers.is_empty();
         for waker in self.wakers.drain(..) {

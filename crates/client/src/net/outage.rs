@@ -192,7 +192,6 @@ impl Driver {
     /// Waits for a transport, and meanwhile holds orders; nothing when the connection is over.
     pub async fn find_transport(&mut self) -> Option<Box<Transport>> {
         loop {
-            self.plan();
             self.settle();
             let failover = self.failover.as_mut()?;
             if self.core.is_closed() {
