@@ -7,19 +7,6 @@ use ferromq_model::*;
 
 use crate::bench::*;
 
-/// A number after another (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % n
-    }
-}
-
 /// A connection of the link at the receiver, and what is on its way there; it may outlive the sender's end.
 struct Wire {
     client: Client,

@@ -197,3 +197,58 @@ fn one_that_waits_for_the_store_goes_with_its_connection() {
     assert!(!b.replies.contains_key(&tag));
     assert_eq!(b.held("A"), 1);
 }
+
+/// Acknowledgements that come while the store is still read, beside sends and other consumers.
+#[test]
+fn each_repeated_acknowledgement_is_answered_whatever_comes_between() {
+    for seed in 0..100 {
+        let mut dice = Dice(seed);
+        let mut below = |limit: u64| dice.below(limit);
+        let mut b = Bench::new();
+        let got = dispatched(&mut b, 30);
+        let before = Client { conn: got[0].conn, id: "ID:before-1".into() };
+        for got in &got {
+            if below(3) == 0 {
+                b.do_it(&before, ack(AckKind::Standard, got, got, 1, None));
+            }
+        }
+        b.crash();
+        let other = b.connect("other");
+        let clients = [again(&mut b, "c0"), again(&mut b, "c1")];
+        b.auto = false;
+        let mut consumers = Vec::new();
+        let mut asked = Vec::new();
+        for _ in 0..60 {
+            match below(8) {
+                0 if consumers.len() < 4 => {
+                    let client = clients[usize::try_from(below(2)).unwrap()].clone();
+                    let prefetch = [0, 1, 1000][usize::try_from(below(3)).unwrap()];
+                    let consumer = b.consumer(&client, "A", |f| f.prefetch = prefetch);
+                    b.tell(&client, Intent::AddConsumer(consumer.1));
+                    consumers.push((client, consumer.0));
+                }
+                1 => {
+                    let message = b.message(&other, "A", "new");
+                    b.tell(&other, send(message, None));
+                }
+                2 | 3 if !consumers.is_empty() => {
+                    let (client, consumer) =
+                        consumers[usize::try_from(below(consumers.len() as u64)).unwrap()].clone();
+                    let got = &got[usize::try_from(below(30)).unwrap()];
+                    asked.push(b.begin(&client, repeat(consumer, got, got, 1)));
+                }
+                4 if !consumers.is_empty() => {
+                    let (client, consumer) =
+                        consumers[usize::try_from(below(consumers.len() as u64)).unwrap()].clone();
+                    b.tell(&client, Intent::SetPrefetch { consumer, prefetch: 5 });
+                }
+                5 => b.sync_one(),
+                _ => b.answer_load(),
+            }
+        }
+        b.run();
+        for tag in asked {
+            assert!(b.replies.contains_key(&tag), "seed {seed}: no answer");
+        }
+    }
+}
