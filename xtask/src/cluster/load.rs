@@ -171,10 +171,20 @@ impl Load {
         (heard.ticks.clone(), heard.gaps.clone(), heard.events.clone())
     }
 
-    /// Exceptions that reached the application so far.
+    /// Exceptions that reached the application so far, but for commits that came to nothing.
     pub(crate) fn exceptions(&self) -> Vec<String> {
+        self.events_of("exception")
+    }
+
+    /// Commits so far that threw: the client rolled the transaction back, or does not know what became of it. Its messages
+    /// come again.
+    pub(crate) fn commits_that_threw(&self) -> Vec<String> {
+        self.events_of("in doubt")
+    }
+
+    fn events_of(&self, kind: &str) -> Vec<String> {
         let heard = lock(&self.heard.0);
-        heard.events.iter().map(|(_, text)| text).filter(|t| t.starts_with("exception")).cloned().collect()
+        heard.events.iter().map(|(_, text)| text).filter(|text| text.starts_with(kind)).cloned().collect()
     }
 }
 

@@ -197,11 +197,14 @@ fn stop(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+/// Of commits that threw there is a line, and no demand: whether a consumer works off what it has while its connection is
+/// drained depends on the machine.
 fn no_exceptions(stage: &mut Stage, what: &str) {
-    let seen = stage.load.exceptions();
-    for text in &seen {
+    let (seen, commits) = (stage.load.exceptions(), stage.load.commits_that_threw());
+    for text in seen.iter().chain(&commits) {
         println!("   {text}");
     }
+    println!("   {what}: {} exceptions, and {} commits that threw", seen.len(), commits.len());
     stage.state(&format!("{what}: no exception reached an application"), seen.is_empty());
 }
 
