@@ -147,12 +147,14 @@ impl Engine {
                         format!("Poison ack cannot be transacted: {}", show(ack)),
                     ));
                 }
-                let last = correlated(consumer, ack)?;
-                let first = first_of(consumer, ack, last);
+                let last = correlated(consumer, ack);
                 if self.sets_aside(conn, ack) {
-                    self.set_aside(key, first, last, ack.cause.clone());
+                    self.set_aside(key, ack, last.ok());
                     return Ok(());
                 }
+                let last = last?;
+                let Some(consumer) = self.consumers.get_mut(key) else { return Ok(()) };
+                let first = first_of(consumer, ack, last);
                 let cause = Cause::Poison(ack.cause.clone());
                 for dispatched in self.take_range(key, first, last) {
                     self.condemn(dispatched.origin, dispatched.at, cause.clone());
@@ -359,7 +361,7 @@ fn correlated(consumer: &mut Consumer, ack: &AckRequest) -> Result<usize, Fault>
 }
 
 /// Where a range begins whose end was found: at its named first message, or as far back as its count says.
-fn first_of(consumer: &mut Consumer, ack: &AckRequest, last: usize) -> usize {
+pub(crate) fn first_of(consumer: &mut Consumer, ack: &AckRequest, last: usize) -> usize {
     match &ack.first {
         Some(id) if ack.last.as_ref() == Some(id) => last,
         Some(id) => consumer.find(id).filter(|first| *first <= last).unwrap_or(last),

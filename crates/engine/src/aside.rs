@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use ferromq_model::{Instant, Text};
 
+use crate::ack::first_of;
 use crate::consumer::{ConsumerKey, Stage};
 use crate::dead_letter::Cause;
 use crate::engine::{Engine, Timer};
@@ -47,14 +48,15 @@ impl Engine {
             && ack.cause.as_ref().is_some_and(|cause| cause.to_str().contains(HAD_BEFORE))
     }
 
-    /// Keeps messages of a consumer until it is clear what became of the client's own copies.
-    pub(crate) fn set_aside(&mut self, key: ConsumerKey, first: usize, last: usize, cause: Option<Text>) {
+    /// Keeps messages of a consumer, up to `last` in its list, until it is clear what became of the client's own copies. One
+    /// that is not there was acknowledged when the client repeated what it had said to the broker before.
+    pub(crate) fn set_aside(&mut self, key: ConsumerKey, ack: &AckRequest, last: Option<usize>) {
         let until = self.now.mono + PATIENCE;
-        let Some(consumer) = self.consumers.get_mut(key) else { return };
-        for index in first..=last {
+        let (Some(consumer), Some(last)) = (self.consumers.get_mut(key), last) else { return };
+        for index in first_of(consumer, ack, last)..=last {
             consumer.set_stage(index, Stage::Aside);
         }
-        if consumer.aside.replace(Aside { cause, until }).is_none() {
+        if consumer.aside.replace(Aside { cause: ack.cause.clone(), until }).is_none() {
             self.timers.insert((until, Timer::Aside(key)));
         }
     }

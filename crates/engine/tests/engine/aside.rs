@@ -64,6 +64,15 @@ fn what_is_acknowledged_after_all_is_consumed() {
 }
 
 #[test]
+fn what_the_client_had_acknowledged_again_is_nothing_to_complain_of() {
+    let mut b = Bench::new();
+    let (c, _, got) = taken_over(&mut b);
+    b.ack(&c, &got[0]);
+    set_aside(&mut b, &c, &got[0]);
+    assert_eq!((b.held("A"), dead(&b)), (2, 0));
+}
+
+#[test]
 fn what_lies_before_something_acknowledged_was_had_before() {
     let mut b = Bench::new();
     let (c, _, got) = taken_over(&mut b);
