@@ -115,6 +115,11 @@ public final class Spread {
 
     /** Messages find the consumers wherever they are. */
     private void serve(String what) throws Exception {
+        await("nobody moves any longer", () -> {
+            Map<String, Integer> before = where();
+            Thread.sleep(1000);
+            return all() && where().equals(before);
+        });
         Batch batch = new Batch();
         batches.add(batch);
         int number = batches.size() - 1;
@@ -131,7 +136,9 @@ public final class Spread {
         batch.finished = System.currentTimeMillis();
         try {
             await("each message", () -> batch.received() == count);
-            T.equal(0, batch.duplicated());
+            // A client that is moved between a message and its acknowledgement tells the next broker, which never had the
+            // message; the one before sends it to somebody else, and says that it may have been seen.
+            T.equal(0, batch.unflagged());
         } finally {
             System.out.println("account " + batch.sums(count) + " of " + what);
         }
@@ -182,8 +189,8 @@ public final class Spread {
             return numbers.cardinality();
         }
 
-        synchronized int duplicated() {
-            return duplicated;
+        synchronized int unflagged() {
+            return unflagged;
         }
 
         /** SENT ANSWERED RECEIVED MISSING DUPLICATED UNFLAGGED REORDERED INVENTED DRAIN_MS */
