@@ -26,8 +26,8 @@ use crate::{Broken, Settings, StartError, StoreChoice, storage};
 
 /// After a reign that failed, others have the first try for so long; doubled while reigns fail at once.
 const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// A start waits for storage that is there and answers late for so long.
-const SLOW_START: Duration = Duration::from_secs(30);
+/// A start tries storage that is there and answers late again after so long, and goes on for so long.
+const SLOW_START: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// A reign that lasted so long did not fail at once.
 const LASTING: Duration = Duration::from_secs(60);
 /// How long connections may drain at a switchover, unless the operator gives them longer: clients with a failover: URI
@@ -649,9 +649,10 @@ fn begin_aside(
             loop {
                 match begin(settings, clock, urls.clone(), standby.clone()) {
                     Err(error)
-                        if error.is_of_slow_storage() && clock.now().mono.since(since) < SLOW_START =>
+                        if error.is_of_slow_storage() && clock.now().mono.since(since) < SLOW_START.1 =>
                     {
                         tracing::warn!(%error, "the storage answers late; it is tried again");
+                        std::thread::sleep(SLOW_START.0);
                     }
                     begun => return begun,
                 }

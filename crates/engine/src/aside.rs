@@ -54,7 +54,11 @@ impl Engine {
         let until = self.now.mono + PATIENCE;
         let (Some(consumer), Some(last)) = (self.consumers.get_mut(key), last) else { return };
         for index in first_of(consumer, ack, last)..=last {
-            consumer.set_stage(index, Stage::Aside);
+            let stage = consumer.dispatched.get(index).map(|held| held.stage);
+            // What an open transaction has acknowledged is decided by its end.
+            if !matches!(stage, Some(Stage::InTransaction(_))) {
+                consumer.set_stage(index, Stage::Aside);
+            }
         }
         if consumer.aside.replace(Aside { cause: ack.cause.clone(), until }).is_none() {
             self.timers.insert((until, Timer::Aside(key)));

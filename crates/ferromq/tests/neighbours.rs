@@ -10,7 +10,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use ferromq_openwire::{
     MessageKind, ProducerAck, RemoveSubscriptionInfo, ReplayCommand, Response, SessionId, WireFormat,
     WireFormatOptions,
 };
-use ferromq_testkit::{Launch, Lines, Node, PATIENCE, reserved_address};
+use ferromq_testkit::{Launch, Node, PATIENCE, Receiver, reserved_address};
 use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ferromq");
@@ -54,32 +54,6 @@ fn link_is(node: &Node, wanted: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-/// A consumer of its own process.
-struct Receiver {
-    child: Child,
-    lines: Lines,
-}
-
-impl Receiver {
-    fn new(node: &Node, queue: &str) -> Self {
-        let mut child = Command::new(PROGRAM)
-            .args(["receive", "--url", node.url(), queue])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = Lines::capture(child.stdout.take().unwrap());
-        Self { child, lines }
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn local_consumers_come_first_unless_it_is_to_be_as_before_5_18() {
     for (compat, shared) in [("6", false), ("5.17", true)] {
@@ -87,16 +61,16 @@ fn local_consumers_come_first_unless_it_is_to_be_as_before_5_18() {
         let uri = format!("static:({})?name=nc", b.url());
         let a = launch("a").env("FERROMQ_BROKER_COMPAT", compat).arg("--network-connector").arg(uri);
         let a = a.start().unwrap();
-        let here = Receiver::new(&a, "queue://work");
+        let here = Receiver::new(PROGRAM, a.url(), "queue://work", &[]);
         run(&["send", "--url", a.url(), "queue://work", "first"]);
-        assert!(here.lines.wait_for("first", PATIENCE).is_some());
-        let there = Receiver::new(&b, "queue://work");
+        assert!(here.wait_for(1));
+        let there = Receiver::new(PROGRAM, b.url(), "queue://work", &[]);
         link_is(&a, |link| link["up"] == true && link["subscriptions"] == 1);
         for number in 0..50 {
             run(&["send", "--url", a.url(), "queue://work", &number.to_string()]);
         }
         let deadline = Instant::now() + PATIENCE;
-        let counts = || (here.lines.all().len(), there.lines.all().len());
+        let counts = || (here.all().len(), there.all().len());
         while counts().0 + counts().1 < 51 {
             assert!(Instant::now() < deadline, "{compat}: {:?}, {:?}", counts(), a.log().all());
             std::thread::sleep(Duration::from_millis(20));

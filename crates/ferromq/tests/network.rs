@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ferromq_testkit::{Launch, Lines, Node, PATIENCE, reserved_address};
+use ferromq_testkit::{Launch, Node, PATIENCE, Receiver, reserved_address};
 use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ferromq");
@@ -51,48 +51,8 @@ fn send(url: &str, destination: &str, numbers: std::ops::Range<usize>, options: 
     assert!(done.status.success(), "sending to {url}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// A consumer of its own process.
-struct Receiver {
-    child: Child,
-    lines: Lines,
-}
-
-impl Receiver {
-    fn new(url: &str, destination: &str, options: &[&str]) -> Self {
-        let mut child = Command::new(PROGRAM)
-            .args(["receive", "--url", url])
-            .args(options)
-            .arg(destination)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = Lines::capture(child.stdout.take().unwrap());
-        Self { child, lines }
-    }
-
-    fn wait_for(&self, count: usize) -> bool {
-        self.lines.wait_until(PATIENCE, |lines| (lines.len() >= count).then_some(())).is_some()
-    }
-
-    /// Waits until it has acknowledged what it was asked to take, and ended: one that is killed after it has written a
-    /// message, and before it has acknowledged it, leaves it to be delivered again.
-    fn done(mut self) -> Vec<String> {
-        assert!(self.lines.wait_for_end(PATIENCE));
-        assert!(self.child.wait().unwrap().success());
-        self.lines.all()
-    }
-
-    fn all(&self) -> Vec<String> {
-        self.lines.all()
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn consume(url: &str, destination: &str, options: &[&str]) -> Receiver {
+    Receiver::new(PROGRAM, url, destination, options)
 }
 
 /// What became of what was sent.
@@ -135,10 +95,10 @@ fn messages_stay_until_somebody_wants_them_over_there() {
     established(&a, 1);
     send(a.url(), "queue://orders", 0..200, &[]);
 
-    let nobody = Receiver::new(b.url(), "queue://other", &[]);
+    let nobody = consume(b.url(), "queue://other", &[]);
     settle();
     assert!(nobody.all().is_empty());
-    let receiver = Receiver::new(b.url(), "queue://orders", &[]);
+    let receiver = consume(b.url(), "queue://orders", &[]);
     assert!(receiver.wait_for(200), "{:?}\n{:?}", a.log().all(), b.log().all());
     settle();
     let order: Vec<String> = (0..200).map(|number| format!("m{number}")).collect();
@@ -152,8 +112,8 @@ fn a_duplex_link_carries_both_ways() {
     let a = linked("a", &[to(&b, "name=nc&duplex=true")]);
     established(&a, 1);
     established(&b, 1);
-    let at_b = Receiver::new(b.url(), "queue://east", &[]);
-    let at_a = Receiver::new(a.url(), "queue://west", &[]);
+    let at_b = consume(b.url(), "queue://east", &[]);
+    let at_a = consume(a.url(), "queue://west", &[]);
     send(a.url(), "queue://east", 0..100, &[]);
     send(b.url(), "queue://west", 0..100, &[]);
     assert!(at_b.wait_for(100), "{:?}", a.log().all());
@@ -170,7 +130,7 @@ fn a_chain_is_passed_as_far_as_the_ttl_says() {
         let a = linked("a", &[to(&b, &format!("networkTTL={ttl}"))]);
         established(&a, 1);
         established(&b, 1);
-        let receiver = Receiver::new(c.url(), "queue://far", &[]);
+        let receiver = consume(c.url(), "queue://far", &[]);
         send(a.url(), "queue://far", 0..50, &[]);
         if arrives {
             assert!(receiver.wait_for(50), "{:?}\n{:?}", a.log().all(), b.log().all());
@@ -197,7 +157,7 @@ fn a_triangle_gives_each_subscriber_one_copy() {
         .collect();
     nodes.iter().for_each(|node| established(node, 2));
     let receivers: Vec<Receiver> =
-        nodes.iter().map(|node| Receiver::new(node.url(), "topic://news", &[])).collect();
+        nodes.iter().map(|node| consume(node.url(), "topic://news", &[])).collect();
     // A topic keeps nothing for those who come later: send until everybody has heard of the first.
     let until = Instant::now() + PATIENCE;
     while receivers.iter().any(|receiver| receiver.all().is_empty()) {
@@ -210,7 +170,7 @@ fn a_triangle_gives_each_subscriber_one_copy() {
     }
     send(nodes[0].url(), "topic://news", 0..100, &[]);
     for (name, receiver) in names.iter().zip(&receivers) {
-        let last = receiver.lines.wait_for("m99", PATIENCE);
+        let last = receiver.lines().wait_for("m99", PATIENCE);
         assert!(last.is_some(), "nothing at {name}");
         settle();
         let numbered: Vec<String> = receiver.all().into_iter().filter(|line| line != "m9999").collect();
@@ -223,12 +183,12 @@ fn a_backlog_goes_back_to_where_its_consumer_went() {
     let b = linked("b", &[]);
     let a = linked("a", &[to(&b, "duplex=true")]);
     established(&b, 1);
-    let first = Receiver::new(b.url(), "queue://moving", &["--count", "1"]);
+    let first = consume(b.url(), "queue://moving", &["--count", "1"]);
     send(a.url(), "queue://moving", 0..100, &[]);
     let taken = first.done();
     settle();
     // What had gone to b by then has passed a already.
-    let second = Receiver::new(a.url(), "queue://moving", &[]);
+    let second = consume(a.url(), "queue://moving", &[]);
     assert!(second.wait_for(99), "{} of 99\n{:?}\n{:?}", second.all().len(), a.log().all(), b.log().all());
     settle();
     assert_eq!(account("consumer moves", 100, &[taken, second.all()]), whole(100));
@@ -241,7 +201,7 @@ fn a_link_that_is_cut_by_the_death_of_a_broker_loses_and_repeats_nothing() {
     let b = start_b();
     let a = linked("a", &[format!("static:({port})?initialReconnectDelay=100")]);
     established(&a, 1);
-    let first = Receiver::new(b.url(), "queue://cut", &["--count", "50"]);
+    let first = consume(b.url(), "queue://cut", &["--count", "50"]);
     let sender = {
         let url = a.url().to_owned();
         std::thread::spawn(move || send(&url, "queue://cut", 0..2_000, &[]))
@@ -253,7 +213,7 @@ fn a_link_that_is_cut_by_the_death_of_a_broker_loses_and_repeats_nothing() {
 
     let b = start_b();
     established(&a, 2);
-    let second = Receiver::new(b.url(), "queue://cut", &[]);
+    let second = consume(b.url(), "queue://cut", &[]);
     let missing = 2_000 - taken.len();
     assert!(second.wait_for(missing), "{} of {missing}\n{:?}", second.all().len(), a.log().all());
     settle();
@@ -306,7 +266,7 @@ fn each_message_goes_over_once_and_in_order_whichever_end_is_killed_under_load()
         kills += 1;
     }
     sender.join().unwrap();
-    let receiver = Receiver::new(&at_b, "queue://flow", &[]);
+    let receiver = consume(&at_b, "queue://flow", &[]);
     assert!(
         receiver.wait_for(MESSAGES),
         "{} of {MESSAGES}\n{:?}\n{:?}",
@@ -351,7 +311,7 @@ fn messages_that_wait_for_a_link_to_say_where_they_are_are_told_of() {
     assert!(told.contains("10 messages that may be at the other end of"), "{told}");
     let b = start_b();
     sums((true, 0, 0));
-    let receiver = Receiver::new(b.url(), "queue://orders", &[]);
+    let receiver = consume(b.url(), "queue://orders", &[]);
     assert!(receiver.wait_for(10), "{:?}", receiver.all());
 }
 
@@ -395,7 +355,7 @@ fn a_stream_to_a_broker_that_is_gone_is_forgotten_by_an_operator() {
     assert_eq!((code, told.contains("10 messages")), (Some(0), true), "{told}{said}");
     let (code, _, said) = streams(&["forget", name, a.url()]);
     assert!(code == Some(64) && said.contains("there is no stream"), "{said}");
-    let receiver = Receiver::new(a.url(), "queue://orders", &["--count", "10"]);
+    let receiver = consume(a.url(), "queue://orders", &["--count", "10"]);
     assert_eq!(receiver.done().len(), 10);
     // If it comes back after all, the link stays down until it has forgotten its end.
     let b = start_b();
@@ -411,7 +371,7 @@ fn a_stream_to_a_broker_that_is_gone_is_forgotten_by_an_operator() {
     established(&a, 2);
     send(a.url(), "queue://orders", 15..20, &[]);
     until(&a, |status| status["links"][0]["in_flight"] == 0 && status["streams"][0]["linked"] == true);
-    let receiver = Receiver::new(b.url(), "queue://orders", &["--count", "10"]);
+    let receiver = consume(b.url(), "queue://orders", &["--count", "10"]);
     assert_eq!(receiver.done().len(), 10, "five from before, and five from now");
 }
 
@@ -420,8 +380,8 @@ fn selectors_and_exclusions_hold_over_a_link() {
     let b = linked("b", &[]);
     let a = linked("a", &[to(&b, "excludedDestinations=queue://secret.%3E")]);
     established(&a, 1);
-    let red = Receiver::new(b.url(), "queue://coloured", &["--selector", "colour = 'red'"]);
-    let secret = Receiver::new(b.url(), "queue://secret.plan", &[]);
+    let red = consume(b.url(), "queue://coloured", &["--selector", "colour = 'red'"]);
+    let secret = consume(b.url(), "queue://secret.plan", &[]);
     send(a.url(), "queue://coloured", 0..20, &["--property", "colour=blue"]);
     send(a.url(), "queue://coloured", 20..40, &["--property", "colour=red"]);
     send(a.url(), "queue://secret.plan", 0..10, &[]);
@@ -430,7 +390,7 @@ fn selectors_and_exclusions_hold_over_a_link() {
     assert_eq!(account("selector, red", 20, &[red.all()]), whole(20));
     assert!(secret.all().is_empty());
     // The blue ones were not carried to where nobody wants them.
-    let blue = Receiver::new(a.url(), "queue://coloured", &[]);
+    let blue = consume(a.url(), "queue://coloured", &[]);
     assert!(blue.wait_for(20), "{}", blue.all().len());
 }
 
@@ -459,7 +419,7 @@ fn pairs_are_joined_and_go_on_when_their_masters_are_killed() {
     established(&e1, 1);
     let west_url = format!("failover:({},{})", ports[2], ports[3]);
     let east_url = format!("failover:({},{})", ports[0], ports[1]);
-    let receiver = Receiver::new(&west_url, "queue://pairs", &[]);
+    let receiver = consume(&west_url, "queue://pairs", &[]);
     send(&east_url, "queue://pairs", 0..300, &[]);
     assert!(receiver.wait_for(300), "{:?}", e1.log().all());
 
@@ -501,7 +461,7 @@ fn bad_neighbours_leave_the_broker_unaffected() {
         assert!(told.is_some(), "{reason}: {:?}", a.log().all());
     }
     send(a.url(), "queue://q", 0..10, &[]);
-    let receiver = Receiver::new(a.url(), "queue://q", &[]);
+    let receiver = consume(a.url(), "queue://q", &[]);
     assert!(receiver.wait_for(10));
     talk.join().unwrap();
     assert_eq!(a.stop().code(), Some(0));
@@ -603,7 +563,7 @@ fn attempts_end_where_they_are_told_to() {
 fn operators_see_what_a_link_does() {
     let b = linked("b", &[]);
     let a = linked("a", &[to(&b, "name=nc&duplex=true")]);
-    let receiver = Receiver::new(b.url(), "queue://seen", &[]);
+    let receiver = consume(b.url(), "queue://seen", &[]);
     send(a.url(), "queue://seen", 0..100, &[]);
     assert!(receiver.wait_for(100));
     let link = link_is(&a, |link| link["forwarded"] == 100);
@@ -651,7 +611,7 @@ fn reach(from: &Node, topic: &str, receivers: &[&Receiver]) {
 
 /// What came of the 50 messages that were sent after the probes.
 fn account_of(what: &str, receiver: &Receiver) -> Account {
-    assert!(receiver.lines.wait_for("m49", PATIENCE).is_some(), "{what}");
+    assert!(receiver.lines().wait_for("m49", PATIENCE).is_some(), "{what}");
     let numbered: Vec<String> = receiver.all().into_iter().filter(|line| line != "m9999").collect();
     account(what, 50, &[numbered])
 }
@@ -662,18 +622,18 @@ fn a_ring_without_a_ttl_ends() {
     // Whoever subscribes first, each broker publishes each message once.
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
         let topic = format!("topic://news{}", order.map(|index| index.to_string()).concat());
-        let news = order.map(|index| (index, Receiver::new(nodes[index].url(), &topic, &[])));
+        let news = order.map(|index| (index, consume(nodes[index].url(), &topic, &[])));
         reach(&nodes[0], &topic, &[0, 1, 2].map(|at| &news[at].1));
         send(nodes[0].url(), &topic, 0..50, &[]);
         news.iter().for_each(|(_, receiver)| {
-            receiver.lines.wait_for("m49", PATIENCE);
+            receiver.lines().wait_for("m49", PATIENCE);
         });
         settle();
         for (index, receiver) in &news {
             assert_eq!(account_of(&format!("ring without TTL, {topic} at {index}"), receiver), whole(50));
         }
     }
-    let work = Receiver::new(nodes[2].url(), "queue://work", &[]);
+    let work = consume(nodes[2].url(), "queue://work", &[]);
     send(nodes[0].url(), "queue://work", 0..50, &[]);
     assert!(work.wait_for(50), "{:?}", nodes[0].log().all());
     settle();
@@ -684,13 +644,13 @@ fn a_ring_without_a_ttl_ends() {
 fn who_subscribes_behind_a_link_that_was_one_of_two_ways_to_somebody_else_misses_nothing() {
     let nodes = ring(4, 2);
     // Two ways lead to c, over b and over d.
-    let opposite = Receiver::new(nodes[2].url(), "topic://news", &[]);
+    let opposite = consume(nodes[2].url(), "topic://news", &[]);
     reach(&nodes[0], "topic://news", &[&opposite]);
-    let sides = [1, 3].map(|index| Receiver::new(nodes[index].url(), "topic://news", &[]));
+    let sides = [1, 3].map(|index| consume(nodes[index].url(), "topic://news", &[]));
     reach(&nodes[0], "topic://news", &[&sides[0], &sides[1]]);
     send(nodes[0].url(), "topic://news", 0..50, &[]);
     for (what, receiver) in [("opposite", &opposite), ("at b", &sides[0]), ("at d", &sides[1])] {
-        assert!(receiver.lines.wait_for("m49", PATIENCE).is_some(), "{what}");
+        assert!(receiver.lines().wait_for("m49", PATIENCE).is_some(), "{what}");
     }
     settle();
     for (what, receiver) in [("opposite", &opposite), ("at b", &sides[0]), ("at d", &sides[1])] {

@@ -9,6 +9,7 @@
 //! * [`Lines`]: captured output that can be waited on.
 //! * [`Postgres`]: a database server in a temporary folder; stop it, kill it, pause it.
 //! * [`Etcd`]: the same for etcd.
+//! * [`Receiver`]: a consumer in a process of its own.
 //!
 //! ```no_run
 //! use ferromq_testkit::Launch;
@@ -27,6 +28,7 @@ mod lines;
 mod node;
 mod postgres;
 mod process;
+mod receiver;
 
 pub use etcd::{Etcd, INSTALL_ETCD};
 pub use launch::{Launch, Refused};
@@ -34,6 +36,7 @@ pub use lines::Lines;
 pub use node::Node;
 pub use postgres::{INSTALL_POSTGRES, Postgres};
 pub use process::reserved_address;
+pub use receiver::Receiver;
 
 /// How long anything may take that takes no time on an idle machine.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

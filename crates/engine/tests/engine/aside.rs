@@ -1,6 +1,5 @@
 //! Copies that a released client sets aside after a takeover, since its connection had the message before.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ferromq_engine::*;
@@ -20,20 +19,11 @@ fn taken_over(b: &mut Bench) -> (Client, LocalId, Vec<Got>) {
     }
     b.take();
     b.crash();
-    let c = reconnected(b, "c");
+    let c = b.reconnect("c");
     let consumer = b.consume_as(&c, "A", |f| f.prefetch = 10);
     let got = b.take();
     assert_eq!(got.len(), 3);
     (c, consumer, got)
-}
-
-fn reconnected(b: &mut Bench, name: &str) -> Client {
-    let client = b.attach(name);
-    let mut told = (*facts(&client, name)).clone();
-    told.reconnected = true;
-    b.do_it(&client, Intent::Connect(Arc::new(told)));
-    b.do_it(&client, Intent::AddSession { session: 1 });
-    client
 }
 
 fn set_aside(b: &mut Bench, client: &Client, got: &Got) {
@@ -70,6 +60,21 @@ fn what_the_client_had_acknowledged_again_is_nothing_to_complain_of() {
     b.ack(&c, &got[0]);
     set_aside(&mut b, &c, &got[0]);
     assert_eq!((b.held("A"), dead(&b)), (2, 0));
+}
+
+#[test]
+fn what_a_transaction_has_acknowledged_is_decided_by_its_end() {
+    for (verb, held) in [(TransactionVerb::CommitOnePhase, 2), (TransactionVerb::Rollback, 3)] {
+        let mut b = Bench::new();
+        let (c, _, got) = taken_over(&mut b);
+        let id = local_transaction(&c, 1);
+        b.tell(&c, Intent::Transaction { id: Some(id.clone()), verb: TransactionVerb::Begin });
+        b.tell(&c, ack(AckKind::Standard, &got[0], &got[0], 1, Some(id)));
+        set_aside(&mut b, &c, &got[0]);
+        let answer = b.transaction(&c, 1, verb);
+        assert!(matches!(answer, Effect::Done), "{answer:?}");
+        assert_eq!((b.held("A"), dead(&b)), (held, 0), "{verb:?}");
+    }
 }
 
 #[test]

@@ -339,6 +339,16 @@ impl Bench {
         client
     }
 
+    /// A client that comes back after a takeover.
+    pub fn reconnect(&mut self, name: &str) -> Client {
+        let client = self.attach(name);
+        let mut told = (*facts(&client, name)).clone();
+        told.reconnected = true;
+        self.do_it(&client, Intent::Connect(Arc::new(told)));
+        self.do_it(&client, Intent::AddSession { session: 1 });
+        client
+    }
+
     /// A client of its own for whoever needs one.
     pub fn engine_client(&mut self) -> Client {
         let name = format!("extra{}", self.next_conn);

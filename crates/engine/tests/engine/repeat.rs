@@ -1,20 +1,8 @@
 //! Acknowledgements that a client repeats to the next broker, since the one before died without an answer.
 
-use std::sync::Arc;
-
 use ferromq_engine::*;
 
 use crate::bench::*;
-
-/// A client that comes back after a takeover.
-fn again(b: &mut Bench, name: &str) -> Client {
-    let client = b.attach(name);
-    let mut told = (*facts(&client, name)).clone();
-    told.reconnected = true;
-    b.do_it(&client, Intent::Connect(Arc::new(told)));
-    b.do_it(&client, Intent::AddSession { session: 1 });
-    client
-}
 
 /// What `got` was, acknowledged by another consumer.
 fn repeat(consumer: LocalId, first: &Got, last: &Got, count: u32) -> Intent {
@@ -39,7 +27,7 @@ fn one_that_was_done_before_the_broker_died_is_done() {
     let c = Client { conn: got[0].conn, id: "ID:before-1".into() };
     b.do_it(&c, ack(AckKind::Standard, &got[0], &got[0], 1, None));
     b.crash();
-    let c = again(&mut b, "before");
+    let c = b.reconnect("before");
     let consumer = b.consume_as(&c, "A", |f| f.prefetch = 0);
     b.do_it(&c, repeat(consumer, &got[0], &got[0], 1));
     assert_eq!(b.held("A"), 2, "nothing else was touched");
@@ -50,7 +38,7 @@ fn one_that_was_not_done_is_done_now_and_the_message_does_not_come_again() {
     let mut b = Bench::new();
     let got = dispatched(&mut b, 3);
     b.crash();
-    let c = again(&mut b, "before");
+    let c = b.reconnect("before");
     let consumer = b.consume_as(&c, "A", |f| f.prefetch = 0);
     b.do_it(&c, repeat(consumer, &got[1], &got[1], 1));
     b.do_it(&c, Intent::SetPrefetch { consumer, prefetch: 10 });
@@ -64,7 +52,7 @@ fn what_a_client_repeats_of_a_transaction_is_never_committed_without_its_acknowl
     let mut b = Bench::new();
     let got = dispatched(&mut b, 2);
     b.crash();
-    let c = again(&mut b, "before");
+    let c = b.reconnect("before");
     let consumer = b.consume_as(&c, "A", |f| f.prefetch = 0);
     let id = local_transaction(&c, 1);
     let begin = Intent::Transaction { id: Some(id.clone()), verb: TransactionVerb::Begin };
@@ -82,7 +70,7 @@ fn a_second_copy_of_what_a_consumer_committed_is_acknowledged_in_a_transaction_w
     let mut b = Bench::new();
     dispatched(&mut b, 4);
     b.crash();
-    let c = again(&mut b, "before");
+    let c = b.reconnect("before");
     let consumer = b.consume_as(&c, "A", |f| f.prefetch = 10);
     let got = b.take();
     assert_eq!(got.len(), 4);
@@ -112,7 +100,7 @@ fn one_whose_message_went_to_another_consumer_is_refused() {
     let other = b.connect("other");
     b.consume(&other, "A");
     let taken = b.take();
-    let c = again(&mut b, "before");
+    let c = b.reconnect("before");
     let consumer = b.consume_as(&c, "A", |f| f.prefetch = 0);
     let fault = b.refused(&c, repeat(consumer, &got[0], &got[0], 1));
     assert!(fault.text.contains("Unmatched acknowledge"), "{}", fault.text);
@@ -128,7 +116,7 @@ fn a_range_is_done_if_its_ends_were_and_refused_if_they_wait() {
     let c = Client { conn: got[0].conn, id: "ID:before-1".into() };
     b.do_it(&c, ack(AckKind::Standard, &got[0], &got[2], 3, None));
     b.crash();
-    let c = again(&mut b, "before");
+    let c = b.reconnect("before");
     let consumer = b.consume_as(&c, "A", |f| f.prefetch = 0);
     b.do_it(&c, repeat(consumer, &got[0], &got[2], 3));
     b.refused(&c, repeat(consumer, &got[3], &got[4], 2));
@@ -140,7 +128,7 @@ fn one_is_found_behind_pages_and_among_bodies_that_are_not_in_memory() {
     let mut b = Bench::policy(Policy { window: 16, ..Policy::default() });
     let got = dispatched(&mut b, 600);
     b.crash();
-    let c = again(&mut b, "before");
+    let c = b.reconnect("before");
     let consumer = b.consume_as(&c, "A", |f| f.prefetch = 0);
     b.auto = false;
     let tag = b.begin(&c, repeat(consumer, &got[599], &got[599], 1));
@@ -172,7 +160,7 @@ fn a_durable_subscriber_repeats_as_others_do() {
     let got = b.take();
     b.ack(&c, &got[0]);
     b.crash();
-    let c = again(&mut b, "c");
+    let c = b.reconnect("c");
     let consumer = b.consume_as(&c, "topic://T", |f| {
         f.subscription = Some("s".into());
         f.prefetch = 0;
@@ -188,7 +176,7 @@ fn one_that_waits_for_the_store_goes_with_its_connection() {
     let mut b = Bench::new();
     let got = dispatched(&mut b, 1);
     b.crash();
-    let c = again(&mut b, "before");
+    let c = b.reconnect("before");
     let consumer = b.consume_as(&c, "A", |f| f.prefetch = 0);
     b.auto = false;
     let tag = b.begin(&c, repeat(consumer, &got[0], &got[0], 1));
@@ -214,7 +202,7 @@ fn each_repeated_acknowledgement_is_answered_whatever_comes_between() {
         }
         b.crash();
         let other = b.connect("other");
-        let clients = [again(&mut b, "c0"), again(&mut b, "c1")];
+        let clients = [b.reconnect("c0"), b.reconnect("c1")];
         b.auto = false;
         let mut consumers = Vec::new();
         let mut asked = Vec::new();
