@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ferromq_openwire::{ConsumerInfo, Destination, DestinationKind};
+use ferromq_openwire::{ConsumerInfo, Destination};
 
 /// What remote consumers have in common that share one local subscription.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -329,7 +329,7 @@ impl Demand {
 }
 
 fn key(remote: &str, info: &ConsumerInfo, destination: Destination, merge: Merge, durable: bool) -> Key {
-    let topic = matches!(destination.kind, DestinationKind::Topic | DestinationKind::TempTopic);
+    let topic = !destination.is_queue();
     let alone = !merge.conduit || (info.network_subscription && !topic && !merge.network_queues);
     if alone && !durable {
         return Key::Alone(destination, remote.to_owned());

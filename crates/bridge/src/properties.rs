@@ -70,6 +70,16 @@ pub(crate) fn write(settings: &Settings, keeps_streams: bool) -> String {
     text
 }
 
+/// What the local broker is told: to hand back what only bridges could take within so many hops, and of its durable
+/// subscriptions, as a bridge asks for them at the other end.
+pub(crate) fn for_local(settings: &Settings) -> String {
+    let mut text = format!("maxHops={}\n", settings.max_hops);
+    if !settings.static_bridge {
+        text.push_str("syncDurableSubs=true\ndynamicallyIncludedDestinations=[topic\\://>]\n");
+    }
+    text
+}
+
 /// Whether a peer's properties have this line.
 pub(crate) fn has(text: Option<&WireStr>, wanted: &str) -> bool {
     text.is_some_and(|text| text.to_str().lines().any(|line| line.trim_end() == wanted))

@@ -12,7 +12,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use ferromq_openwire::{BrokerId, ConsumerInfo, Destination, DestinationKind};
+use ferromq_openwire::{BrokerId, ConsumerInfo, Destination};
 
 /// A remote consumer of a subscription.
 #[derive(Clone, Debug)]
@@ -91,17 +91,13 @@ pub(crate) struct Rivals {
 }
 
 impl Claim {
-    fn is_topic(&self) -> bool {
-        matches!(self.destination.kind, DestinationKind::Topic | DestinationKind::TempTopic)
-    }
-
     /// Whether a rival stands for `remote`, and is the stronger one.
     fn loses(&self, remote: &Remote, rival: &Rival) -> bool {
         if rival.destination != self.destination || (self.durable.is_some() && !rival.durable) {
             return false;
         }
         let came_before = self.told.is_none_or(|told| rival.told < told);
-        if self.is_topic() {
+        if !self.destination.is_queue() {
             let same = remote.info.consumer_id.as_ref().map(ToString::to_string);
             return came_before
                 && rival.target.as_ref() == Some(&self.target)
@@ -185,7 +181,8 @@ impl Rivals {
             return false;
         }
         let Some(remote) = claim.remotes.remove(name) else { return false };
-        let matters = !claim.is_topic() && remote.info.network_subscription && claim.tells_of == name;
+        let matters =
+            claim.destination.is_queue() && remote.info.network_subscription && claim.tells_of == name;
         let again = matters && !claim.left && !claim.remotes.is_empty();
         for origin in remote.origins() {
             forget(&mut self.claims_of, &origin, &(number, name.to_owned()));

@@ -126,7 +126,7 @@ impl Settings {
     /// Whether messages of a destination may be forwarded at all. Exclusion counts first (ActiveMQ: also for what is
     /// statically included); temporary destinations are never excluded.
     pub fn permits(&self, destination: &Destination) -> bool {
-        if matches!(destination.kind, DestinationKind::TempQueue | DestinationKind::TempTopic) {
+        if destination.is_temporary() {
             return self.temp_destinations;
         }
         let covered = |rules: &[Rule]| rules.iter().any(|rule| rule.covers(destination));
@@ -144,11 +144,8 @@ impl Settings {
     }
 
     /// Whether of several ways to a consumer of such a destination one is used.
-    pub(crate) const fn suppresses(&self, destination: &Destination) -> bool {
-        match destination.kind {
-            DestinationKind::Topic | DestinationKind::TempTopic => self.suppress_topics,
-            DestinationKind::Queue | DestinationKind::TempQueue => self.suppress_queues,
-        }
+    pub(crate) fn suppresses(&self, destination: &Destination) -> bool {
+        if destination.is_queue() { self.suppress_queues } else { self.suppress_topics }
     }
 
     /// Whether durable subscriptions are compared: only those that stand for all subscribers of a topic can be.

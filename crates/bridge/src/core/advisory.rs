@@ -1,8 +1,8 @@
 //! What the remote broker tells of its consumers, and what follows from it here.
 
 use ferromq_openwire::{
-    AckType, Command, ConsumerId, ConsumerInfo, Destination, DestinationInfo, DestinationKind, Message,
-    MessageAck, MessageDispatch, ObjectId,
+    AckType, Command, ConsumerId, ConsumerInfo, Destination, DestinationInfo, Message, MessageAck,
+    MessageDispatch, ObjectId,
 };
 
 use super::{Bridge, Side};
@@ -13,6 +13,13 @@ use crate::settings::VIRTUAL_CONSUMERS;
 
 /// Members of one composite destination that are looked at.
 const MOST_MEMBERS: usize = 1_000;
+
+/// Advisories that were not acknowledged yet, by the broker that they are from.
+#[derive(Debug, Default)]
+pub(super) struct Unacknowledged {
+    local: u32,
+    remote: u32,
+}
 
 impl Bridge {
     /// Listens to what other bridges subscribe to, so that of several ways to a consumer one is used.
@@ -28,6 +35,28 @@ impl Bridge {
             ..Default::default()
         };
         self.say(Side::Local, info);
+    }
+
+    /// Listens to who consumes over there.
+    pub(super) fn listen_remotely(&mut self) {
+        if !self.settings.static_bridge {
+            let info = ConsumerInfo {
+                command_id: self.command_id(),
+                consumer_id: Some(self.advisories.clone()),
+                destination: Some(Destination::topic(self.settings.advisory_topics())),
+                prefetch_size: i32::try_from(self.advisory_prefetch()).unwrap_or(i32::MAX),
+                dispatch_async: true,
+                ..Default::default()
+            };
+            self.say(Side::Remote, info);
+        }
+    }
+
+    fn advisory_prefetch(&self) -> u32 {
+        match self.settings.advisory_prefetch {
+            0 => self.settings.prefetch.max(1),
+            prefetch => prefetch,
+        }
     }
 
     /// The local broker hands something out: an advisory, or a message that is wanted over there.
@@ -61,7 +90,7 @@ impl Bridge {
     fn acknowledge_advisory(&mut self, side: Side, consumer: ConsumerId, message: &Message) {
         let limit = self.advisory_prefetch();
         let percent = u32::from(self.settings.advisory_ack_percentage.clamp(1, 100));
-        let [remote, local] = &mut self.unacknowledged;
+        let Unacknowledged { local, remote } = &mut self.unacknowledged;
         let count = if side == Side::Local { local } else { remote };
         *count += 1;
         if *count * 100 < limit.saturating_mul(percent) {
@@ -212,10 +241,9 @@ impl Bridge {
     /// A temporary destination came or went over there: replies find their way by it.
     fn temporary(&mut self, info: &DestinationInfo) {
         let Some(destination) = &info.destination else { return };
-        let temporary = matches!(destination.kind, DestinationKind::TempQueue | DestinationKind::TempTopic);
         let path = info.broker_path.as_deref();
         let came_round = self.local.as_ref().is_some_and(|local| passed(path, &local.id));
-        if !temporary || !self.settings.temp_destinations || came_round {
+        if !destination.is_temporary() || !self.settings.temp_destinations || came_round {
             return;
         }
         let mut info = info.clone();

@@ -2,11 +2,10 @@
 //! begins, compared with the remote broker's own (`syncDurableSubs`), and given up with the last subscriber.
 
 use ferromq_openwire::{
-    BrokerSubscriptionInfo, ConsumerId, ConsumerInfo, Destination, DestinationKind, RemoveInfo,
-    RemoveSubscriptionInfo, WireStr,
+    BrokerSubscriptionInfo, ConsumerInfo, Destination, DestinationKind, RemoveSubscriptionInfo, WireStr,
 };
 
-use super::{Bridge, Closing, MOST_CLOSING, Order, Side};
+use super::{Bridge, Order, Side};
 use crate::demand::{Change, Durable, Fate, Subscriber};
 use crate::rivals::Wish;
 
@@ -124,7 +123,7 @@ impl Bridge {
     /// Tells the remote broker of the local durable subscriptions, for its half of a duplex bridge. Only one that has
     /// told of its own understands them.
     fn tell_list(&mut self) {
-        if !self.settings.duplex || self.mirror || std::mem::replace(&mut self.durables.told, true) {
+        if !self.asks_for_duplex() || std::mem::replace(&mut self.durables.told, true) {
             return;
         }
         let (Some(local), Some(list)) = (self.local.clone(), &self.durables.local) else { return };
@@ -211,51 +210,6 @@ impl Bridge {
                 }
             }
         }
-    }
-
-    pub(super) fn end_subscription(&mut self, number: i64, durable: Option<String>) {
-        // They were refused for now, so they are here alone.
-        self.waiting.retain(|(_, flight)| flight.subscription != number);
-        let made = !self.rivals.withdraw(number);
-        self.closing.insert(number, Closing { until: self.now + MOST_CLOSING, durable, made });
-        self.close_if_done(number);
-    }
-
-    /// Ends a subscription that is to be ended, once nothing of it is under way.
-    pub(super) fn close_if_done(&mut self, number: i64) {
-        let done = self.flights.values().all(|flight| flight.subscription != number);
-        if done && self.closing.contains_key(&number) {
-            self.unsubscribe(number);
-        }
-    }
-
-    pub(super) fn unsubscribe(&mut self, number: i64) {
-        let Some(closing) = self.closing.remove(&number) else { return };
-        if closing.made {
-            self.close_consumer(number);
-        }
-        if let Some(name) = closing.durable {
-            // As a request, because a failure that nobody waits for ends a connection.
-            let info = RemoveSubscriptionInfo {
-                command_id: self.command_id(),
-                response_required: true,
-                connection_id: Some(self.local_session.connection()),
-                client_id: Some(WireStr::from(self.local_client.as_str())),
-                subscription_name: Some(WireStr::from(name)),
-            };
-            self.say(Side::Local, info);
-        }
-    }
-
-    pub(super) fn close_consumer(&mut self, number: i64) {
-        let consumer = ConsumerId::new(&self.local_session, number);
-        let info = RemoveInfo {
-            command_id: self.command_id(),
-            response_required: true,
-            object_id: Some(ferromq_openwire::ObjectId::Consumer(consumer)),
-            last_delivered_sequence_id: -2,
-        };
-        self.say(Side::Local, info);
     }
 }
 

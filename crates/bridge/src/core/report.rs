@@ -8,7 +8,8 @@ use ferromq_openwire::{
     ProducerInfo, Value, WireStr,
 };
 
-use super::{Bridge, Flight, Side};
+use super::traffic::Flight;
+use super::{Bridge, Side};
 
 const BRIDGE: &str = "ActiveMQ.Advisory.NetworkBridge";
 const FAILURE: &str = "ActiveMQ.Advisory.NetworkBridge.ForwardFailure";

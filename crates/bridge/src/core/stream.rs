@@ -91,7 +91,7 @@ impl Bridge {
             Some(reason) => {
                 let text = format!(
                     "{} does not take up the link's stream: {}",
-                    self.name(side),
+                    side.broker(),
                     text_of(Some(reason))
                 );
                 self.end(Ending::Refused(text));

@@ -3,26 +3,39 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferromq_openwire::{AckType, Command, ConsumerId, MessageAck, MessageDispatch, Throwable};
+use ferromq_model::Instant;
+use ferromq_openwire::{
+    AckType, Command, ConsumerId, Destination, Message, MessageAck, MessageDispatch, MessageId, Throwable,
+};
 
 use super::stream::is_about_stream;
-use super::{Bridge, Ending, Flight, Order, Side, text_of};
-use crate::forward::{compress, exceeds, hops, is_passing, outward};
+use super::{Bridge, Order, Side, text_of};
+use crate::forward::{compress, exceeds, hops, is_passing, outward, passed};
 
 /// When a message that a broker had no room for is sent to it again.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
+/// A message whose answer is awaited, or that is to be tried again.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) subscription: i64,
+    pub(super) id: MessageId,
+    pub(super) destination: Destination,
+    pub(super) message: Arc<Message>,
+    /// When it was handed to the bridge.
+    pub(super) since: Instant,
+}
+
 impl Bridge {
     /// The local broker has a message that is wanted over there.
     pub(super) fn forward(&mut self, dispatch: MessageDispatch) {
-        let Some(flight) = self.dispatch_ack(&dispatch) else { return };
+        let Some(flight) = self.flight(&dispatch) else { return };
         let number = flight.subscription;
         if self.demand.subscription(number).is_none() || self.closing.contains_key(&number) {
             // It stays with the local broker, which gets it back when the subscription ends.
             return;
         }
-        let durable =
-            self.demand.subscription(flight.subscription).is_some_and(|found| found.durable.is_some());
+        let durable = self.demand.subscription(number).is_some_and(|found| found.durable.is_some());
         // A durable subscription has no filter of its own at the broker: what must not go is let go here.
         if durable && !self.may_go(&flight) {
             return self.acknowledge(&flight, AckType::Individual, None);
@@ -30,10 +43,21 @@ impl Bridge {
         self.launch(flight);
     }
 
+    fn flight(&self, dispatch: &MessageDispatch) -> Option<Flight> {
+        let message = dispatch.message.clone()?;
+        Some(Flight {
+            subscription: dispatch.consumer_id.as_ref()?.value,
+            id: message.message_id.clone()?,
+            destination: dispatch.destination.clone().or_else(|| message.destination.clone())?,
+            message,
+            since: self.now,
+        })
+    }
+
     fn may_go(&self, flight: &Flight) -> bool {
         let path = flight.message.broker_path.as_deref();
         !exceeds(hops(&flight.message), self.settings.message_ttl)
-            && self.remote.as_ref().is_none_or(|remote| !crate::forward::passed(path, &remote.id))
+            && self.remote.as_ref().is_none_or(|remote| !passed(path, &remote.id))
     }
 
     /// Sends a message, for the first time or again.
@@ -89,24 +113,6 @@ impl Bridge {
         self.close_if_done(number);
     }
 
-    fn login_answered(&mut self, refusal: Option<&Throwable>) {
-        match refusal {
-            None if !self.remote_ready => {
-                self.remote_ready = true;
-                self.came_up();
-            }
-            None => {}
-            Some(reason) if !self.remote_ready => {
-                let text = format!("the remote broker does not let the bridge in: {}", text_of(Some(reason)));
-                self.end(Ending::Refused(text));
-            }
-            Some(reason) => {
-                let text = format!("the remote broker refused a command: {}", text_of(Some(reason)));
-                self.orders.push_back(Order::Warn(text));
-            }
-        }
-    }
-
     /// Tells the local broker what became of a message.
     pub(super) fn acknowledge(&mut self, flight: &Flight, kind: AckType, cause: Option<Throwable>) {
         let number = flight.subscription;
@@ -131,7 +137,7 @@ impl Bridge {
     pub(super) fn take_remote(&mut self, command: Command) {
         match command {
             Command::Message(message) if is_advisory(&message) => self.told(&message),
-            command if self.settings.duplex && !self.mirror && is_about_stream(&command) => {
+            command if self.asks_for_duplex() && is_about_stream(&command) => {
                 self.say(Side::Inbound, command);
             }
             Command::WireFormatInfo(_)
@@ -140,7 +146,7 @@ impl Bridge {
             | Command::ConsumerControl(_)
             | Command::ProducerAck(_)
             | Command::ControlCommand(_) => {}
-            command if self.settings.duplex && !self.mirror => {
+            command if self.asks_for_duplex() => {
                 if let Command::Message(message) = &command {
                     self.counts.received += 1;
                     if let Some(destination) = &message.destination {
@@ -168,7 +174,7 @@ impl Bridge {
     }
 }
 
-fn is_advisory(message: &ferromq_openwire::Message) -> bool {
+fn is_advisory(message: &Message) -> bool {
     message.data_structure.is_some()
         && message.destination.as_ref().is_some_and(|to| to.name.to_str().starts_with("ActiveMQ.Advisory."))
 }
