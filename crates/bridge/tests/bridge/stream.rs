@@ -1,18 +1,15 @@
-//! A bridge between two brokers that keep streams: what it says to each, in which order, whatever happens.
-
-#![allow(clippy::panic, clippy::unwrap_used, reason = "what can not be set up ends the test")]
-
-mod played;
+//! A bridge between two brokers that keep streams.
 
 use std::sync::Arc;
 
 use ferromq_bridge::{Bridge, Ending, Order, Rule, Settings, Side};
 use ferromq_openwire::{
-    BrokerId, BrokerInfo, Command, ConsumerInfo, ControlCommand, DataResponse, Destination,
-    ExceptionResponse, Message, ObjectId, RemoveInfo, Response, Throwable,
+    BrokerId, BrokerInfo, Command, ConsumerInfo, ControlCommand, DataResponse, Destination, Message, Response,
 };
 
-use played::{NOW, forwarded, hand, message, said, subscriptions, tell};
+use super::played::{
+    NOW, answer, consumer, forwarded, hand, message, refusal, removed, said, subscribed, tell,
+};
 
 /// A position, as brokers mark them.
 const POSITION: i64 = 1 << 62 | 7;
@@ -80,18 +77,10 @@ fn up(settings: Settings) -> Bridge {
     let (_, asked, _) = controls(&orders).remove(0);
     bridge.handle(Side::Remote, report(asked, "0"), NOW);
     let (_, told, _) = controls(&said(&mut bridge)).remove(0);
-    bridge.handle(Side::Local, Response { correlation_id: told, ..Default::default() }.into(), NOW);
+    bridge.handle(Side::Local, answer(told), NOW);
     assert!(bridge.is_up());
     said(&mut bridge);
     bridge
-}
-
-fn consumer(number: i64) -> ConsumerInfo {
-    played::consumer(number, Destination::queue("q"))
-}
-
-fn subscription(bridge: &mut Bridge) -> ConsumerInfo {
-    subscriptions(&tell(bridge, consumer(1))).remove(0)
 }
 
 /// The local broker hands a message with a position to a subscription; what goes to the remote one.
@@ -124,7 +113,7 @@ fn the_brokers_agree_about_the_stream_before_anything_is_subscribed_to() {
     assert_eq!(text, "ferromq-link begin\nID:here:1>ID:there:1/to there\n5,0:abc");
     assert!(!bridge.is_up());
     // and subscribes when that has been taken up.
-    bridge.handle(Side::Local, Response { correlation_id: *request, ..Default::default() }.into(), NOW);
+    bridge.handle(Side::Local, answer(*request), NOW);
     let orders = said(&mut bridge);
     assert!(bridge.is_up() && orders.iter().any(|order| matches!(order, Order::Up)));
     for side in [Side::Local, Side::Remote] {
@@ -148,13 +137,15 @@ fn a_peer_that_keeps_no_streams_sees_nothing_of_them() {
 #[test]
 fn a_position_goes_over_as_the_local_broker_gave_it_and_again_if_there_was_no_room() {
     let mut bridge = up(Settings::default());
-    let made = subscription(&mut bridge);
+    let made = subscribed(&mut bridge);
     let sent = dispatch(&mut bridge, &made, 1).remove(0);
     let position = |message: &Message| message.message_id.as_ref().unwrap().broker_sequence_id;
     assert_eq!(position(&sent), POSITION);
-    let exception = Some(Arc::new(Throwable::new("javax.jms.ResourceAllocationException", "full")));
-    let refusal = ExceptionResponse { correlation_id: sent.command_id, exception, ..Default::default() };
-    bridge.handle(Side::Remote, refusal.into(), NOW);
+    bridge.handle(
+        Side::Remote,
+        refusal(sent.command_id, "javax.jms.ResourceAllocationException", "full"),
+        NOW,
+    );
     let at = bridge.next_deadline().unwrap();
     bridge.tick(at);
     let orders = said(&mut bridge);
@@ -174,9 +165,7 @@ fn who_does_not_take_up_the_stream_is_left_with_the_reason() {
             bridge.handle(Side::Remote, report(request, "9"), NOW);
             request = controls(&said(&mut bridge)).remove(0).1;
         }
-        let exception = Some(Arc::new(Throwable::new("java.lang.IllegalStateException", "it is a copy")));
-        let refusal = ExceptionResponse { correlation_id: request, exception, ..Default::default() };
-        bridge.handle(side, refusal.into(), NOW);
+        bridge.handle(side, refusal(request, "java.lang.IllegalStateException", "it is a copy"), NOW);
         let ended = said(&mut bridge);
         let reason = ended.iter().find_map(|order| match order {
             Order::End(Ending::Refused(reason)) => Some(reason.clone()),
@@ -199,9 +188,8 @@ fn the_link_is_lost_while_the_brokers_agree() {
 #[test]
 fn what_comes_for_a_subscription_that_was_ended_is_not_sent() {
     let mut bridge = up(Settings::default());
-    let made = subscription(&mut bridge);
-    let gone =
-        RemoveInfo { object_id: consumer(1).consumer_id.map(ObjectId::Consumer), ..Default::default() };
+    let made = subscribed(&mut bridge);
+    let gone = removed(&consumer(1, Destination::queue("q")));
     let orders = tell(&mut bridge, gone);
     assert_eq!(names(&orders, Side::Local), ["RemoveInfo"]);
     // The local broker has it back already: it says so when the end of the subscription reaches it.
@@ -212,10 +200,9 @@ fn what_comes_for_a_subscription_that_was_ended_is_not_sent() {
 #[test]
 fn answers_that_stay_away_are_decided_between_the_brokers() {
     let mut bridge = up(Settings::default());
-    let made = subscription(&mut bridge);
+    let made = subscribed(&mut bridge);
     dispatch(&mut bridge, &made, 1);
-    let gone =
-        RemoveInfo { object_id: consumer(1).consumer_id.map(ObjectId::Consumer), ..Default::default() };
+    let gone = removed(&consumer(1, Destination::queue("q")));
     assert!(names(&tell(&mut bridge, gone), Side::Local).is_empty(), "it waits for the answer");
     let at = bridge.next_deadline().unwrap();
     bridge.tick(at);
