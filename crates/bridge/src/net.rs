@@ -3,14 +3,19 @@
 
 mod clock;
 mod drive;
+mod gauge;
 mod line;
 mod link;
+mod local;
 mod mirror;
 mod port;
+mod reach;
+mod retry;
 mod status;
 mod ways;
 
-pub use drive::LocalDoor;
-pub use link::{Link, Retry};
+pub use link::Link;
+pub use local::LocalDoor;
 pub use mirror::{Ends, Mirror};
+pub use retry::Retry;
 pub use status::{LinkState, LinkStatus, Rates};

@@ -5,7 +5,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::clock::Clock;
-use super::drive::{LocalDoor, START, drive, open_local};
+use super::drive::{START, drive};
+use super::local::{LocalDoor, enter};
 use super::status::{LinkState, LinkStatus};
 use super::ways::{Way, Ways};
 use crate::{Bridge, Side};
@@ -76,7 +77,7 @@ async fn live(
     stopped: &mut watch::Receiver<bool>,
 ) -> String {
     let clock = Clock::new();
-    let local = match open_local(&door, clock) {
+    let local = match enter(&door, clock) {
         Ok(local) => local,
         Err(reason) => return reason,
     };

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use ferromq_client::{Link, Vital};
+use ferromq_client::{Address, Link, Vital};
 use ferromq_model::Instant;
 use ferromq_openwire::Command;
 
@@ -14,6 +14,11 @@ use super::line::{Line, Moved, transfer, try_write};
 const ENCODE_AHEAD_BYTES: usize = 256 * 1024;
 /// How long the peer may take to read the last words.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// The encoding of a new connection, with the greeting as its first words.
+pub(super) fn greeting(address: &Address) -> Result<Link, String> {
+    Link::new(address.wire_format.clone(), address.limits.clone()).map_err(|error| error.to_string())
+}
 
 /// A connection with its encoding.
 pub(super) struct Port {
@@ -26,6 +31,11 @@ pub(super) struct Port {
 }
 
 impl Port {
+    /// The peer's greeting is still to come.
+    pub fn open(line: impl Line + 'static, address: &Address, clock: Clock) -> Result<Self, String> {
+        Ok(Self::new(line, greeting(address)?, clock))
+    }
+
     pub fn new(line: impl Line + 'static, link: Link, clock: Clock) -> Self {
         Self { line: Box::new(line), link, clock, orders: VecDeque::new() }
     }

@@ -1,10 +1,7 @@
 //! [`LinkStatus`]: what an operator asks about a link.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, SystemTime};
-
-use tokio::time::Instant;
 
 use crate::{Counts, DestinationCounts};
 
@@ -80,32 +77,6 @@ pub struct Rates {
     pub forwarded: f64,
     /// From the remote broker, over a duplex bridge.
     pub received: f64,
-}
-
-/// Samples of which the rates are made.
-const SAMPLES: usize = 20;
-
-/// Counts of the last few seconds.
-#[derive(Debug, Default)]
-pub(super) struct Pace {
-    samples: VecDeque<(Instant, u64, u64)>,
-}
-
-impl Pace {
-    pub fn note(&mut self, now: Instant, counts: &Counts) -> Rates {
-        self.samples.push_back((now, counts.forwarded, counts.received));
-        if self.samples.len() > SAMPLES {
-            self.samples.pop_front();
-        }
-        let Some((since, forwarded, received)) = self.samples.front() else { return Rates::default() };
-        let seconds = now.duration_since(*since).as_secs_f64();
-        if seconds <= 0.0 {
-            return Rates::default();
-        }
-        // Counts of a few seconds are small enough.
-        let rate = |now: u64, then: u64| now.saturating_sub(then) as f64 / seconds;
-        Rates { forwarded: rate(counts.forwarded, *forwarded), received: rate(counts.received, *received) }
-    }
 }
 
 impl LinkStatus {

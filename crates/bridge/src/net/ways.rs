@@ -1,9 +1,12 @@
 //! [`Ways`]: the connections of a bridge, looked after by the one task that has the bridge: what came over one of them
 //! leaves over the other without waking anybody in between.
 
+use ferromq_client::Address;
 use ferromq_model::Instant;
 use ferromq_openwire::{Command, ShutdownInfo};
 
+use super::clock::Clock;
+use super::line::Line;
 use super::mirror::Ends;
 use super::port::Port;
 use crate::Side;
@@ -19,7 +22,6 @@ pub(super) enum Way {
 }
 
 /// All connections of a bridge.
-#[derive(Default)]
 pub(super) struct Ways {
     pub local: Option<Way>,
     pub remote: Option<Way>,
@@ -27,6 +29,11 @@ pub(super) struct Ways {
 }
 
 impl Way {
+    /// A connection on a line that speaks OpenWire from now on.
+    pub fn open(line: impl Line + 'static, address: &Address, clock: Clock) -> Result<Self, String> {
+        Port::open(line, address, clock).map(|port| Self::Port(Box::new(port)))
+    }
+
     async fn ready(&mut self) -> Result<(), String> {
         match self {
             Self::Port(port) => port.ready().await,

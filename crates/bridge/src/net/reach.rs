@@ -1,0 +1,96 @@
+//! How a broker is reached over the network: at whichever of its addresses it serves.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ferromq_client::{Address, Link as Wire, Stream};
+use ferromq_openwire::{BrokerInfo, Command};
+use tokio::net::lookup_host;
+
+use super::clock::Clock;
+use super::line::{Moved, transfer};
+use super::port::{Port, greeting};
+
+/// How long a broker may take to greet and introduce itself.
+pub(super) const INTRODUCTION: Duration = Duration::from_secs(2);
+
+/// Addresses that a name may stand for.
+const MOST_PLACES: usize = 16;
+
+/// A broker that serves, and what it said of itself. Each address of a name may be another node of a pair, and a standby
+/// hangs up.
+pub(super) async fn reach(address: &Address, clock: Clock) -> Result<(Port, BrokerInfo), String> {
+    let told = |reason: String| format!("{}: {reason}", address.uri);
+    let mut reasons = Vec::new();
+    for place in places(address).await.map_err(told)? {
+        match greet(address, place, clock).await {
+            Ok(reached) => return Ok(reached),
+            Err(reason) => reasons.push(told(reason)),
+        }
+    }
+    Err(reasons.join("; "))
+}
+
+/// A connection to the first place of an address that listens.
+pub(super) async fn dial(address: &Address) -> Result<Stream, String> {
+    let told = |reason: String| format!("{}: {reason}", address.uri);
+    let mut last = String::new();
+    for place in places(address).await.map_err(told)? {
+        match connect(address, place).await {
+            Ok(stream) => return Ok(stream),
+            Err(reason) => last = reason,
+        }
+    }
+    Err(told(last))
+}
+
+/// A broker that serves, at one of its addresses.
+async fn greet(address: &Address, place: SocketAddr, clock: Clock) -> Result<(Port, BrokerInfo), String> {
+    let mut stream = connect(address, place).await?;
+    let mut wire = greeting(address)?;
+    let info = introduced(&mut stream, &mut wire, clock).await?;
+    Ok((Port::new(stream, wire, clock), info))
+}
+
+/// Waits until the broker has introduced itself, as one that serves does right after its greeting. A standby may greet,
+/// but has nothing to say.
+async fn introduced(stream: &mut Stream, wire: &mut Wire, clock: Clock) -> Result<BrokerInfo, String> {
+    let introduced = async {
+        loop {
+            match transfer(stream, wire).await.map_err(|error| error.to_string())? {
+                Moved::Read(0) => return Err("it closed the connection; a standby does that".to_owned()),
+                Moved::Read(_) => {}
+                Moved::Written(bytes) => wire.written(bytes),
+            }
+            while let Some(command) = wire
+                .next_command(clock.now())
+                .map_err(|error| format!("what it says is no OpenWire: {error}"))?
+            {
+                if let Command::BrokerInfo(info) = command {
+                    return Ok(info);
+                }
+            }
+        }
+    };
+    tokio::time::timeout(INTRODUCTION, introduced).await.unwrap_or_else(|_| {
+        Err(format!("it did not introduce itself within {INTRODUCTION:?}; a standby does not"))
+    })
+}
+
+/// Where the host of an address may be; each of a name's addresses may be another node of a pair.
+async fn places(address: &Address) -> Result<Vec<SocketAddr>, String> {
+    let (host, port) = (address.endpoint.host.to_string(), address.endpoint.port_or_default());
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let found = tokio::time::timeout(address.connect_timeout, lookup_host((host, port))).await;
+    let found = found.map_err(|_| "the name was not resolved in time".to_owned())?;
+    let found: Vec<_> = found.map_err(|error| error.to_string())?.take(MOST_PLACES).collect();
+    if found.is_empty() { Err("the name has no address".to_owned()) } else { Ok(found) }
+}
+
+async fn connect(address: &Address, place: SocketAddr) -> Result<Stream, String> {
+    match tokio::time::timeout(address.connect_timeout, Stream::open(address, place)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no connection within {:?}", address.connect_timeout)),
+    }
+}
