@@ -11,6 +11,7 @@
 //! Invariant: no two messages ever have one position of a stream.
 //! Invariant: a position that is known with another message is an error, never an acknowledgement.
 
+mod doubt;
 mod forget;
 mod receiver;
 mod sender;
