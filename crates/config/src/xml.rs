@@ -4,7 +4,9 @@
 //! also what `docs/COMPATIBILITY.md` is made of; [`translate`] obeys it. No DTD is read, no entity expanded, no file
 //! opened and no class looked up.
 
+mod beans;
 mod broker;
+mod connectors;
 mod data_source;
 mod handlers;
 mod jaas;
@@ -12,6 +14,7 @@ mod locker;
 mod markdown;
 mod once;
 mod properties;
+mod property;
 mod report;
 pub(crate) mod rules;
 mod translate;

@@ -2,8 +2,9 @@
 //! together.
 
 use super::{
+    property::{Given, properties_of, text_of},
     report::Verdict,
-    translate::{Given, Scope, Translation, properties_of, text_of},
+    translate::{Scope, Translation},
     tree::Element,
 };
 use crate::{
@@ -84,7 +85,7 @@ impl<'a> Translation<'a> {
         if !asks {
             self.put("auth.allow_anonymous_remote", text("true"), &mut scope);
             let consequence = "no plug-in asks for a login, so that everybody who reaches the broker may use it, as in ActiveMQ";
-            let verdict = Verdict::Ignored { consequence: consequence.to_owned() };
+            let verdict = Verdict::ignored(consequence);
             self.report(source, "<broker> without authentication".to_owned(), verdict);
         }
     }
@@ -110,7 +111,7 @@ impl<'a> Translation<'a> {
         });
         let consequence =
             "persistent=\"false\" counts, as in ActiveMQ: messages are gone when the broker ends";
-        let verdict = Verdict::Ignored { consequence: consequence.to_owned() };
+        let verdict = Verdict::ignored(consequence);
         self.report(store.source, format!("broker {}", store.name), verdict);
     }
 
@@ -138,9 +139,8 @@ impl<'a> Translation<'a> {
         if let Some(bytes) = value::bytes(&text).filter(|bytes| (1 << 20..FRAME_BYTES).contains(bytes)) {
             let frame = Node { source: source.clone(), value: Value::Untyped(bytes.to_string()) };
             self.put("limits.max_frame_bytes", frame, scope);
-            let consequence =
-                "a single message larger than it is refused, where ActiveMQ would take it".to_owned();
-            self.report(&source, format!("limit of {text}"), Verdict::Ignored { consequence });
+            let consequence = "a single message larger than it is refused, where ActiveMQ would take it";
+            self.report(&source, format!("limit of {text}"), Verdict::ignored(consequence));
         }
     }
 

@@ -1,9 +1,9 @@
 //! A data source of Java to the URL of a PostgreSQL database.
 
 use super::{
-    handlers::rejected,
+    property::{Given, properties_of, simple_class, text_of},
     report::Verdict,
-    translate::{Given, Scope, Translation, properties_of, simple_class, text_of},
+    translate::{Scope, Translation},
     tree::Element,
 };
 use crate::source::Source;
@@ -70,9 +70,21 @@ impl<'a> Translation<'a> {
         match self.database_url(given, source, Purpose::Store)? {
             Ok((url, source, shown)) => {
                 self.set("store.url", &url, &source, scope);
-                Some(Verdict::Supported { means: format!("`store.url`, {shown}") })
+                Some(Verdict::supported(format!("`store.url`, {shown}")))
             }
-            Err(Mismatch(reason)) => Some(rejected(&reason, REMEDY)),
+            Err(Mismatch(reason)) => Some(Verdict::rejected(reason, REMEDY)),
+        }
+    }
+
+    /// Without one ActiveMQ would bring a database of its own.
+    pub(super) fn has_data_source(&mut self, store: &Element) {
+        let given = properties_of(store).iter().any(|property| matches!(property.name, "dataSource" | "ds"));
+        if !given {
+            let verdict = Verdict::rejected(
+                "ActiveMQ would embed Derby, which is not supported as a store",
+                "add dataSource=\"#…\" with PostgreSQL, or write <kahaDB directory=\"…\"/>",
+            );
+            self.report(&store.source, "jdbcPersistenceAdapter without dataSource".to_owned(), verdict);
         }
     }
 
@@ -145,9 +157,9 @@ impl<'a> Translation<'a> {
                 "username" | "user" => &mut database.user,
                 "password" => &mut database.password,
                 "driverClassName" | "driverClass" => {
-                    let means = "the broker speaks to the database by itself".to_owned();
+                    let means = "the broker speaks to the database by itself";
                     let subject = format!("{class} {}", property.name);
-                    self.report(property.source, subject, Verdict::Supported { means });
+                    self.report(property.source, subject, Verdict::supported(means));
                     continue;
                 }
                 name if name.to_ascii_lowercase().starts_with("ssl") => {
@@ -161,13 +173,12 @@ impl<'a> Translation<'a> {
                 }
                 name => {
                     let verdict = if HANDED_ON.contains(&name) && asks_for_tls(property.given) {
-                        rejected(
+                        Verdict::rejected(
                             "TLS of the database is asked for in its url, and without it the connection would be open",
                             "write jdbc:postgresql://host/database?sslmode=verify-full&sslrootcert=FILE",
                         )
                     } else {
-                        let consequence = "there are a few connections, and no pool".to_owned();
-                        Verdict::Ignored { consequence }
+                        Verdict::ignored("there are a few connections, and no pool")
                     };
                     self.report(property.source, format!("{class} {name}"), verdict);
                     continue;
@@ -175,8 +186,8 @@ impl<'a> Translation<'a> {
             };
             *place = value;
             let verdict = match key {
-                Some(key) => Verdict::Supported { means: format!("`{key}`") },
-                None => Verdict::Ignored { consequence: "this database is not used".to_owned() },
+                Some(key) => Verdict::supported(format!("`{key}`")),
+                None => Verdict::ignored("this database is not used"),
             };
             self.report(property.source, format!("{class} {}", property.name), verdict);
         }
@@ -216,26 +227,25 @@ impl<'a> Translation<'a> {
                 "sslrootcert" => options.push(format!("{name}={value}")),
                 "ssl" => checked |= value != "false",
                 "sslcert" | "sslkey" | "sslpassword" => {
-                    let verdict = rejected(
+                    let verdict = Verdict::rejected(
                         "certificates of clients are not shown to a database",
                         "let the broker log in by a password, and remove it",
                     );
                     self.report(source, format!("option {name} of the database"), verdict);
                 }
                 name if name.starts_with("ssl") => {
-                    let consequence = "the server's certificate is looked at as sslmode says".to_owned();
+                    let consequence = "the server's certificate is looked at as sslmode says";
                     let subject = format!("option {name} of the database");
-                    self.report(source, subject, Verdict::Ignored { consequence });
+                    self.report(source, subject, Verdict::ignored(consequence));
                 }
                 "targetServerType" if matches!(value, "primary" | "master") => {
                     options.push("target_session_attrs=read-write".to_owned());
                 }
                 "connectTimeout" => options.push(format!("connect_timeout={value}")),
                 name => {
-                    let consequence =
-                        "times and keep-alives of the connections are the broker's own".to_owned();
+                    let consequence = "times and keep-alives of the connections are the broker's own";
                     let subject = format!("option {name} of the database's url");
-                    self.report(source, subject, Verdict::Ignored { consequence });
+                    self.report(source, subject, Verdict::ignored(consequence));
                 }
             }
         }

@@ -1,10 +1,10 @@
 //! The attributes and properties that take more than a line of the table.
 
-use ferromq_uri::{Options, Protocol, Scheme, Uri};
-
 use super::{
+    connectors::uris,
+    property::{Given, Property, text_of},
     report::Verdict,
-    translate::{Given, Property, Scope, Share, Translation, text_of},
+    translate::{Scope, Share, Translation},
     tree::Element,
 };
 use crate::{
@@ -24,12 +24,12 @@ impl<'a> Translation<'a> {
         property: &Property<'a>,
         scope: &mut Scope,
     ) -> Option<Verdict> {
-        let supported = Verdict::Supported { means: means.to_owned() };
+        let supported = Verdict::supported(means);
         match (words, property.given) {
             (["destinations", key], Given::Element(list)) => {
                 let found = self.destinations(list);
                 if found.is_empty() && !list.children.is_empty() && *key == ".dynamically_included" {
-                    return Some(rejected(
+                    return Some(Verdict::rejected(
                         "no queue and no topic is left in it, and without any everything would be forwarded",
                         "name queues and topics, or remove the connector",
                     ));
@@ -51,7 +51,7 @@ impl<'a> Translation<'a> {
                 match text.strip_prefix("queue://") {
                     Some(name) => self.set(".dead_letter.queue", name, source, scope),
                     None => {
-                        return Some(rejected(
+                        return Some(Verdict::rejected(
                             "a dead letter goes to a queue",
                             "write <queue physicalName=\"…\"/>",
                         ));
@@ -62,7 +62,7 @@ impl<'a> Translation<'a> {
             (["default_policy"], Given::Element(holder)) => {
                 for entry in &holder.children {
                     if entry.name != "policyEntry" {
-                        let verdict = rejected("this is no policy", "write <policyEntry …/>");
+                        let verdict = Verdict::rejected("this is no policy", "write <policyEntry …/>");
                         self.report(&entry.source, format!("<{}>", entry.name), verdict);
                         continue;
                     }
@@ -84,7 +84,9 @@ impl<'a> Translation<'a> {
         }
         match text_of(property.given) {
             Some(text) => Some(self.handle_text(words, text, property.source, scope, supported)),
-            None => Some(rejected("this should be a value", &format!("write {}=\"…\"", property.name))),
+            None => {
+                Some(Verdict::rejected("this should be a value", format!("write {}=\"…\"", property.name)))
+            }
         }
     }
 
@@ -101,7 +103,7 @@ impl<'a> Translation<'a> {
             ["if", wanted, key, value] => match truth(text) {
                 Some(truth) if truth == (*wanted == "true") => self.set(key, value, source, scope),
                 Some(_) => {}
-                None => return rejected("this should be true or false", ""),
+                None => return Verdict::rejected("this should be true or false", ""),
             },
             ["clamp", key, least, most] => {
                 return self.clamp(key, text, [least, most], source, scope, supported);
@@ -114,9 +116,9 @@ impl<'a> Translation<'a> {
             ["data_directory"] => self.set("broker.data_dir", text, source, scope),
             ["temporary"] => {
                 scope.dropped = true;
-                let consequence =
-                    "temporary destinations have the defaults, and no policy of their own".to_owned();
-                return Verdict::Ignored { consequence };
+                return Verdict::ignored(
+                    "temporary destinations have the defaults, and no policy of their own",
+                );
             }
             ["network_uris" | "listen"] => {
                 for uri in uris(text) {
@@ -127,29 +129,32 @@ impl<'a> Translation<'a> {
             ["network_uri"] => return self.network_uri(text, source, scope, supported),
             ["policy" | "name", prefix] => {
                 if words.first() == Some(&"policy") && scope.table.find("destination").is_some() {
-                    return rejected("this entry has a destination already", "write an entry for each");
+                    return Verdict::rejected(
+                        "this entry has a destination already",
+                        "write an entry for each",
+                    );
                 }
                 self.set(".destination", &format!("{prefix}{text}"), source, scope);
             }
             // 0 stands for "not set" to ActiveMQ.
             ["percent", key] => match text.trim().parse::<i64>() {
                 // To ActiveMQ, too, what is not above 0 is not said.
-                Ok(..=0) => return Verdict::Supported { means: "0 says nothing".to_owned() },
+                Ok(..=0) => return Verdict::supported("0 says nothing"),
                 Ok(percent @ 1..=100) => self.share(key, source).percent = percent.unsigned_abs(),
                 Ok(_) => {
                     self.share(key, source).percent = 100;
-                    return Verdict::Ignored {
-                        consequence: "there is no more than 100 %, which counts".to_owned(),
-                    };
+                    return Verdict::ignored("there is no more than 100 %, which counts");
                 }
-                Err(_) => return rejected("this should be a whole number", "write percentLimit=\"60\""),
+                Err(_) => {
+                    return Verdict::rejected("this should be a whole number", "write percentLimit=\"60\"");
+                }
             },
             ["total", key] => match value::bytes(text) {
                 Some(total) => self.share(key, source).total = total,
-                None => return rejected("this should be a size", "write total=\"100 gb\""),
+                None => return Verdict::rejected("this should be a size", "write total=\"100 gb\""),
             },
             ["positive", key] if text == "0" => {
-                return Verdict::Supported { means: format!("0 leaves `{key}` unset") };
+                return Verdict::supported(format!("0 leaves `{key}` unset"));
             }
             ["positive", key] => {
                 self.set(key, text, source, scope);
@@ -161,8 +166,8 @@ impl<'a> Translation<'a> {
             }
             ["flag", key, value] => match text.to_ascii_lowercase().as_str() {
                 "true" => self.push(key, (*value).to_owned(), source, scope),
-                "false" => return Verdict::Supported { means: "is false unless asked for".to_owned() },
-                _ => return rejected("this should be true or false", ""),
+                "false" => return Verdict::supported("is false unless asked for"),
+                _ => return Verdict::rejected("this should be true or false", ""),
             },
             ["groups"] => {
                 let (kind, options) = text.split_once(['?', ':']).unwrap_or((text, ""));
@@ -171,9 +176,9 @@ impl<'a> Translation<'a> {
                     ("cached", "") => {}
                     ("cached", size) => self.set(".message_groups", size, source, scope),
                     _ => {
-                        let consequence =
-                            "groups are remembered one by one, as many as `message_groups`".to_owned();
-                        return Verdict::Ignored { consequence };
+                        return Verdict::ignored(
+                            "groups are remembered one by one, as many as `message_groups`",
+                        );
                     }
                 }
             }
@@ -195,7 +200,7 @@ impl<'a> Translation<'a> {
                     self.push(key, word.to_owned(), source, scope);
                 }
             }
-            _ => return rejected("this is not understood here", "write the elements inside of it"),
+            _ => return Verdict::rejected("this is not understood here", "write the elements inside of it"),
         }
         supported
     }
@@ -253,7 +258,7 @@ impl<'a> Translation<'a> {
             let text = match item.name.as_str() {
                 "queue" | "topic" => name.map(|name| format!("{}://{name}", item.name)),
                 "filteredDestination" if item.value("selector").is_some() => {
-                    let verdict = rejected(
+                    let verdict = Verdict::rejected(
                         "filters of composite destinations are not built, and without it everything would be copied",
                         "let the consumers select, and write <queue> or <topic>",
                     );
@@ -262,9 +267,8 @@ impl<'a> Translation<'a> {
                 }
                 "filteredDestination" => within("queue").or_else(|| within("topic")),
                 "tempQueue" | "tempTopic" => {
-                    let consequence =
-                        "temporary destinations follow the connection that made them".to_owned();
-                    self.report(&item.source, format!("<{}>", item.name), Verdict::Ignored { consequence });
+                    let consequence = "temporary destinations follow the connection that made them";
+                    self.report(&item.source, format!("<{}>", item.name), Verdict::ignored(consequence));
                     continue;
                 }
                 _ => None,
@@ -273,88 +277,12 @@ impl<'a> Translation<'a> {
                 Some(text) => found.push((text, &item.source)),
                 None => {
                     let remedy = "write <queue physicalName=\"…\"/> or <topic physicalName=\"…\"/>";
-                    let verdict = rejected("this is no destination", remedy);
+                    let verdict = Verdict::rejected("this is no destination", remedy);
                     self.report(&item.source, format!("<{}>", item.name), verdict);
                 }
             }
         }
         found
-    }
-
-    /// An item of `transportConnectorURIs` or `networkConnectorURIs`.
-    fn uri_of_list(&mut self, listens: bool, uri: &str, source: &Source) {
-        let mut inner = Scope::default();
-        let (list, verdict) = if listens {
-            ("listener", self.transport(uri, source, &mut inner))
-        } else {
-            let supported = Verdict::Supported { means: "`[[network_connector]]`".to_owned() };
-            ("network_connector", self.network_uri(uri, source, &mut inner, supported))
-        };
-        self.report(source, uri.to_owned(), verdict);
-        if !inner.dropped {
-            self.out.root.push(list, Node { source: source.clone(), value: Value::Table(inner.table) });
-        }
-    }
-
-    /// Where to listen: what is not spoken here does not hinder the rest, what is to be protected does.
-    fn transport(&mut self, text: &str, source: &Source, scope: &mut Scope) -> Verdict {
-        // The port of the process itself is of no use here.
-        let name = text.split_once(':').map_or(text, |(scheme, _)| scheme).to_ascii_lowercase();
-        if matches!(name.as_str(), "vm" | "peer" | "udp" | "multicast" | "xmpp") {
-            scope.dropped = true;
-            let consequence =
-                format!("nobody can connect to {name}: here; clients of other processes use tcp://");
-            return Verdict::Ignored { consequence };
-        }
-        let Some(scheme) = Scheme::from_name(&name) else {
-            // The reader of listeners says what is wrong with it.
-            self.set(".uri", text, source, scope);
-            return Verdict::Supported { means: "`[[listener]]`".to_owned() };
-        };
-        if scheme.is_tls() {
-            scope.dropped = true;
-            return rejected(
-                "TLS is not built into this version, and without it the connector would be open",
-                "end TLS in front of the broker, and listen on tcp://127.0.0.1 here",
-            );
-        }
-        match scheme.protocol() {
-            Some(Protocol::OpenWire) => {
-                self.set(".uri", text, source, scope);
-                Verdict::Supported { means: "`[[listener]]`".to_owned() }
-            }
-            Some(Protocol::Auto) if !scheme.is_websocket() => {
-                self.set(".uri", &without_auto(text), source, scope);
-                let consequence = "OpenWire is spoken there, and no other protocol".to_owned();
-                Verdict::Ignored { consequence }
-            }
-            _ => {
-                scope.dropped = true;
-                let consequence = format!("{name}: is not spoken by this version; its clients can't connect");
-                Verdict::Ignored { consequence }
-            }
-        }
-    }
-
-    fn network_uri(&mut self, text: &str, source: &Source, scope: &mut Scope, supported: Verdict) -> Verdict {
-        self.set(".uri", text, source, scope);
-        let Ok(uri) = Uri::parse(text) else { return supported };
-        let known = crate::sections::NETWORK_ATTRIBUTES;
-        let lost: Vec<&str> = uri
-            .options
-            .iter()
-            .map(|(name, _)| name)
-            .filter(|name| known.iter().any(|(known, _)| known == name))
-            .collect();
-        match lost.as_slice() {
-            [] => supported,
-            names => Verdict::Supported {
-                means: format!(
-                    "`uri`; {} counts here, while ActiveMQ overlooks it in a uri",
-                    names.join(", ")
-                ),
-            },
-        }
     }
 
     /// A number or size beyond what is taken here is no reason not to start. What is no number is judged by the reader.
@@ -372,9 +300,7 @@ impl<'a> Translation<'a> {
             Some(number) if !(least..=most).contains(&number) => {
                 let nearest = number.clamp(least, most.max(least));
                 self.set(key, &nearest.to_string(), source, scope);
-                Verdict::Ignored {
-                    consequence: format!("{least} to {most} is possible here, and {nearest} counts"),
-                }
+                Verdict::ignored(format!("{least} to {most} is possible here, and {nearest} counts"))
             }
             _ => {
                 self.set(key, text, source, scope);
@@ -390,7 +316,7 @@ impl<'a> Translation<'a> {
                 let bytes = bytes.clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end());
                 self.set("store.segment_bytes", &bytes.to_string(), source, scope);
                 let consequence = format!("segments have 1 MiB to 1 GiB; this broker's have {bytes} bytes");
-                Verdict::Ignored { consequence }
+                Verdict::ignored(consequence)
             }
             _ => {
                 self.set("store.segment_bytes", text, source, scope);
@@ -402,39 +328,4 @@ impl<'a> Translation<'a> {
 
 fn truth(text: &str) -> Option<bool> {
     text.to_ascii_lowercase().parse().ok()
-}
-
-pub(super) fn rejected(reason: &str, remedy: &str) -> Verdict {
-    Verdict::Rejected { reason: reason.to_owned(), remedy: remedy.to_owned() }
-}
-
-/// `auto+nio://host?auto.protocols=…` as a listener for OpenWire alone.
-fn without_auto(text: &str) -> String {
-    let Ok(uri) = Uri::parse(text) else { return text.to_owned() };
-    let mut options = Options::default();
-    for (name, value) in uri.options.iter().filter(|(name, _)| !name.starts_with("auto.")) {
-        options.set(name, value);
-    }
-    let scheme = Scheme::from_name("tcp").unwrap_or(uri.scheme);
-    Uri { scheme, options, ..uri }.to_string()
-}
-
-/// URIs divided by blanks, or by commas outside of parentheses.
-fn uris(text: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let (mut start, mut depth) = (0, 0_i32);
-    for (at, c) in text.char_indices() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            ',' | ' ' | '\n' | '\t' if depth <= 0 => {
-                found.push(text.get(start..at).unwrap_or_default());
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    found.push(text.get(start..).unwrap_or_default());
-    found.retain(|uri| !uri.trim().is_empty());
-    found
 }

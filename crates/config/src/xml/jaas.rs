@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::{
-    handlers::rejected,
     properties::{self, Properties},
     report::Verdict,
     translate::{Scope, Translation},
@@ -59,8 +58,8 @@ impl<'a> Translation<'a> {
     /// Users and groups of the domain. What is no file of properties is not looked up, and nobody is let in for it.
     pub(super) fn jaas(&mut self, plugin: &'a Element, scope: &mut Scope) {
         let verdict = match self.users_of(plugin, scope) {
-            Ok(users) => Verdict::Supported { means: format!("{users} users, `[[user]]`") },
-            Err((reason, remedy)) => rejected(&reason, remedy),
+            Ok(users) => Verdict::supported(format!("{users} users, `[[user]]`")),
+            Err((reason, remedy)) => Verdict::rejected(reason, remedy),
         };
         self.report(&plugin.source, format!("<{PLUGIN}>"), verdict);
     }

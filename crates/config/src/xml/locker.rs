@@ -6,9 +6,9 @@
 
 use super::{
     data_source::{Mismatch, Purpose},
-    handlers::rejected,
+    property::{Given, Property, properties_of, simple_class, text_of},
     report::Verdict,
-    translate::{Given, Property, Scope, Translation, properties_of, simple_class, text_of},
+    translate::{Scope, Translation},
     tree::Element,
 };
 use crate::source::Source;
@@ -85,7 +85,7 @@ impl<'a> Translation<'a> {
                 let consequence = format!(
                     "the locker itself says {own} ms, and that counts; write the time on <{LEASE_LOCKER}> alone"
                 );
-                Verdict::Ignored { consequence }
+                Verdict::ignored(consequence)
             }
             Some(_) => self.lease_time(text, source, scope),
         }
@@ -101,18 +101,18 @@ impl<'a> Translation<'a> {
         if let Some((before, place)) = before.filter(|(before, _)| *before != taken.to_string()) {
             let consequence =
                 format!("another locker, at {place}, says {before} ms, and that counts; keep one locker");
-            return Verdict::Ignored { consequence };
+            return Verdict::ignored(consequence);
         }
         self.set(KEY, &taken.to_string(), source, scope);
         if taken == millis {
             let means = format!("`{KEY}`: a master that is silent for so long is replaced");
-            return Verdict::Supported { means };
+            return Verdict::supported(means);
         }
         let which = if millis < least { "too short to be kept" } else { "longer than is taken here" };
         let consequence = format!(
             "a lease of {millis} ms is {which}, and `{KEY}` is {taken}; write {least} to {most} milliseconds"
         );
-        Verdict::Ignored { consequence }
+        Verdict::ignored(consequence)
     }
 
     /// ActiveMQ's own numbers contradict one another: its lease is over before it is renewed.
@@ -130,7 +130,7 @@ impl<'a> Translation<'a> {
             "ActiveMQ would renew its lease of {lasts} ms {renews}, and two masters would be possible; here a lease is \
              renewed in time whatever is said. Set lockKeepAlivePeriod of <{store}> to half of the lease or less"
         );
-        let verdict = Verdict::Ignored { consequence };
+        let verdict = Verdict::ignored(consequence);
         self.report(&locker.source, format!("times of <{LEASE_LOCKER}>"), verdict);
     }
 
@@ -147,16 +147,13 @@ impl<'a> Translation<'a> {
         let elsewhere = flag.map(|flag| flag.flag.clone()).or(variable.map(|(name, _)| name.clone()));
         if let Some(elsewhere) = elsewhere {
             let consequence = format!("{elsewhere} says what this node is called; remove one of them");
-            return Verdict::Ignored { consequence };
+            return Verdict::ignored(consequence);
         }
         if name.is_empty() {
-            let consequence =
-                "it names nobody; the node is called by its broker, machine and port".to_owned();
-            return Verdict::Ignored { consequence };
+            return Verdict::ignored("it names nobody; the node is called by its broker, machine and port");
         }
         self.set("broker.node", &name, source, scope);
-        let means = "`broker.node`; each node has to have one of its own, as in ActiveMQ".to_owned();
-        Verdict::Supported { means }
+        Verdict::supported("`broker.node`; each node has to have one of its own, as in ActiveMQ")
     }
 
     fn names_another_lock(&self, url: &str) -> bool {
@@ -167,32 +164,29 @@ impl<'a> Translation<'a> {
     pub(super) fn lock_source(&mut self, property: &Property<'a>, scope: &mut Scope) -> Option<Verdict> {
         let kind = self.find("store.kind").and_then(|node| node.value.text());
         if kind.as_deref() != Some("journal") {
-            let consequence = "the role is decided where the messages are".to_owned();
-            return Some(Verdict::Ignored { consequence });
+            return Some(Verdict::ignored("the role is decided where the messages are"));
         }
         match self.database_url(property.given, property.source, Purpose::Lock)? {
-            Ok((url, ..)) if self.names_another_lock(&url) => {
-                let consequence =
-                    "another locker names another database, and that counts; keep one locker".to_owned();
-                Some(Verdict::Ignored { consequence })
-            }
+            Ok((url, ..)) if self.names_another_lock(&url) => Some(Verdict::ignored(
+                "another locker names another database, and that counts; keep one locker",
+            )),
             Ok((url, source, shown)) => {
                 self.set("lock.uri", &url, &source, scope);
                 let means =
                     format!("`lock.uri`, {shown}: only who holds the lock there may become the master");
-                Some(Verdict::Supported { means })
+                Some(Verdict::supported(means))
             }
             Err(Mismatch(reason)) => {
                 let consequence = format!(
                     "{reason}, so the claims in the folder of the store decide alone; for a lock beside the store set \
                      `lock.uri` to PostgreSQL, etcd or SQLite"
                 );
-                Some(Verdict::Ignored { consequence })
+                Some(Verdict::ignored(consequence))
             }
         }
     }
 }
 
 fn no_millis() -> Verdict {
-    rejected("this should be a number of milliseconds", "write a number, such as 5000")
+    Verdict::rejected("this should be a number of milliseconds", "write a number, such as 5000")
 }

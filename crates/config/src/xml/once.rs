@@ -1,15 +1,8 @@
-//! What a file says once: names of beans, properties, elements where one fits in, and the plug-in that asks for logins.
+//! What a file says once: properties, elements where one fits in, and the plug-in that asks for logins.
 //! And what it says to nobody.
 
-use std::collections::BTreeSet;
-
 use super::{
-    handlers::rejected,
-    properties,
-    report::Verdict,
-    rules::Directive,
-    translate::{Property, Translation},
-    tree::Element,
+    properties, property::Property, report::Verdict, rules::Directive, translate::Translation, tree::Element,
 };
 use crate::source::Source;
 
@@ -32,7 +25,7 @@ const LISTS: [&str; 11] = [
 pub(super) const LOCKERS: [&str; 2] = ["databaseLocker", "locker"];
 
 /// Plug-ins that ask for logins.
-const GUARDS: [&str; 4] = [
+pub(super) const GUARDS: [&str; 4] = [
     "simpleAuthenticationPlugin",
     "jaasAuthenticationPlugin",
     "jaasCertificateAuthenticationPlugin",
@@ -40,40 +33,9 @@ const GUARDS: [&str; 4] = [
 ];
 
 impl<'a> Translation<'a> {
-    /// Beans by their ids; ActiveMQ's own elements have them, too, where they stand beside the broker.
-    pub(super) fn name_beans(&mut self, root: &'a Element) {
-        root.visit(&mut |element| {
-            if let Some(id) = element.value("id").filter(|_| element.name == "bean") {
-                self.beans.insert(id, element);
-            }
-        });
-        let mut named = BTreeSet::new();
-        for element in root.children.iter().filter(|element| element.name != "broker") {
-            let Some(attribute) = element.attribute("id") else { continue };
-            self.beans.insert(&attribute.value, element);
-            if !named.insert(&attribute.value) {
-                let problem = format!("this is a second bean '{}'", attribute.value);
-                self.error(&attribute.source, problem, "remove one of them, or give it another id");
-            }
-        }
-    }
-
-    /// An element of ActiveMQ beside the broker that nothing refers to.
-    pub(super) fn lone_element(&mut self, element: &Element) {
-        let verdict = if GUARDS.contains(&element.name.as_str()) {
-            rejected(
-                "nothing refers to it, and nobody would be asked for a login",
-                "put it into <plugins> of the broker, or refer to it there",
-            )
-        } else {
-            Verdict::Ignored { consequence: "nothing that counts refers to it".to_owned() }
-        };
-        self.report(&element.source, format!("<{}>", element.name), verdict);
-    }
-
     pub(super) fn said_twice(&mut self, owner: &str, property: &Property<'_>, before: &Source) {
         let reason = format!("it is said at {before} already, and only one of them would count");
-        let verdict = rejected(&reason, "keep one of them");
+        let verdict = Verdict::rejected(reason, "keep one of them");
         self.report(property.source, format!("{owner} {}", property.name), verdict);
     }
 
@@ -86,7 +48,11 @@ impl<'a> Translation<'a> {
         }
         for more in found.split_off(found.len().min(1)) {
             let reason = format!("<{property}> has room for one element, and another one is there already");
-            self.report(&more.source, format!("<{}>", more.name), rejected(&reason, "keep one of them"));
+            self.report(
+                &more.source,
+                format!("<{}>", more.name),
+                Verdict::rejected(reason, "keep one of them"),
+            );
         }
         found
     }
@@ -108,23 +74,23 @@ impl<'a> Translation<'a> {
             "<{}> asks for logins already; in ActiveMQ both would have to let a client in, and here one list counts",
             first.name
         );
-        self.report(&element.source, format!("<{name}>"), rejected(&reason, "keep one of them"));
+        self.report(&element.source, format!("<{name}>"), Verdict::rejected(reason, "keep one of them"));
         false
     }
 
     /// Text where elements belong.
     pub(super) fn stray(&mut self, element: &Element) {
         if !element.text.is_empty() {
-            let consequence = "it is no element, and says nothing to the broker".to_owned();
+            let consequence = "it is no element, and says nothing to the broker";
             let subject = format!("text in <{}>", element.name);
-            self.report(&element.source, subject, Verdict::Ignored { consequence });
+            self.report(&element.source, subject, Verdict::ignored(consequence));
         }
     }
 
     /// What a bean with values for placeholders says beside where they are.
     pub(super) fn placeholders(&mut self, bean: &Element) {
         for (name, source) in properties::unread(bean) {
-            let verdict = rejected(
+            let verdict = Verdict::rejected(
                 "placeholders are written ${name} or ${name:default} here, and others would stay as they are",
                 "write them so, and remove it",
             );

@@ -53,9 +53,7 @@ impl Report {
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
     }
-}
 
-impl Report {
     /// Whether a mistake or warning is told by one of the entries already.
     #[must_use]
     pub fn tells(&self, diagnostic: &Diagnostic) -> bool {
@@ -81,6 +79,18 @@ impl Entry {
 }
 
 impl Verdict {
+    pub(crate) fn supported(means: impl Into<String>) -> Self {
+        Self::Supported { means: means.into() }
+    }
+
+    pub(crate) fn ignored(consequence: impl Into<String>) -> Self {
+        Self::Ignored { consequence: consequence.into() }
+    }
+
+    pub(crate) fn rejected(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Rejected { reason: reason.into(), remedy: remedy.into() }
+    }
+
     /// The word for it: `supported`, `ignored` or `rejected`.
     #[must_use]
     pub const fn word(&self) -> &'static str {

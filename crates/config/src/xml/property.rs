@@ -1,0 +1,71 @@
+//! [`Property`]: what an element or a bean is given, in whichever of Spring's ways it is written.
+
+use super::tree::Element;
+use crate::source::Source;
+
+/// Something that a bean is given: by an attribute, an element within, or Spring's `<property>`.
+pub(super) struct Property<'a> {
+    pub(super) name: &'a str,
+    pub(super) source: &'a Source,
+    pub(super) given: Given<'a>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Given<'a> {
+    Text(&'a str),
+    Element(&'a Element),
+}
+
+/// The value of a property that has one.
+pub(super) fn text_of<'a>(given: Given<'a>) -> Option<&'a str> {
+    match given {
+        Given::Text(text) => Some(text),
+        Given::Element(element) if element.children.is_empty() => {
+            Some(element.value("value").unwrap_or(&element.text)).filter(|text| !text.is_empty())
+        }
+        Given::Element(_) => None,
+    }
+}
+
+/// Attributes, elements and Spring's properties, in the order of the file.
+pub(super) fn properties_of(element: &Element) -> Vec<Property<'_>> {
+    const OF_BEANS: [&str; 7] =
+        ["class", "id", "init-method", "destroy-method", "scope", "lazy-init", "depends-on"];
+    let of_bean = element.name == "bean";
+    let mut properties: Vec<Property<'_>> = element
+        .attributes
+        .iter()
+        .filter(|attribute| !of_bean || !OF_BEANS.contains(&attribute.name.as_str()))
+        .map(|attribute| Property {
+            name: &attribute.name,
+            source: &attribute.source,
+            given: Given::Text(&attribute.value),
+        })
+        .collect();
+    for child in &element.children {
+        let name = child.value("name").filter(|_| child.name == "property");
+        let given = match (name, child.value("value"), child.value("ref")) {
+            (Some(_), Some(value), _) => Given::Text(value),
+            (Some(_), None, Some(reference)) => Given::Text(reference),
+            _ => match child.children.as_slice() {
+                [value] if name.is_some() && value.name == "value" => Given::Text(&value.text),
+                _ => Given::Element(child),
+            },
+        };
+        properties.push(Property { name: name.unwrap_or(&child.name), source: &child.source, given });
+    }
+    properties
+}
+
+/// The class of a bean, without its package.
+pub(super) fn simple_class(bean: &Element) -> &str {
+    let class = bean.value("class").unwrap_or_default();
+    class.rsplit('.').next().unwrap_or(class)
+}
+
+/// `KahaDBPersistenceAdapter` is what `<kahaDB>` makes, `LeaseDatabaseLocker` what `<lease-database-locker>` does.
+pub(super) fn is_class_of(class: &str, element: &str) -> bool {
+    let plain = class.strip_suffix("PersistenceAdapter").unwrap_or(class);
+    let element = element.replace('-', "");
+    class.eq_ignore_ascii_case(&element) || plain.eq_ignore_ascii_case(&element)
+}
