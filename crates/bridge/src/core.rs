@@ -163,9 +163,9 @@ impl Bridge {
 
     /// How long the message that has waited longest for its answer has waited by `now`.
     pub fn longest_wait(&self, now: Instant) -> Duration {
-        let flights = self.flights.values().next().into_iter();
-        let oldest = flights.chain(self.waiting.front().map(|(_, flight)| flight)).map(|flight| flight.since);
-        oldest.min().map_or(Duration::ZERO, |since| now.since(since))
+        // One that was sent again has a later number than those that came after it.
+        let flights = self.flights.values().chain(self.waiting.iter().map(|(_, flight)| flight));
+        flights.map(|flight| flight.since).min().map_or(Duration::ZERO, |since| now.since(since))
     }
 
     /// What went over it for each destination.

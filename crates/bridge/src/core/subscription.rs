@@ -96,8 +96,10 @@ impl Bridge {
 
     /// Ends a subscription that is to be ended, once nothing of it is under way.
     pub(super) fn close_if_done(&mut self, number: i64) {
-        let done = self.flights.values().all(|flight| flight.subscription != number);
-        if done && self.closing.contains_key(&number) {
+        // Looked at first, for it is rare, and this is asked with each answer.
+        if self.closing.contains_key(&number)
+            && self.flights.values().all(|flight| flight.subscription != number)
+        {
             self.unsubscribe(number);
         }
     }

@@ -51,13 +51,18 @@ pub fn message(to: &ConsumerInfo, sequence: i64) -> Message {
 
 /// The local broker hands a message to a subscription; what goes to the remote one.
 pub fn hand(bridge: &mut Bridge, to: &ConsumerInfo, message: Message) -> Vec<Order> {
+    hand_at(bridge, to, message, NOW)
+}
+
+/// The same, at another time.
+pub fn hand_at(bridge: &mut Bridge, to: &ConsumerInfo, message: Message, now: Instant) -> Vec<Order> {
     let dispatch = MessageDispatch {
         consumer_id: to.consumer_id.clone(),
         destination: to.destination.clone(),
         message: Some(Arc::new(message)),
         ..Default::default()
     };
-    bridge.handle(Side::Local, dispatch.into(), NOW);
+    bridge.handle(Side::Local, dispatch.into(), now);
     said(bridge)
 }
 

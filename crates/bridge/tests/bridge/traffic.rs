@@ -9,8 +9,8 @@ use ferromq_openwire::{
 };
 
 use super::played::{
-    NOW, acks, answer, consumer, dispatch, forwarded, given_up, hand, message, refusal, removals, removed,
-    reports, said, subscribed, subscriptions, tell, up,
+    NOW, acks, answer, consumer, dispatch, forwarded, given_up, hand, hand_at, message, refusal, removals,
+    removed, reports, said, subscribed, subscriptions, tell, up,
 };
 
 #[test]
@@ -164,4 +164,20 @@ fn what_nobody_asked_a_peer_for_changes_nothing() {
     assert!(!said(&mut bridge).iter().any(|order| matches!(order, Order::End(_))));
     assert_eq!(bridge.counts().subscriptions, 1);
     assert_eq!(dispatch(&mut bridge, &made, 1).len(), 1, "messages go on");
+}
+
+#[test]
+fn a_message_that_is_sent_again_has_waited_since_it_was_first_sent() {
+    // Given a message that the other broker had no room for, and a later one that it has not answered for
+    let mut bridge = up(Settings::default());
+    let made = subscribed(&mut bridge);
+    let command_id = dispatch(&mut bridge, &made, 1).first().unwrap().command_id;
+    let full = refusal(command_id, "javax.jms.ResourceAllocationException", "full");
+    bridge.handle(Side::Remote, full, NOW);
+    let later = message(&made, 2);
+    hand_at(&mut bridge, &made, later, NOW + Duration::from_millis(400));
+    // When it is sent again, then it is still the one that has waited longest.
+    let at = bridge.next_deadline().unwrap();
+    bridge.tick(at);
+    assert_eq!(bridge.longest_wait(NOW + Duration::from_secs(9)), Duration::from_secs(9));
 }
