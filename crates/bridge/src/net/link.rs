@@ -38,6 +38,9 @@ struct Supervisor {
     stop: watch::Receiver<bool>,
 }
 
+/// How long a link may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// Bridges of this process, for their ids.
 static LIVES: AtomicU64 = AtomicU64::new(0);
 
@@ -108,14 +111,11 @@ impl Link {
     }
 
     /// Ends it in order: both brokers are told, messages under way stay with the local one.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        let Self { task, .. } = &self;
-        let until = tokio::time::Instant::now() + Duration::from_secs(5);
-        while !task.is_finished() && tokio::time::Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        if tokio::time::timeout(LAST_WORDS, &mut self.task).await.is_err() {
+            self.task.abort();
         }
-        task.abort();
     }
 }
 
