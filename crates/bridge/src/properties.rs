@@ -17,12 +17,7 @@ pub(crate) fn write(settings: &Settings, keeps_streams: bool) -> String {
     let mut put = |key: &str, value: String| {
         text.push_str(key);
         text.push('=');
-        for c in value.chars() {
-            if matches!(c, ':' | '=' | '#' | '!' | '\\') {
-                text.push('\\');
-            }
-            text.push(c);
-        }
+        escape(&value, &mut text);
         text.push('\n');
     };
     put("name", settings.name.clone());
@@ -138,16 +133,46 @@ fn rules(text: &str) -> Vec<Rule> {
     text.split(',').filter(|part| !part.trim().is_empty()).take(MOST_RULES).map(Rule::parse).collect()
 }
 
-fn unescaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.trim_end_matches('\r').chars();
-    while let Some(c) = chars.next() {
+/// As Java stores a value: it reads the bytes as Latin-1, so that everything beyond ASCII has to be a number.
+fn escape(value: &str, out: &mut String) {
+    for (at, c) in value.char_indices() {
         match c {
-            '\\' => out.extend(chars.next()),
-            c => out.push(c),
+            ' ' if at == 0 => out.push_str("\\ "),
+            ':' | '=' | '#' | '!' | '\\' => out.extend(['\\', c]),
+            ' '..='~' => out.push(c),
+            c => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04X}"));
+                }
+            }
         }
     }
-    out
+}
+
+fn unescaped(text: &str) -> String {
+    // What Java has as one number for each half of a character is put together at the end.
+    let mut units = Vec::with_capacity(text.len());
+    let mut chars = text.trim_end_matches('\r').chars();
+    while let Some(c) = chars.next() {
+        let c = match c {
+            '\\' => match chars.next() {
+                Some('u') => {
+                    let code: String = chars.by_ref().take(4).collect();
+                    units.extend(u16::from_str_radix(&code, 16));
+                    continue;
+                }
+                Some('t') => '\t',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('f') => '\u{c}',
+                Some(other) => other,
+                None => continue,
+            },
+            c => c,
+        };
+        units.extend_from_slice(c.encode_utf16(&mut [0; 2]));
+    }
+    String::from_utf16_lossy(&units)
 }
 
 #[cfg(test)]
@@ -181,6 +206,19 @@ mod tests {
         assert_eq!((read.name.as_str(), read.message_ttl, read.conduit), ("to: all = one", 3, false));
         assert!(!read.permits(&Destination::queue("secret.a")) && !read.permits(&Destination::topic("news")));
         assert!(read.permits(&Destination::queue("news")));
+    }
+
+    #[test]
+    fn names_in_any_script_are_written_and_read_as_java_does() {
+        // Java 17: new Properties().store(…) of this name and this list.
+        let stored =
+            "name=\\ K\\u00F6ln\\t\\uD83D\\uDE00\nexcludedDestinations=[queue\\://gr\\u00F6\\u00DFe.>]\n";
+        let settings = read(stored);
+        assert_eq!(settings.name, " Köln\t😀");
+        assert!(!settings.permits(&Destination::queue("größe.a")));
+        let again = read(&write(&settings, false));
+        assert!(again.name == settings.name && !again.permits(&Destination::queue("größe.a")));
+        assert!(write(&settings, false).is_ascii());
     }
 
     #[test]
