@@ -38,7 +38,7 @@ impl fmt::Display for Guard {
             Self::Sqlite(path) => write!(f, "SQLite in {}", path.display()),
             Self::Postgres(Database { url, schema }) => {
                 let address = url.split_once("://").map_or("", |(_, rest)| rest);
-                let address = address.split(['?', '#']).next().unwrap_or_default();
+                let address = address.split('?').next().unwrap_or_default();
                 write!(f, "PostgreSQL on {}, schema {schema}", without_login(address))
             }
         }
@@ -71,7 +71,7 @@ impl Guard {
             Self::Sqlite(_) => true,
             Self::Postgres(Database { url, .. }) => {
                 let address = url.split_once("://").map_or("", |(_, rest)| rest);
-                loopback(without_login(address.split(['?', '#']).next().unwrap_or_default()))
+                loopback(without_login(address.split('?').next().unwrap_or_default()))
             }
         }
     }
@@ -131,6 +131,9 @@ mod tests {
         let guard = Guard::Postgres(Database { url, schema: "shop".to_owned() });
         assert_eq!(format!("{guard:?}"), "PostgreSQL on db:5433/locks, schema shop");
         assert!(!guard.is_local());
+        let url = "postgres://me:s3#cret@db/locks".to_owned();
+        let guard = Guard::Postgres(Database { url, schema: "shop".to_owned() });
+        assert_eq!(guard.to_string(), "PostgreSQL on db/locks, schema shop");
     }
 
     #[test]

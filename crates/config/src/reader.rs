@@ -11,7 +11,7 @@ use crate::{
     load::{Input, Override},
     sections::DiskLimit,
     source::Source,
-    value::{Raw, percent, quoted},
+    value::{Raw, masked, percent, quoted},
 };
 
 /// What variables begin with.
@@ -449,19 +449,5 @@ fn words<T: Display + PartialEq>(range: &RangeInclusive<T>, endless: T) -> Strin
         format!("from {}", range.start())
     } else {
         format!("from {} to {}", range.start(), range.end())
-    }
-}
-
-/// `scheme://user:password@rest` without the password.
-fn masked(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let login_end = rest.split(['/', '?']).next().unwrap_or_default().rfind('@');
-    match login_end.and_then(|end| rest.split_at_checked(end)) {
-        Some((login, behind)) => {
-            let user = login.split(':').next().unwrap_or_default();
-            let mask = if login.contains(':') { ":********" } else { "" };
-            format!("{scheme}://{user}{mask}{behind}")
-        }
-        None => url.to_owned(),
     }
 }

@@ -109,6 +109,32 @@ pub(crate) fn quoted(text: &str) -> String {
     result
 }
 
+/// A URL without its passwords: `scheme://user:password@rest`, and `password=…` among its options.
+pub(crate) fn masked(url: &str) -> String {
+    const MASK: &str = "********";
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (address, options) = rest.split_once('?').unwrap_or((rest, ""));
+    // A password may hold any character, whether the server can be reached by such a URL or not.
+    let (address, options) = match (address.rfind('@'), rest.rfind('@')) {
+        (None, Some(_)) => (rest, ""),
+        _ => (address, options),
+    };
+    let address = match address.rsplit_once('@') {
+        Some((login, place)) => match login.split_once(':') {
+            Some((user, _)) => format!("{user}:{MASK}@{place}"),
+            None => address.to_owned(),
+        },
+        None => address.to_owned(),
+    };
+    let option = |option: &str| match option.split_once('=') {
+        Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}={MASK}"),
+        _ => option.to_owned(),
+    };
+    let options: Vec<String> = options.split('&').filter(|text| !text.is_empty()).map(option).collect();
+    let question = if options.is_empty() { "" } else { "?" };
+    format!("{scheme}://{address}{question}{}", options.join("&"))
+}
+
 /// Enough of a text to recognise it.
 pub(crate) fn shortened(text: &str) -> String {
     const CHARS: usize = 80;
@@ -120,7 +146,27 @@ pub(crate) fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, percent};
+    use super::{bytes, masked, percent};
+
+    #[test]
+    fn no_password_stays_in_a_url_whatever_it_is_made_of() {
+        for (url, shown) in [
+            ("postgres://h:5432/d?sslmode=require", "postgres://h:5432/d?sslmode=require"),
+            ("postgres://me@h/d", "postgres://me@h/d"),
+            ("postgres://me:s3cret@h/d?sslmode=require", "postgres://me:********@h/d?sslmode=require"),
+            ("postgres://me:s3/cr#et@h/d", "postgres://me:********@h/d"),
+            ("postgres://me:s3@c:ret@h/d", "postgres://me:********@h/d"),
+            ("postgres://me:s3?cret@h/d", "postgres://me:********@h/d"),
+            (
+                "postgres://me@h/d?password=s3cret&sslmode=require",
+                "postgres://me@h/d?password=********&sslmode=require",
+            ),
+            ("etcd://me:s3cret@a:1,b:2/shop", "etcd://me:********@a:1,b:2/shop"),
+            ("sqlite:/var/lock.db", "sqlite:/var/lock.db"),
+        ] {
+            assert_eq!(masked(url), shown);
+        }
+    }
 
     #[test]
     fn percentages_are_whole_and_of_a_whole() {
