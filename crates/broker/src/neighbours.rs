@@ -33,8 +33,6 @@ pub struct Told {
 
 /// How often it is looked whether a link to a broker that is gone has ended.
 const PULSE: Duration = Duration::from_millis(500);
-/// Between attempts to join a group.
-const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// A link for each broker that was found, by its address.
 pub(crate) type Links = Arc<Mutex<BTreeMap<String, Link>>>;
@@ -106,23 +104,16 @@ fn lock(links: &Links) -> MutexGuard<'_, BTreeMap<String, Link>> {
     links.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Joins a group, and goes on trying if that fails; nothing when it is to stop.
+/// Joins a group; nothing when it is to stop before that was possible.
 async fn join(
     options: &MulticastOptions,
     services: Vec<String>,
     own: &[String],
     stopped: &mut watch::Receiver<bool>,
 ) -> Option<Multicast> {
-    let mut rest = REST.0;
-    loop {
-        match Multicast::join(options, services.clone(), own) {
-            Ok(multicast) => return Some(multicast),
-            Err(error) => tracing::warn!(%error, again_s = rest.as_secs(), "no discovery"),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(rest) => rest = (rest * 2).min(REST.1),
-            _ = stopped.wait_for(|stop| *stop) => return None,
-        }
+    tokio::select! {
+        multicast = Multicast::join_when_possible(options, services, own) => Some(multicast),
+        _ = stopped.wait_for(|stop| *stop) => None,
     }
 }
 

@@ -15,6 +15,9 @@ use tokio::time::{Instant as TokioInstant, sleep_until};
 pub use self::socket::JoinError;
 use crate::{Agent, MAX_BROKERS, MAX_DATAGRAM_BYTES, Output};
 
+/// Between attempts to join: at first, and at the longest.
+const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
 /// When nothing else is due.
 const IDLE: Duration = Duration::from_secs(3_600);
 
@@ -46,6 +49,25 @@ impl Multicast {
             Group { socket, to: options.address.into(), origin: StdInstant::now(), told, mute: false };
         let task = tokio::spawn(group.take_part(agent, stopped));
         Ok(Self { present, stop, task })
+    }
+
+    /// The same, for as long as it takes: an interface may come up later than whoever needs it. What hinders it is told.
+    pub async fn join_when_possible(
+        options: &MulticastOptions,
+        services: Vec<String>,
+        own: &[String],
+    ) -> Self {
+        let (mut rest, longest) = REST;
+        loop {
+            match Self::join(options, services.clone(), own) {
+                Ok(multicast) => return multicast,
+                Err(error) => tracing::warn!(
+                    group = %options.address, %error, again_s = rest.as_secs(), "no discovery"
+                ),
+            }
+            tokio::time::sleep(rest).await;
+            rest = (rest * 2).min(longest);
+        }
     }
 
     /// Waits until others have come or gone, and tells who is there: scheme, host and port of each.
@@ -114,7 +136,8 @@ impl Group {
                 Output::Found(_) | Output::Gone(_) => changed = true,
                 Output::Crowded => tracing::warn!(
                     group = %self.to,
-                    "more than {MAX_BROKERS} brokers tell of themselves; the others are passed over"
+                    "more than {MAX_BROKERS} brokers tell of themselves; the others are passed over. Divide them into groups \
+                     (group=…), or name those that are meant: static:(…)"
                 ),
             }
         }

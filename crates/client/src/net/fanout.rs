@@ -20,6 +20,9 @@ use crate::settings::ConnectOptions;
 /// time as well.
 const REST: Duration = Duration::from_secs(1);
 
+/// For as many brokers as must have a message.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Sends what it is given to several brokers. Each is reached over a connection of its own that comes back by itself; one
 /// that has given up (`maxReconnectAttempts`) counts no longer, and is begun anew.
 ///
@@ -245,11 +248,11 @@ impl Shared {
 
 /// Connects to whoever is found, and leaves who is gone.
 async fn look_around(shared: Arc<Shared>, group: MulticastOptions) {
-    let mut multicast = match Multicast::join(&group, Vec::new(), &[]) {
-        Ok(multicast) => multicast,
-        Err(error) => return tracing::warn!(%error, "no discovery"),
-    };
     let mut stopped = shared.stop.subscribe();
+    let mut multicast = tokio::select! {
+        multicast = Multicast::join_when_possible(&group, Vec::new(), &[]) => multicast,
+        _ = stopped.wait_for(|stop| *stop) => return,
+    };
     let mut known: Vec<Uri> = Vec::new();
     loop {
         let present = tokio::select! {
@@ -316,5 +319,32 @@ fn read(uri: &Uri) -> Result<(Agent, Plan)> {
     Ok((agent, plan))
 }
 
-/// For as many brokers as must have a message.
-const PATIENCE: Duration = Duration::from_secs(30);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn brokers_are_found_though_the_group_could_not_be_joined_at_first() {
+        // Given a port that somebody has alone for a while, and a fanout that looks for brokers there
+        let port = 30_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+        let agent = format!(
+            "multicast://239.255.78.1:{port}?interface=127.0.0.1&joinNetworkInterface=lo&keepAliveInterval=50"
+        );
+        let group = MulticastOptions::from_uri(&Uri::parse(&agent).unwrap()).unwrap();
+        let alone = std::net::UdpSocket::bind(group.address).unwrap();
+        let uri = format!("fanout:({agent})?minAckCount=1&timeout=10000");
+        let fanout = tokio::spawn(async move { Fanout::connect(&uri).await });
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        drop(alone);
+        // When a broker tells of itself, which takes a connection
+        let broker = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let told = format!("tcp://{}", broker.local_addr().unwrap());
+        let _telling = Multicast::join(&group, vec![told], &[]).unwrap();
+        // Then the fanout comes to it.
+        let came = tokio::time::timeout(Duration::from_secs(10), broker.accept()).await;
+        assert!(came.is_ok(), "nobody came");
+        fanout.abort();
+    }
+}

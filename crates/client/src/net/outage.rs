@@ -19,9 +19,6 @@ use crate::core::Core;
 use crate::error::{Error, Result};
 use crate::failover::{Action, Attempt, FailoverPolicy, Planner};
 
-/// Between attempts to join the group in which brokers tell of themselves.
-const REJOIN: Duration = Duration::from_secs(5);
-
 /// What the driver keeps to find another broker.
 pub(super) struct Failover {
     pub planner: Planner,
@@ -163,15 +160,9 @@ impl Failover {
 
 /// Hears who tells of itself in the network, for as long as somebody wants to know.
 async fn look_around(group: MulticastOptions, reports: mpsc::UnboundedSender<Report>) {
-    let mut multicast = loop {
-        match Multicast::join(&group, Vec::new(), &[]) {
-            Ok(multicast) => break multicast,
-            Err(error) => tracing::warn!(%error, "no discovery"),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(REJOIN) => {}
-            () = reports.closed() => return,
-        }
+    let mut multicast = tokio::select! {
+        multicast = Multicast::join_when_possible(&group, Vec::new(), &[]) => multicast,
+        () = reports.closed() => return,
     };
     loop {
         tokio::select! {

@@ -67,3 +67,19 @@ async fn an_interface_that_is_not_there_is_named() {
     let error = Multicast::join(&group("&networkInterface=nowhere0"), Vec::new(), &[]).unwrap_err();
     assert!(error.to_string().contains("nowhere0"), "{error}");
 }
+
+#[tokio::test]
+async fn a_group_that_can_not_be_joined_yet_is_joined_as_soon_as_it_can() {
+    // Given somebody who shares the port with nobody
+    let options = group("");
+    let alone = std::net::UdpSocket::bind(options.address).unwrap();
+    assert!(Multicast::join(&options, Vec::new(), &[]).is_err());
+    let joining = Multicast::join_when_possible(&options, Vec::new(), &[]);
+    tokio::pin!(joining);
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut joining).await;
+    assert!(early.is_err(), "it waits");
+    // When that one has gone, then the group is joined.
+    drop(alone);
+    let joined = tokio::time::timeout(SOON, joining).await;
+    assert!(joined.is_ok());
+}
