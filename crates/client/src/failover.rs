@@ -7,7 +7,9 @@
 //! never ends the good one.
 //! Invariant: waits are spread by chance, and none is longer than `maxReconnectDelay`.
 
+mod action;
 mod policy;
+mod spares;
 #[cfg(test)]
 mod tests;
 
@@ -20,57 +22,10 @@ use ferromq_model::Instant;
 use ferromq_openwire::ConnectionControl;
 use ferromq_uri::{MAX_COMPONENTS, Uri};
 
+pub use self::action::{Action, Attempt};
 use self::policy::add;
 pub use self::policy::{Address, FailoverPolicy};
-
-/// One try to reach one broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Attempt(u64);
-
-/// What is to be done now.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Action {
-    /// Connect and exchange greetings, then say [`Planner::reached`] or [`Planner::failed`].
-    Dial {
-        /// Its name.
-        attempt: Attempt,
-        /// The broker.
-        address: Address,
-    },
-    /// Log in over this one, then say [`Planner::established`] or [`Planner::lost`].
-    Adopt {
-        /// Which.
-        attempt: Attempt,
-        /// The broker.
-        address: Address,
-    },
-    /// Forget this one.
-    Drop {
-        /// Which.
-        attempt: Attempt,
-    },
-    /// End the present connection, which works: there is a better one. Then say [`Planner::lost`].
-    Leave {
-        /// Why, for the log.
-        reason: String,
-    },
-    /// Read that list, then say [`Planner::listed`].
-    Read {
-        /// `updateURIsURL`: a file, or an `http:` URL.
-        url: String,
-    },
-    /// A round failed, and it goes on.
-    Warn {
-        /// Rounds so far.
-        rounds: u32,
-    },
-    /// It does not go on.
-    GiveUp {
-        /// Rounds that failed.
-        rounds: u32,
-    },
-}
+use self::spares::Spare;
 
 #[derive(Debug)]
 enum Phase {
@@ -83,18 +38,8 @@ enum Phase {
     Ended,
 }
 
-#[derive(Debug)]
-struct Spare {
-    attempt: Attempt,
-    address: Address,
-    ready: bool,
-}
-
 /// URIs of which the last failure is remembered.
 const MOST_TRIED: usize = 64;
-
-/// A broker that is better is looked for at least this often.
-const LONGEST_SPARE_DELAY: Duration = Duration::from_secs(5);
 
 /// See the head of this file.
 pub struct Planner {
@@ -403,19 +348,6 @@ impl Planner {
         }
     }
 
-    /// A spare is taken in the order of the round.
-    fn adopt_spare(&mut self) -> bool {
-        let ready: Vec<_> = self.spares.iter().filter(|spare| spare.ready).collect();
-        let place = |spare: &&&Spare| {
-            self.round.iter().position(|address| address.is(&spare.address)).unwrap_or(usize::MAX)
-        };
-        let Some(best) = ready.iter().min_by_key(place).map(|spare| spare.attempt) else { return false };
-        let Some(at) = self.spares.iter().position(|spare| spare.attempt == best) else { return false };
-        let spare = self.spares.swap_remove(at);
-        self.adopt(spare.attempt, spare.address);
-        true
-    }
-
     fn adopt(&mut self, attempt: Attempt, address: Address) {
         self.round.retain(|other| !other.is(&address));
         self.phase = Phase::Joining(address.clone());
@@ -467,12 +399,6 @@ impl Planner {
         self.actions.push_back(Action::GiveUp { rounds: self.rounds });
     }
 
-    fn drop_spares(&mut self) {
-        for spare in self.spares.drain(..) {
-            self.actions.push_back(Action::Drop { attempt: spare.attempt });
-        }
-    }
-
     /// The next wait: never shorter, never beyond the limit, whatever the factor.
     fn longer(&self, wait: Duration) -> Duration {
         let factor = if self.policy.exponent >= 1.0 { self.policy.exponent } else { 1.0 };
@@ -494,54 +420,6 @@ impl Planner {
             self.tried.remove(0);
         }
         self.tried.push((Arc::clone(&address.uri), reason.to_owned()));
-    }
-
-    /// Brokers that a spare should be had of: those of priority if we are elsewhere, and others up to the number.
-    fn spare_candidates(&self) -> Vec<Address> {
-        let Phase::Up(here) = &self.phase else { return Vec::new() };
-        let mut all: Vec<_> = Vec::new();
-        if !self.is_priority(here) {
-            all.clone_from(&self.policy.priority);
-        }
-        if self.policy.backups > 0 {
-            for address in self.known() {
-                add(&mut all, address);
-            }
-        }
-        all.retain(|address| !address.is(here) && !self.spares.iter().any(|s| s.address.is(address)));
-        all
-    }
-
-    fn lacks_spares(&self) -> bool {
-        self.spares.iter().all(|spare| spare.ready) && !self.wanted_spares().is_empty()
-    }
-
-    fn wanted_spares(&self) -> Vec<Address> {
-        let room = self.policy.backups.saturating_sub(self.spares.len()) > 0;
-        let at_priority = matches!(&self.phase, Phase::Up(here) if self.is_priority(here));
-        let mut wanted = self.spare_candidates();
-        wanted.retain(|address| room || (self.is_priority(address) && !at_priority));
-        wanted
-    }
-
-    /// One spare at a time is dialled; when all candidates failed there is a wait.
-    fn fill_spares(&mut self, now: Instant) {
-        if !matches!(self.phase, Phase::Up(_)) || self.spares.iter().any(|spare| !spare.ready) {
-            return;
-        }
-        if self.spare_round.is_empty() && now >= self.spare_at {
-            self.spare_round = self.wanted_spares().into();
-            let wait = self.spare_delay;
-            self.spare_at = now + self.spread(wait);
-            self.spare_delay = self.longer(wait).min(LONGEST_SPARE_DELAY);
-        }
-        while let Some(address) = self.spare_round.pop_front() {
-            if !self.wanted_spares().iter().any(|wanted| wanted.is(&address)) {
-                continue;
-            }
-            let attempt = self.dial(address.clone());
-            return self.spares.push(Spare { attempt, address, ready: false });
-        }
     }
 }
 
