@@ -1,26 +1,24 @@
 //! The client through the death of its broker, on real processes: FerroMQ or the real ActiveMQ.
 //!
-//! `FERROMQ_TEST_BROKER` says how to start one: a program and its arguments, one a line, with `{port}` and `{data}`
-//! where those belong; it prints a line with `listening on` when it is ready. Without it every test here says that
-//! it was skipped. `cargo xtask client` sets it.
+//! Without a [`Recipe`] every test here says that it was skipped.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are not under cfg(test)")]
 
+mod process;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use ferromq_client::{AckMode, Connection, Consumer, ConsumerSpec, Destination, Error, Outgoing};
+use process::Recipe;
 use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(20);
 
 /// Two places for a broker, and one folder; at most one of them is alive.
 struct Pair {
-    recipe: Vec<String>,
+    recipe: Recipe,
     data: TempDir,
     ports: [u16; 2],
     alive: Option<Child>,
@@ -28,15 +26,8 @@ struct Pair {
 
 impl Pair {
     fn begin() -> Option<Self> {
-        let Ok(recipe) = std::env::var("FERROMQ_TEST_BROKER") else {
-            eprintln!("skipped: set FERROMQ_TEST_BROKER to what starts a broker");
-            return None;
-        };
-        let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = [0, 1].map(|at: usize| sockets[at].local_addr().unwrap().port());
-        let recipe = recipe.lines().map(str::to_owned).collect();
+        let (recipe, ports) = (Recipe::of_environment()?, process::free_ports());
         let mut pair = Self { recipe, data: TempDir::new().unwrap(), ports, alive: None };
-        drop(sockets);
         pair.start(0);
         Some(pair)
     }
@@ -47,31 +38,11 @@ impl Pair {
     }
 
     fn start(&mut self, place: usize) {
-        let data: PathBuf = self.data.path().join("store");
-        let fill = |word: &String| {
-            word.replace("{port}", &self.ports[place].to_string())
-                .replace("{data}", &data.display().to_string())
-        };
-        let words: Vec<String> = self.recipe.iter().map(fill).collect();
-        let mut child = Command::new(&words[0])
-            .args(&words[1..])
-            // Its end would be the broker's end.
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains("listening on")), "the broker did not start");
-        // Whoever prints must find a reader.
-        std::thread::spawn(move || lines.for_each(drop));
-        self.alive = Some(child);
+        self.alive = Some(self.recipe.start(self.ports[place], self.data.path()));
     }
 
     fn kill(&mut self) {
-        let mut child = self.alive.take().unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
+        process::kill(&mut self.alive);
     }
 
     /// kill -9, and a broker at the other place.
@@ -83,9 +54,7 @@ impl Pair {
 
 impl Drop for Pair {
     fn drop(&mut self) {
-        if self.alive.is_some() {
-            self.kill();
-        }
+        self.kill();
     }
 }
 

@@ -1,23 +1,23 @@
 //! The client before two brokers with stores of their own, on real processes: FerroMQ or the real ActiveMQ.
 //!
-//! `FERROMQ_TEST_BROKER` says how to start one, as for `takeover.rs`. Without it every test here says that it was
-//! skipped. `cargo xtask client` sets it.
+//! Without a [`Recipe`] every test here says that it was skipped.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are not under cfg(test)")]
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+mod process;
+
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use ferromq_client::{AckMode, Connection, ConsumerSpec, Destination, Fanout, Outgoing};
+use process::Recipe;
 use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(30);
 
 /// A broker that may be killed and started again at its place.
 struct Broker {
-    recipe: Vec<String>,
+    recipe: Recipe,
     data: TempDir,
     port: u16,
     child: Option<Child>,
@@ -26,15 +26,10 @@ struct Broker {
 impl Broker {
     /// Two brokers that run; nothing if nobody says how.
     fn two() -> Option<[Self; 2]> {
-        let Ok(recipe) = std::env::var("FERROMQ_TEST_BROKER") else {
-            eprintln!("skipped: set FERROMQ_TEST_BROKER to what starts a broker");
-            return None;
-        };
-        let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = sockets.map(|socket| socket.local_addr().unwrap().port());
-        Some(ports.map(|port| {
-            let recipe = recipe.lines().map(str::to_owned).collect();
-            let mut broker = Self { recipe, data: TempDir::new().unwrap(), port, child: None };
+        let recipe = Recipe::of_environment()?;
+        Some(process::free_ports().map(|port| {
+            let data = TempDir::new().unwrap();
+            let mut broker = Self { recipe: recipe.clone(), data, port, child: None };
             broker.start();
             broker
         }))
@@ -45,29 +40,11 @@ impl Broker {
     }
 
     fn start(&mut self) {
-        let data = self.data.path().join("store").display().to_string();
-        let fill = |word: &String| word.replace("{port}", &self.port.to_string()).replace("{data}", &data);
-        let words: Vec<String> = self.recipe.iter().map(fill).collect();
-        let mut child = Command::new(&words[0])
-            .args(&words[1..])
-            // Its end would be the broker's end.
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains("listening on")), "the broker did not start");
-        // Whoever prints must find a reader.
-        std::thread::spawn(move || lines.for_each(drop));
-        self.child = Some(child);
+        self.child = Some(self.recipe.start(self.port, self.data.path()));
     }
 
     fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+        process::kill(&mut self.child);
     }
 }
 
