@@ -89,7 +89,7 @@ impl Driver {
     /// Runs until the transport is of no use any more, or the broker leaves unread what is sent for so long.
     async fn serve(&mut self, mut stream: Stream, patience: Option<Duration>) {
         let mut stuck: Option<TokioInstant> = None;
-        let (mut reader, mut writer) = stream.split();
+        let (mut reader, writer) = stream.split();
         let sleep = sleep_until(TokioInstant::now());
         tokio::pin!(sleep);
         while !self.core.is_closed() && !self.core.is_detached() {
@@ -134,8 +134,8 @@ impl Driver {
             }
         }
         let mut last = self.core.output();
-        let _ = tokio::time::timeout(LAST_WORDS, writer.write_all_buf(&mut last)).await;
-        let _ = writer.shutdown().await;
+        let _ = tokio::time::timeout(LAST_WORDS, stream.write_all_buf(&mut last)).await;
+        let _ = stream.shutdown().await;
     }
 
     fn wake_at(&self) -> TokioInstant {

@@ -129,26 +129,3 @@ impl AsyncWrite for Stream {
         }
     }
 }
-
-impl AsyncWrite for WriteHalf<'_> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(writer) => Pin::new(writer).poll_write(cx, buf),
-            Self::Near(writer) => Pin::new(writer).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(writer) => Pin::new(writer).poll_flush(cx),
-            Self::Near(writer) => Pin::new(writer).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(writer) => Pin::new(writer).poll_shutdown(cx),
-            Self::Near(writer) => Pin::new(writer).poll_shutdown(cx),
-        }
-    }
-}
