@@ -11,6 +11,7 @@
 //! Invariant: what is kept for a consumer is bounded by its window; a broker that ignores it is cut off.
 
 mod ack;
+mod audit;
 mod consumer;
 mod inbound;
 mod orders;

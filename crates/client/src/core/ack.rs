@@ -51,7 +51,7 @@ impl<T> Core<T> {
                     .map(|ack| MessageAck { first_message_id: None, ..ack });
                 let topic = state.is_topic().then_some(consumer.0);
                 if let (Some(entry), Some(recovery)) = (state.entries.remove(at), &mut self.recovery) {
-                    recovery.acknowledged(topic, &entry);
+                    recovery.audit.acknowledged(topic, &entry);
                 }
                 state.handed -= 1;
                 if at < state.extended {
@@ -105,7 +105,7 @@ impl<T> Core<T> {
         let taken = state.entries.drain(..count);
         match (&mut self.recovery, keep) {
             (_, true) => state.committing.extend(taken),
-            (Some(recovery), false) => taken.for_each(|entry| recovery.acknowledged(topic, &entry)),
+            (Some(recovery), false) => taken.for_each(|entry| recovery.audit.acknowledged(topic, &entry)),
             (None, false) => drop(taken),
         }
         state.handed -= count;

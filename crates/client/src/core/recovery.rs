@@ -7,31 +7,22 @@
 //! in flight, and at last the consumers' own prefetch.
 //!
 //! Invariant: a request is answered once, by whichever broker answers it.
-//! Invariant: what the application has acknowledged is not given to it again by the next broker; what it only took is.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
-use ferromq_model::{Instant, Now};
+use ferromq_model::Now;
 use ferromq_openwire::{
-    AckType, ConsumerControl, Destination, Message, MessageAck, MessageId, ObjectId, ProducerId, SessionInfo,
-    TransactionInfo, TransactionType,
+    ConsumerControl, Destination, Message, MessageId, ObjectId, SessionInfo, TransactionInfo, TransactionType,
 };
-use rustc_hash::FxHashSet;
 
+use super::audit::Audit;
 use super::consumer::{Consumer, Entry};
 use super::pending::{Redo, What};
 use super::{AckMode, ConsumerKey, Core, Event, Numbered, Phase, ProducerKey};
 use crate::error::{Error, Result};
 use crate::failover::{Address, FailoverPolicy};
 use crate::link::Link;
-
-/// Acknowledgements that a lost connection may have swallowed; older ones have long arrived.
-const AUDIT: usize = 8192;
-
-/// How long after a reconnection a message that was acknowledged before it may come again.
-const SUSPICION: Duration = Duration::from_secs(60);
 
 /// Bytes of messages of one transaction that are kept to be sent again.
 const TRANSACTION_BYTES: usize = 64 << 20;
@@ -42,34 +33,11 @@ pub(super) struct Recovery<T> {
     pub temporaries: Vec<Destination>,
     /// Requests whose answers were lost, oldest first.
     limbo: Vec<(i32, What, Option<T>)>,
-    audit: VecDeque<Mark>,
-    suspects: FxHashSet<Mark>,
-    suspects_until: Instant,
+    pub audit: Audit,
     /// One-way messages (`trackMessages`).
     tracked: VecDeque<Arc<Message>>,
     tracked_bytes: usize,
     most_tracked_bytes: usize,
-}
-
-/// A message where it was consumed: from a queue by anybody of this connection, from a topic by one consumer.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Mark {
-    consumer: Option<i64>,
-    destination: Option<Destination>,
-    producer: Option<ProducerId>,
-    sequence: i64,
-}
-
-impl Mark {
-    fn new(consumer: Option<i64>, entry: &Entry) -> Option<Self> {
-        let id = entry.message.message_id.as_ref()?;
-        Some(Self {
-            consumer,
-            destination: entry.destination.clone(),
-            producer: id.producer_id.clone(),
-            sequence: id.producer_sequence_id,
-        })
-    }
 }
 
 impl<T> Recovery<T> {
@@ -78,9 +46,7 @@ impl<T> Recovery<T> {
             was_open: false,
             temporaries: Vec::new(),
             limbo: Vec::new(),
-            audit: VecDeque::new(),
-            suspects: FxHashSet::default(),
-            suspects_until: Instant(0),
+            audit: Audit::default(),
             tracked: VecDeque::new(),
             tracked_bytes: 0,
             most_tracked_bytes: policy.track_bytes,
@@ -90,14 +56,6 @@ impl<T> Recovery<T> {
     /// Everybody who waits for a broker.
     pub fn waiting(self) -> Vec<T> {
         self.limbo.into_iter().filter_map(|(_, _, token)| token).collect()
-    }
-
-    /// An acknowledgement is on its way, which the broker may never see.
-    pub fn acknowledged(&mut self, topic: Option<i64>, entry: &Entry) {
-        if self.audit.len() >= AUDIT {
-            self.audit.pop_front();
-        }
-        self.audit.extend(Mark::new(topic, entry));
     }
 
     fn track(&mut self, message: Arc<Message>) {
@@ -218,8 +176,7 @@ impl<T> Core<T> {
             }
         }
         if let Some(recovery) = &mut self.recovery {
-            recovery.suspects.extend(recovery.audit.iter().cloned());
-            recovery.suspects_until = now.mono + SUSPICION;
+            recovery.audit.suspect(now.mono);
         }
     }
 
@@ -466,32 +423,8 @@ impl<T> Core<T> {
         })
     }
 
-    /// Looks at a message that came: nothing if the application has it already.
-    pub(super) fn screen(&mut self, key: i64, entry: Entry, now: Now) -> Option<Entry> {
-        let Some(recovery) = &mut self.recovery else { return Some(entry) };
-        let consumer = self.consumers.get_mut(&key)?;
-        let Some(recovery) = recovery.checked(now) else { return self.hold_expected(key, entry, now) };
-        let mark = Mark::new(consumer.is_topic().then_some(key), &entry);
-        if !mark.is_some_and(|mark| recovery.suspects.remove(&mark)) {
-            return self.hold_expected(key, entry, now);
-        }
-        // The acknowledgement was lost, not the message.
-        let ack = MessageAck {
-            destination: entry.destination.clone(),
-            consumer_id: Some(consumer.id.clone()),
-            ack_type: AckType::Standard as i8,
-            first_message_id: entry.id(),
-            last_message_id: entry.id(),
-            message_count: 1,
-            ..MessageAck::default()
-        };
-        recovery.acknowledged(consumer.is_topic().then_some(key), &entry);
-        self.tell(ack);
-        None
-    }
-
     /// A message that the application took in the open transaction counts as taken again.
-    fn hold_expected(&mut self, key: i64, entry: Entry, now: Now) -> Option<Entry> {
+    pub(super) fn hold_expected(&mut self, key: i64, entry: Entry, now: Now) -> Option<Entry> {
         let consumer = self.consumers.get_mut(&key)?;
         if consumer.expected.is_empty() {
             return Some(entry);
@@ -516,16 +449,6 @@ impl<T> Core<T> {
             self.producers.retain(|_, producer| producer.session != session);
             self.consumers.retain(|_, consumer| consumer.session != session);
         }
-    }
-}
-
-impl<T> Recovery<T> {
-    /// Itself, as long as there is somebody to suspect.
-    fn checked(&mut self, now: Now) -> Option<&mut Self> {
-        if !self.suspects.is_empty() && now.mono >= self.suspects_until {
-            self.suspects.clear();
-        }
-        (!self.suspects.is_empty()).then_some(self)
     }
 }
 
