@@ -13,7 +13,9 @@ pub enum UriError {
         column: usize,
     },
     /// Longer than [`crate::MAX_URI_BYTES`].
-    #[error("URI of {bytes} bytes is longer than the limit of {limit}")]
+    #[error(
+        "URI of {bytes} bytes is longer than the limit of {limit}; name fewer brokers, or one name for several"
+    )]
     TooLong {
         /// Length of the text.
         bytes: usize,
@@ -21,7 +23,7 @@ pub enum UriError {
         limit: usize,
     },
     /// More components or levels than [`crate::MAX_COMPONENTS`] or [`crate::MAX_NESTING`].
-    #[error("URI, column {column}: more than {limit} {what}")]
+    #[error("URI, column {column}: more than {limit} {what}; name fewer brokers, or one name for several")]
     TooMany {
         /// Where the one beyond the limit stands.
         column: usize,
@@ -39,7 +41,7 @@ pub enum UriError {
         text: String,
     },
     /// A scheme that ActiveMQ does not know either.
-    #[error("URI, column {column}: unknown scheme '{scheme}'{}", hint(suggestion))]
+    #[error("URI, column {column}: unknown scheme '{scheme}'; {}", scheme_hint(*suggestion))]
     UnknownScheme {
         /// Where it stands.
         column: usize,
@@ -87,7 +89,7 @@ pub enum UriError {
         text: String,
     },
     /// An option that is unknown for this kind of URI.
-    #[error("URI, column {column}: unknown option '{name}'{}", hint(suggestion))]
+    #[error("URI, column {column}: unknown option '{name}'; {}", hint(suggestion))]
     UnknownOption {
         /// Where it stands.
         column: usize,
@@ -118,8 +120,15 @@ pub enum UriError {
     },
 }
 
-fn hint(suggestion: &Option<impl AsRef<str>>) -> String {
-    suggestion.as_ref().map(|name| format!("; did you mean {}?", name.as_ref())).unwrap_or_default()
+fn hint(suggestion: &Option<String>) -> String {
+    suggestion.as_ref().map_or_else(|| "remove it".to_owned(), |name| format!("did you mean {name}?"))
+}
+
+fn scheme_hint(suggestion: Option<&str>) -> String {
+    suggestion.map_or_else(
+        || "write something like tcp://host:61616".to_owned(),
+        |name| format!("did you mean {name}?"),
+    )
 }
 
 /// What kind of mistake an error is. All of them are made by whoever wrote the URI.
