@@ -75,7 +75,7 @@ pub struct NetworkConnector {
     pub use_virtual_dest_subs: bool,
     /// `use_broker_name_as_id_sees` (ActiveMQ's spelling): whether ids of links show both names (true).
     pub use_broker_name_as_id_sees: bool,
-    /// `check_duplicate_messages_on_duplex`: whether messages that came already are dropped on the way back (false).
+    /// `check_duplicate_messages_on_duplex` (false): accepted; a repetition is found on every link in any case.
     pub check_duplicate_messages_on_duplex: bool,
     /// `advisory_for_failed_forward`: whether a refused message is told of (false).
     pub advisory_for_failed_forward: bool,
@@ -101,7 +101,7 @@ pub struct NetworkConnector {
     pub dynamically_included: Vec<NetworkDestination>,
     /// `statically_included`: always forwarded.
     pub statically_included: Vec<NetworkDestination>,
-    /// `durable_destinations`: topics with durable subscriptions, beside those that the store has.
+    /// `durable_destinations`: accepted; a broker tells its links of all durable subscriptions that it has.
     pub durable_destinations: Vec<NetworkDestination>,
     /// `exactly_once`: whether links between brokers of this kind number their messages durably (true). Without it,
     /// and towards ActiveMQ, the peer's duplicate check is all there is.
