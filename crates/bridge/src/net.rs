@@ -12,6 +12,7 @@ mod port;
 mod reach;
 mod retry;
 mod status;
+mod told;
 mod ways;
 
 pub use link::Link;

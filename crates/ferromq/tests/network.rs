@@ -468,11 +468,11 @@ fn bad_neighbours_leave_the_broker_unaffected() {
 }
 
 /// A broker that nobody may enter without a password.
-fn guarded(name: &str) -> (Node, tempfile::TempDir) {
+fn guarded(start: Launch) -> (Node, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("broker.toml");
     std::fs::write(&file, "[[user]]\nname = \"ann\"\npassword = \"right\"\n").unwrap();
-    (launch(name).arg("--config").arg(file).start().unwrap(), folder)
+    (start.arg("--config").arg(file).start().unwrap(), folder)
 }
 
 /// What `ferromq status` tells of a node.
@@ -515,7 +515,7 @@ fn link_is(node: &Node, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_js
 
 #[test]
 fn wrong_credentials_are_told_with_the_peers_words() {
-    let (b, _folder) = guarded("b");
+    let (b, _folder) = guarded(launch("b"));
     let wrong = to(&b, "name=nc&initialReconnectDelay=100&remoteUserName=ann&remotePassword=wrong");
     let a = linked("a", &[wrong]);
     let link = link_is(&a, |link| link["failures"].as_u64() > Some(1));
@@ -524,6 +524,25 @@ fn wrong_credentials_are_told_with_the_peers_words() {
     assert!(!a.log().all().concat().contains("wrong"), "no password is in the log");
     let right = to(&b, "name=nc&remoteUserName=ann&remotePassword=right");
     established(&linked("a", &[right]), 1);
+}
+
+#[test]
+fn another_reason_is_logged_though_the_link_has_failed_for_long() {
+    // Given: a link whose broker has been away for so many attempts that the log hears of it only now and then
+    let address = reserved_address();
+    let uri = format!(
+        "static:({address})?name=nc&initialReconnectDelay=50&useExponentialBackOff=false&remoteUserName=ann&\
+         remotePassword=wrong"
+    );
+    let a = linked("a", &[uri]);
+    link_is(&a, |link| link["failures"].as_u64() > Some(33));
+    // When: the broker is there, and does not let the link in
+    let (_b, _folder) = guarded(launch("b").listen(&address));
+    let link = link_is(&a, |link| link["reason"].to_string().contains("password"));
+    // Then: the log knows it as soon as the status does, and not when the number of attempts has doubled
+    let told = |line: &String| line.contains("no network connection") && line.contains("password");
+    let seen = a.log().wait_until(Duration::from_millis(500), |lines| lines.iter().any(told).then_some(()));
+    assert!(seen.is_some(), "{link:#}\n{:?}", a.log().all());
 }
 
 #[test]

@@ -15,6 +15,7 @@ use super::port::Port;
 use super::reach::{INTRODUCTION, reach};
 use super::retry::Retry;
 use super::status::{LinkState, LinkStatus};
+use super::told::Told;
 use super::ways::{Way, Ways};
 use crate::{Bridge, Ending, Settings, Side};
 
@@ -34,6 +35,7 @@ struct Supervisor {
     seed: String,
     /// Lives in a row that were too short.
     failures: u32,
+    told: Told,
     status: watch::Sender<LinkStatus>,
     stop: watch::Receiver<bool>,
 }
@@ -85,6 +87,7 @@ impl Link {
             retry,
             seed: seed.to_owned(),
             failures: 0,
+            told: Told::default(),
             status: shown,
             stop: stopped,
         };
@@ -165,8 +168,9 @@ impl Supervisor {
             Ending::Loop => self.retry.most,
             _ => self.retry.wait(failures.max(1)),
         };
+        let tells = self.told.tells(failures, ended.up_since.is_some(), &reason);
         self.status.send_modify(|status| {
-            if ended.up_since.is_some() || failures <= 1 || failures.is_power_of_two() {
+            if tells {
                 tracing::warn!(
                     connector = status.connector,
                     remote = status.remote,
