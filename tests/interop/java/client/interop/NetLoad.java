@@ -46,6 +46,8 @@ import org.apache.activemq.command.ActiveMQDestination;
  */
 public final class NetLoad {
     private static final int BODY = 1024;
+    /** Of each consumer, so many messages that are out of order are told of one by one. */
+    private static final int TOLD_OF_EACH = 3;
     private static final String[] COLOURS = {"red", "green", "blue"};
 
     private final Map<String, Connection> connections = new ConcurrentHashMap<>();
@@ -219,13 +221,19 @@ public final class NetLoad {
         return Integer.toString(done);
     }
 
+    /**
+     * On a connection that is stopped meanwhile: a session that delivers belongs to the thread that does (JMS 1.1
+     * §4.4.6), and one that gets further listeners all the same puts messages of the earlier ones out of order.
+     */
     private void crowd(String name, Connection connection, String prefix, int count) throws JMSException {
+        connection.stop();
         Session session = session(connection, Session.AUTO_ACKNOWLEDGE);
         int number = 0;
         for (ActiveMQDestination queue : queues(prefix, count)) {
             String consumer = name + "." + number++;
             session.createConsumer(queue).setMessageListener(message -> take(consumer, message));
         }
+        connection.start();
     }
 
     private static void unsubscribe(Connection connection, String subscription) throws JMSException {
@@ -394,9 +402,15 @@ public final class NetLoad {
                 }
             } else {
                 if (number < arrived.last && !flagged) {
-                    arrived.reordered++;
+                    if (arrived.reordered++ < TOLD_OF_EACH) {
+                        event("out of order at " + consumer + ": " + name + " " + number + " after " + arrived.last
+                                + (arrived.lastFlagged ? ", which was flagged" : ""));
+                    }
                 }
-                arrived.last = Math.max(arrived.last, number);
+                if (number > arrived.last) {
+                    arrived.last = number;
+                    arrived.lastFlagged = flagged;
+                }
                 came.incrementAndGet();
             }
             arrived.numbers.set(number);
@@ -450,6 +464,7 @@ public final class NetLoad {
     private static final class Arrivals {
         private final BitSet numbers = new BitSet();
         private int last = -1;
+        private boolean lastFlagged;
         private int duplicated;
         private int unflagged;
         private int reordered;
