@@ -162,14 +162,21 @@ pub(super) fn changing(play: &mut Play<'_>) -> Result<()> {
     /// Each comes and goes: two changes.
     const CONSUMERS_A_SECOND: u64 = 500;
     const SECONDS: u64 = 10;
+    /// In which each queue comes into being and the JVMs compile what they run all the time, three rounds.
+    const WARMUP_SECONDS: u64 = 6;
     play.brokers(2, &[LinkSpec::new(0, 1, &[])])?;
+    let rate = CONSUMERS_A_SECOND.to_string();
+    let churn = |play: &mut Play<'_>, seconds: u64| -> Result<u64> {
+        let millis = (seconds * 1_000).to_string();
+        Ok(play.load.order(&["churn", "b", "queue://of.", QUEUES, &rate, &millis])?.parse()?)
+    };
+    churn(play, WARMUP_SECONDS)?;
     play.consume("steady", "b", "queue://steady")?;
     play.known("a", "queue://steady", &["steady"])?;
     play.produce("steadily", "a", "queue://steady", 100)?;
     play.load.order(&["scatter", "scattered", "a", "queue://of.", QUEUES, "400"])?;
     play.mark("demand changes");
-    let (rate, millis) = (CONSUMERS_A_SECOND.to_string(), (SECONDS * 1_000).to_string());
-    let done: u64 = play.load.order(&["churn", "b", "queue://of.", QUEUES, &rate, &millis])?.parse()?;
+    let done = churn(play, SECONDS)?;
     let changes = done * 2 / SECONDS;
     play.state(
         &format!("demand changed {changes} times a second"),
