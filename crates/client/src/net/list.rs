@@ -1,6 +1,7 @@
 //! The list of brokers behind `updateURIsURL`: a file, or what a web server says.
 
 use std::io::{self, Read};
+#[cfg(feature = "http")]
 use std::time::Duration;
 
 /// A longer list is cut, as nobody has so many brokers.
