@@ -15,7 +15,7 @@ impl Raw<'_> {
         match self {
             Raw::Typed(Value::Bool(value)) => Some(*value),
             Raw::Typed(_) => None,
-            Raw::Text(text) => text.trim().to_ascii_lowercase().parse().ok(),
+            Raw::Text(text) => truth(text),
         }
     }
 
@@ -65,6 +65,15 @@ impl Raw<'_> {
             Raw::Typed(value) => value.type_name().to_owned(),
             Raw::Text(text) => format!("'{}'", shortened(text)),
         }
+    }
+}
+
+/// Yes and no in all the words that Spring takes for them in ActiveMQ's files.
+pub(crate) fn truth(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Some(true),
+        "false" | "no" | "off" | "0" => Some(false),
+        _ => None,
     }
 }
 

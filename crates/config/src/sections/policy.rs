@@ -342,21 +342,36 @@ impl DeadLetter {
             ("discard", DeadLetterStrategy::Discard),
         ];
         let name = |text: &str| !text.trim().is_empty() && !text.contains(['*', '>', ',', '?', '/']);
-        let suffix = |text: &str| !text.contains(['*', '>', ',', '?', '/']);
+        let part = |text: &str| !text.contains(['*', '>', ',', '?', '/']);
         let mut section = section.inner("dead_letter");
         let dead_letter = Self {
             strategy: section.choice("strategy", DeadLetterStrategy::Shared, &strategies),
             queue: section.text("queue", "ActiveMQ.DLQ", "the name of a queue", name),
-            queue_prefix: section.text("queue_prefix", "ActiveMQ.DLQ.Queue.", "the start of a name", name),
-            topic_prefix: section.text("topic_prefix", "ActiveMQ.DLQ.Topic.", "the start of a name", name),
-            queue_suffix: section.text("queue_suffix", "", "the end of a name", suffix),
-            topic_suffix: section.text("topic_suffix", "", "the end of a name", suffix),
+            queue_prefix: section.text("queue_prefix", "ActiveMQ.DLQ.Queue.", "the start of a name", part),
+            topic_prefix: section.text("topic_prefix", "ActiveMQ.DLQ.Topic.", "the start of a name", part),
+            queue_suffix: section.text("queue_suffix", "", "the end of a name", part),
+            topic_suffix: section.text("topic_suffix", "", "the end of a name", part),
             use_queue_for_queues: section.bool("use_queue_for_queues", true),
             use_queue_for_topics: section.bool("use_queue_for_topics", true),
             process_expired: section.bool("process_expired", true),
             process_non_persistent: section.bool("process_non_persistent", false),
             expiration_ms: section.millis("expiration_ms", 0, 0..=u64::MAX),
         };
+        if dead_letter.strategy == DeadLetterStrategy::Individual {
+            let nothing = |prefix: &str, suffix: &str| prefix.trim().is_empty() && suffix.trim().is_empty();
+            let queues = nothing(&dead_letter.queue_prefix, &dead_letter.queue_suffix);
+            let topics = nothing(&dead_letter.topic_prefix, &dead_letter.topic_suffix);
+            for (kind, key, same) in [
+                ("queue", "queue_prefix", queues && dead_letter.use_queue_for_queues),
+                ("topic", "topic_prefix", topics && !dead_letter.use_queue_for_topics),
+            ] {
+                if same {
+                    let source = section.place(key);
+                    let problem = format!("dead letters of a {kind} would have to go to the {kind} itself");
+                    section.reader.error(&source, problem, format!("set {kind}_prefix or {kind}_suffix"));
+                }
+            }
+        }
         section.finish();
         dead_letter
     }

@@ -44,8 +44,11 @@ impl<'a> Translation<'a> {
     pub(super) fn beans(&mut self, root: &'a Element) {
         self.attributes_of_beans(root);
         self.stray(root);
+        let referred = properties::referred(root);
         for child in root.children.iter().filter(|child| child.name != "broker") {
-            if child.name == "bean" || !child.value("id").is_some_and(|id| self.used.contains(id)) {
+            if properties::is_values(child, &referred) {
+                self.report(&child.source, format!("<{}>", child.name), Verdict::supported(PLACEHOLDERS));
+            } else if child.name == "bean" || !child.value("id").is_some_and(|id| self.used.contains(id)) {
                 self.beside_broker(child);
             }
         }

@@ -71,7 +71,8 @@ impl<'a> Translation<'a> {
         // Without a plug-in that asks for logins ActiveMQ is open to everybody, and so is this broker.
         let asks = self.guard.is_some();
         let anonymous = self.find("auth.allow_anonymous").and_then(|node| node.value.text());
-        let nobody = self.out.root.find("user").is_none() && anonymous.is_none_or(|value| value != "true");
+        let nobody = self.out.root.find("user").is_none()
+            && anonymous.is_none_or(|text| value::truth(&text) != Some(true));
         let refused = self.out.diagnostics.iter().any(|problem| problem.severity == Severity::Error);
         if asks && nobody && !refused {
             let remedy =
@@ -95,7 +96,7 @@ impl<'a> Translation<'a> {
         let properties = properties_of(broker);
         let said = |name: &str| properties.iter().find(|property| property.name == name);
         let asked = said("persistent").filter(|persistent| {
-            text_of(persistent.given).is_some_and(|text| text.eq_ignore_ascii_case("false"))
+            text_of(persistent.given).is_some_and(|text| value::truth(text) == Some(false))
         });
         let (Some(asked), Some(store)) = (asked, said("persistenceAdapter").or(said("persistenceFactory")))
         else {

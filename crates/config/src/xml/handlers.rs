@@ -46,8 +46,13 @@ impl<'a> Translation<'a> {
                 return Some(supported);
             }
             (["dead_letter_queue"], Given::Element(holder)) => {
-                let found = self.destinations(holder).into_iter().next_back();
-                let (text, source) = found.unwrap_or((String::new(), property.source));
+                let found = self.destinations(holder);
+                let [(text, source)] = found.as_slice() else {
+                    return Some(Verdict::rejected(
+                        "a dead letter goes to one queue",
+                        "write <queue physicalName=\"…\"/>",
+                    ));
+                };
                 match text.strip_prefix("queue://") {
                     Some(name) => self.set(".dead_letter.queue", name, source, scope),
                     None => {
@@ -58,6 +63,11 @@ impl<'a> Translation<'a> {
                     }
                 }
                 return Some(supported);
+            }
+            (["policy_of"], Given::Element(holder)) => {
+                let found = self.destinations(holder);
+                let texts = found.into_iter().map(|(text, _)| text).collect();
+                return Some(self.policy(texts, property.source, scope, supported));
             }
             (["default_policy"], Given::Element(holder)) => {
                 for entry in &holder.children {
@@ -73,7 +83,7 @@ impl<'a> Translation<'a> {
                 return Some(supported);
             }
             (["network_uris" | "listen"], Given::Element(list)) => {
-                for item in &list.children {
+                for item in items(list) {
                     self.uri_of_list(words.first() == Some(&"listen"), &item.text, &item.source);
                 }
                 return Some(supported);
@@ -100,8 +110,8 @@ impl<'a> Translation<'a> {
         supported: Verdict,
     ) -> Verdict {
         match words {
-            ["if", wanted, key, value] => match truth(text) {
-                Some(truth) if truth == (*wanted == "true") => self.set(key, value, source, scope),
+            ["if", wanted, key, then] => match value::truth(text) {
+                Some(truth) if truth == (*wanted == "true") => self.set(key, then, source, scope),
                 Some(_) => {}
                 None => return Verdict::rejected("this should be true or false", ""),
             },
@@ -127,15 +137,11 @@ impl<'a> Translation<'a> {
             }
             ["transport"] => return self.transport(text, source, scope),
             ["network_uri"] => return self.network_uri(text, source, scope, supported),
-            ["policy" | "name", prefix] => {
-                if words.first() == Some(&"policy") && scope.table.find("destination").is_some() {
-                    return Verdict::rejected(
-                        "this entry has a destination already",
-                        "write an entry for each",
-                    );
-                }
-                self.set(".destination", &format!("{prefix}{text}"), source, scope);
+            ["policy", prefix] => {
+                return self.policy(members(prefix, text), source, scope, supported);
             }
+            ["policy_of"] => return Verdict::ignored("write `queue` or `topic`"),
+            ["name", prefix] => self.set(".destination", &format!("{prefix}{text}"), source, scope),
             // 0 stands for "not set" to ActiveMQ.
             ["percent", key] => match text.trim().parse::<i64>() {
                 // To ActiveMQ, too, what is not above 0 is not said.
@@ -164,10 +170,10 @@ impl<'a> Translation<'a> {
                 self.set(key, text, source, scope);
                 self.no_contradiction(key, source, scope);
             }
-            ["flag", key, value] => match text.to_ascii_lowercase().as_str() {
-                "true" => self.push(key, (*value).to_owned(), source, scope),
-                "false" => return Verdict::supported("is false unless asked for"),
-                _ => return Verdict::rejected("this should be true or false", ""),
+            ["flag", key, flag] => match value::truth(text) {
+                Some(true) => self.push(key, (*flag).to_owned(), source, scope),
+                Some(false) => return Verdict::supported("is false unless asked for"),
+                None => return Verdict::rejected("this should be true or false", ""),
             },
             ["groups"] => {
                 let (kind, options) = text.split_once(['?', ':']).unwrap_or((text, ""));
@@ -219,10 +225,30 @@ impl<'a> Translation<'a> {
         table.at(path, source, |table, _| {
             let waits = table.find("send_fail_if_no_space_after_ms").is_some();
             let no = table.find("send_fail_if_no_space").and_then(|node| node.value.text());
-            if waits && no.is_some_and(|value| value.eq_ignore_ascii_case("false")) {
+            if waits && no.is_some_and(|text| value::truth(&text) == Some(false)) {
                 table.remove("send_fail_if_no_space");
             }
         });
+    }
+
+    /// What a policy is for: a destination, or several, each of which gets one.
+    fn policy(
+        &mut self,
+        mut destinations: Vec<String>,
+        source: &'a Source,
+        scope: &mut Scope,
+        supported: Verdict,
+    ) -> Verdict {
+        if scope.table.find("destination").is_some() {
+            return Verdict::rejected("this entry has a destination already", "write an entry for each");
+        }
+        match destinations.pop() {
+            Some(last) => self.set(".destination", &last, source, scope),
+            // What stands there instead is told of.
+            None => scope.dropped = true,
+        }
+        scope.further = destinations;
+        supported
     }
 
     pub(super) fn set(&mut self, path: &str, text: &str, source: &Source, scope: &mut Scope) {
@@ -254,9 +280,10 @@ impl<'a> Translation<'a> {
                 }
             }
             let name = item.value("physicalName").or_else(|| item.value("name"));
-            let within = |kind: &str| item.value(kind).map(|name| format!("{kind}://{name}"));
-            let text = match item.name.as_str() {
-                "queue" | "topic" => name.map(|name| format!("{}://{name}", item.name)),
+            let of = |kind: &str, name: &str| members(&format!("{kind}://"), name);
+            let within = |kind: &str| item.value(kind).map(|name| of(kind, name));
+            let texts = match item.name.as_str() {
+                "queue" | "topic" => name.map(|name| of(&item.name, name)),
                 "filteredDestination" if item.value("selector").is_some() => {
                     let verdict = Verdict::rejected(
                         "filters of composite destinations are not built, and without it everything would be copied",
@@ -273,8 +300,8 @@ impl<'a> Translation<'a> {
                 }
                 _ => None,
             };
-            match text {
-                Some(text) => found.push((text, &item.source)),
+            match texts {
+                Some(texts) => found.extend(texts.into_iter().map(|text| (text, &item.source))),
                 None => {
                     let remedy = "write <queue physicalName=\"…\"/> or <topic physicalName=\"…\"/>";
                     let verdict = Verdict::rejected("this is no destination", remedy);
@@ -326,6 +353,21 @@ impl<'a> Translation<'a> {
     }
 }
 
-fn truth(text: &str) -> Option<bool> {
-    text.to_ascii_lowercase().parse().ok()
+/// The elements of a list, or of lists in it.
+fn items(list: &Element) -> Vec<&Element> {
+    let inner = |item: &'_ Element| matches!(item.name.as_str(), "list" | "set" | "array");
+    list.children.iter().flat_map(|item| if inner(item) { items(item) } else { vec![item] }).collect()
+}
+
+/// Names divided by commas are several destinations to ActiveMQ, each of any kind.
+fn members(prefix: &str, names: &str) -> Vec<String> {
+    let kind = |name: &str| ["queue://", "topic://"].iter().any(|kind| name.starts_with(kind));
+    let member = |name: &str| if kind(name) { name.to_owned() } else { format!("{prefix}{name}") };
+    let mut found: Vec<String> =
+        names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(member).collect();
+    if found.is_empty() {
+        // The reader says what is wrong with it.
+        found.push(prefix.to_owned());
+    }
+    found
 }

@@ -1,6 +1,9 @@
 //! Placeholders `${name}` and `${name:default}`, and where their values come from.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::tree::{Element, Space};
 use crate::{
@@ -80,14 +83,16 @@ impl Properties {
     /// The files that the placeholder beans name, and where.
     pub(super) fn files_of(&self, root: &Element) -> Vec<(String, Source)> {
         let mut places = Vec::new();
+        let referred = referred(root);
         root.visit(&mut |bean| {
-            if is_short_form(bean) {
+            if is_short_form(bean) || is_values(bean, &referred) {
                 let locations = bean.value("location").unwrap_or_default().split(',').map(str::trim);
                 let named = locations.filter(|location| !location.is_empty());
                 places.extend(named.map(|location| (location.to_owned(), bean.source.clone())));
             }
             let class = bean.value("class").unwrap_or_default();
-            if bean.name != "bean" || !class.contains("Placeholder") {
+            let read = class.contains("Placeholder") || is_values(bean, &referred);
+            if bean.name != "bean" || !read {
                 return;
             }
             for property in bean.children.iter().filter(|child| {
@@ -130,11 +135,14 @@ impl Properties {
 
     /// Takes the files that the placeholder beans name.
     pub(super) fn read(&mut self, input: &Input, root: &Element, problems: &mut Vec<Diagnostic>) {
+        let referred = referred(root);
         root.visit(&mut |element| {
             let short = is_short_form(element);
             if short || is_placeholders(element) {
                 self.files_last |= weighs_least(element, short);
                 self.files.extend(inline(element));
+            } else if is_values(element, &referred) {
+                self.files.extend(values_within(element));
             }
         });
         for (path, source) in self.files_of(root) {
@@ -364,13 +372,48 @@ fn inline(bean: &Element) -> BTreeMap<String, String> {
         child.name == "property" && matches!(child.value("name"), Some("properties" | "propertiesArray"))
     });
     for holder in holders {
-        holder.visit(&mut |element| match (element.name.as_str(), element.value("key")) {
-            ("prop", Some(key)) => drop(found.insert(key.to_owned(), element.text.clone())),
-            ("value", _) => found.extend(parse(&element.text)),
-            _ => {}
-        });
+        found.extend(values_within(holder));
     }
     found
+}
+
+/// `<prop key="…">`, or lines, wherever they stand in an element.
+fn values_within(holder: &Element) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    holder.visit(&mut |element| match (element.name.as_str(), element.value("key")) {
+        ("prop", Some(key)) => drop(found.insert(key.to_owned(), element.text.clone())),
+        ("value", _) => found.extend(parse(&element.text)),
+        _ => {}
+    });
+    found
+}
+
+/// The ids of what the placeholder beans take their values from.
+pub(super) fn referred(root: &Element) -> BTreeSet<&str> {
+    let mut ids = BTreeSet::new();
+    root.visit(&mut |bean| {
+        if !is_short_form(bean) && !is_placeholders(bean) {
+            return;
+        }
+        ids.extend(bean.value("properties-ref"));
+        for property in bean.children.iter().filter(|child| {
+            child.name == "property" && matches!(child.value("name"), Some("properties" | "propertiesArray"))
+        }) {
+            property.visit(&mut |inner| {
+                ids.extend(inner.value("ref"));
+                ids.extend(inner.value("bean").or(inner.value("local")).filter(|_| inner.name == "ref"));
+            });
+        }
+    });
+    ids
+}
+
+/// `<util:properties id="…" location="…">`, or the bean that it is short for, if a placeholder bean refers to it.
+pub(super) fn is_values(element: &Element, referred: &BTreeSet<&str>) -> bool {
+    let class = element.value("class").unwrap_or_default();
+    let kind = element.space == Space::Foreign && element.name == "properties"
+        || element.name == "bean" && class.ends_with(".PropertiesFactoryBean");
+    kind && element.value("id").is_some_and(|id| referred.contains(id))
 }
 
 /// Properties of a placeholder bean that would change what a placeholder is.

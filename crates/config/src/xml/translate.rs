@@ -52,6 +52,8 @@ pub(super) struct Translation<'a> {
 #[derive(Default)]
 pub(super) struct Scope {
     pub(super) table: Table,
+    /// Further destinations that it is for.
+    pub(super) further: Vec<String>,
     /// Whether it does not count after all.
     pub(super) dropped: bool,
 }
@@ -279,10 +281,16 @@ impl<'a> Translation<'a> {
             Directive::Into(list) => {
                 let mut inner = Scope::default();
                 self.walk(element, name, &mut inner);
-                if !inner.dropped {
-                    let node = Node { source: source.clone(), value: Value::Table(inner.table) };
-                    self.out.root.push(list, node);
+                if inner.dropped {
+                    return;
                 }
+                for destination in std::mem::take(&mut inner.further) {
+                    let mut table = inner.table.clone();
+                    table
+                        .put("destination", Node { source: source.clone(), value: Value::Text(destination) });
+                    self.out.root.push(list, Node { source: source.clone(), value: Value::Table(table) });
+                }
+                self.out.root.push(list, Node { source: source.clone(), value: Value::Table(inner.table) });
             }
             Directive::Ignore(consequence) => self.report(source, subject, Verdict::ignored(consequence)),
             Directive::Reject(reason, remedy) => {
