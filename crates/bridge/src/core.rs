@@ -1,6 +1,7 @@
 //! [`Bridge`]: the state machine between two brokers.
 
 mod advisory;
+mod copies;
 mod durables;
 mod login;
 mod order;
@@ -64,6 +65,7 @@ pub struct Bridge {
     demand: Demand,
     rivals: Rivals,
     durables: durables::Lists,
+    copies: copies::Copies,
     ledger: Ledger,
     reported: i64,
     /// Remote consumers that came when the limit was reached.
@@ -104,6 +106,7 @@ impl Bridge {
             demand: Demand::default(),
             rivals: Rivals::default(),
             durables: durables::Lists::default(),
+            copies: copies::Copies::default(),
             ledger: Ledger::default(),
             reported: 0,
             beyond: 0,

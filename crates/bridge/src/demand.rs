@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ferromq_openwire::{ConsumerInfo, Destination};
+use ferromq_model::DestinationPattern;
+use ferromq_openwire::{ConsumerInfo, Destination, DestinationKind};
 
 /// What remote consumers have in common that share one local subscription.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,6 +124,9 @@ pub(crate) struct Demand {
     subscriptions: BTreeMap<i64, Subscription>,
     by_key: BTreeMap<Key, i64>,
     by_remote: BTreeMap<String, Vec<i64>>,
+    /// Subscriptions of each topic, and those of many topics.
+    of_topic: BTreeMap<Destination, usize>,
+    of_topics: BTreeMap<i64, DestinationPattern>,
 }
 
 /// How consumers are merged.
@@ -164,6 +168,13 @@ impl Demand {
         for remote in &subscription.remotes {
             self.by_remote.entry(remote.clone()).or_default().push(number);
         }
+        let destination = subscription.destination();
+        if destination.kind == DestinationKind::Topic {
+            match pattern(destination) {
+                Some(pattern) => drop(self.of_topics.insert(number, pattern)),
+                None => *self.of_topic.entry(destination.clone()).or_default() += 1,
+            }
+        }
         self.subscriptions.insert(number, subscription);
         number
     }
@@ -178,7 +189,24 @@ impl Demand {
                 numbers.retain(|other| *other != number);
             }
         }
+        self.of_topics.remove(&number);
+        if let Some(count) = self.of_topic.get_mut(subscription.destination()) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_topic.remove(subscription.destination());
+            }
+        }
         Some(subscription)
+    }
+
+    /// Whether a message of this destination may be handed out for several subscriptions: of a topic each gets a copy.
+    pub(crate) fn shares(&self, destination: &Destination) -> bool {
+        let alone = self.of_topic.get(destination).copied().unwrap_or_default();
+        if destination.kind != DestinationKind::Topic || (alone < 2 && self.of_topics.is_empty()) {
+            return false;
+        }
+        let name = destination.name.to_str();
+        alone + self.of_topics.values().filter(|pattern| pattern.matches(&name)).count() > 1
     }
 
     /// Gives a subscription another number, as if it were a new one.
@@ -326,6 +354,12 @@ impl Demand {
         self.take(number)?;
         Some(Fate::End { number, durable: None })
     }
+}
+
+/// `None` for a name that stands for itself alone.
+fn pattern(destination: &Destination) -> Option<DestinationPattern> {
+    let name = destination.name.to_str();
+    name.split('.').any(|element| matches!(element, "*" | ">")).then(|| DestinationPattern::new(&name))
 }
 
 fn key(remote: &str, info: &ConsumerInfo, destination: Destination, merge: Merge, durable: bool) -> Key {

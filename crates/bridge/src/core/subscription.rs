@@ -88,7 +88,13 @@ impl Bridge {
 
     pub(super) fn end_subscription(&mut self, number: i64, durable: Option<String>) {
         // They were refused for now, so they are here alone.
-        self.waiting.retain(|(_, flight)| flight.subscription != number);
+        let (gone, rest) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|(_, flight)| flight.subscription == number);
+        self.waiting = rest;
+        for (at, flight) in gone {
+            self.waiting.extend(self.copies.stayed(&flight).map(|other| (at, other)));
+        }
         let made = !self.rivals.withdraw(number);
         self.closing.insert(number, Closing { until: self.now + MOST_CLOSING, durable, made });
         self.close_if_done(number);

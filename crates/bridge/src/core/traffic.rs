@@ -8,6 +8,7 @@ use ferromq_openwire::{
     AckType, Command, ConsumerId, Destination, Message, MessageAck, MessageDispatch, MessageId, Throwable,
 };
 
+use super::copies::Turn;
 use super::stream::is_about_stream;
 use super::{Bridge, Order, Side, text_of};
 use crate::forward::{compress, exceeds, hops, is_passing, outward, passed};
@@ -40,7 +41,28 @@ impl Bridge {
         if durable && !self.may_go(&flight) {
             return self.acknowledge(&flight, AckType::Individual, None);
         }
-        self.launch(flight);
+        if !self.demand.shares(&flight.destination) {
+            return self.launch(flight);
+        }
+        match self.copies.came(flight) {
+            Turn::Goes(flight) => self.launch(flight),
+            Turn::Waits => {}
+            Turn::IsOver(flight) => self.acknowledge(&flight, AckType::Individual, None),
+        }
+    }
+
+    /// A message went over, and with it all its copies.
+    fn went(&mut self, flight: &Flight) {
+        self.counts.forwarded += 1;
+        self.ledger.forwarded(&flight.destination, self.now);
+        self.acknowledge(flight, AckType::Individual, None);
+        self.release_copies(flight);
+    }
+
+    fn release_copies(&mut self, flight: &Flight) {
+        for other in self.copies.went(flight) {
+            self.acknowledge(&other, AckType::Individual, None);
+        }
     }
 
     fn flight(&self, dispatch: &MessageDispatch) -> Option<Flight> {
@@ -74,9 +96,7 @@ impl Bridge {
             return self.say(Side::Remote, message);
         }
         self.say(Side::Remote, message);
-        self.counts.forwarded += 1;
-        self.ledger.forwarded(&flight.destination, self.now);
-        self.acknowledge(&flight, AckType::Individual, None);
+        self.went(&flight);
     }
 
     /// The remote broker has answered.
@@ -89,12 +109,12 @@ impl Bridge {
         };
         let number = flight.subscription;
         match refusal {
-            None => {
-                self.counts.forwarded += 1;
-                self.ledger.forwarded(&flight.destination, self.now);
-                self.acknowledge(&flight, AckType::Individual, None);
+            None => self.went(&flight),
+            Some(reason) if is_passing(reason) && self.closing.contains_key(&number) => {
+                if let Some(other) = self.copies.stayed(&flight) {
+                    self.launch(other);
+                }
             }
-            Some(reason) if is_passing(reason) && self.closing.contains_key(&number) => {}
             Some(reason) if is_passing(reason) => {
                 self.waiting.push_back((self.now + TRY_AGAIN, flight));
             }
@@ -108,6 +128,7 @@ impl Bridge {
                 self.orders.push_back(Order::Warn(text));
                 self.tell_failed(&flight, &cause);
                 self.acknowledge(&flight, AckType::Poison, Some(reason.clone()));
+                self.release_copies(&flight);
             }
         }
         self.close_if_done(number);

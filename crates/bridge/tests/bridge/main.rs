@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "what can not be set up ends the test")]
 
+mod copies;
 mod demand;
 mod durables;
 mod login;
