@@ -12,7 +12,7 @@ use super::clock::Clock;
 use super::drive::{Ended, START, drive};
 use super::local::{Local, LocalDoor};
 use super::port::Port;
-use super::reach::{INTRODUCTION, reach};
+use super::reach::{INTRODUCTION, LAST_INTRODUCTION, reach};
 use super::retry::Retry;
 use super::status::{LinkState, LinkStatus};
 use super::told::Told;
@@ -216,13 +216,14 @@ impl Supervisor {
     /// The first of the remote brokers that serves; of a pair that is the master.
     async fn reach_one(&mut self, clock: Clock) -> Result<(Port, BrokerInfo), String> {
         let mut reasons = Vec::new();
-        for remote in &self.remotes {
+        for (index, remote) in self.remotes.iter().enumerate() {
             let address = remote.address();
+            let patience = if index + 1 < self.remotes.len() { INTRODUCTION } else { LAST_INTRODUCTION };
             self.status.send_modify(|status| {
-                status.enter_for(LinkState::Connecting, address.connect_timeout + INTRODUCTION);
+                status.enter_for(LinkState::Connecting, address.connect_timeout + patience);
                 status.remote = address.uri.to_string();
             });
-            match reach(&address, clock).await {
+            match reach(&address, patience, clock).await {
                 Ok(reached) => return Ok(reached),
                 Err(reason) => reasons.push(reason),
             }

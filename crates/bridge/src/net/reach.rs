@@ -11,19 +11,27 @@ use super::clock::Clock;
 use super::line::{Moved, transfer};
 use super::port::{Port, greeting};
 
-/// How long a broker may take to greet and introduce itself.
+/// How long a broker may take to greet and introduce itself, if there is another one to turn to.
 pub(super) const INTRODUCTION: Duration = Duration::from_secs(2);
+/// How long the last one may take: it may be far away, or busy.
+pub(super) const LAST_INTRODUCTION: Duration = Duration::from_secs(10);
 
 /// Addresses that a name may stand for.
 const MOST_PLACES: usize = 16;
 
 /// A broker that serves, and what it said of itself. Each address of a name may be another node of a pair, and a standby
-/// hangs up.
-pub(super) async fn reach(address: &Address, clock: Clock) -> Result<(Port, BrokerInfo), String> {
+/// hangs up. The last address is left after `patience`.
+pub(super) async fn reach(
+    address: &Address,
+    patience: Duration,
+    clock: Clock,
+) -> Result<(Port, BrokerInfo), String> {
     let told = |reason: String| format!("{}: {reason}", address.uri);
     let mut reasons = Vec::new();
-    for place in places(address).await.map_err(told)? {
-        match greet(address, place, clock).await {
+    let places = places(address).await.map_err(told)?;
+    for (index, place) in places.iter().enumerate() {
+        let patience = if index + 1 < places.len() { INTRODUCTION } else { patience };
+        match greet(address, *place, patience, clock).await {
             Ok(reached) => return Ok(reached),
             Err(reason) => reasons.push(told(reason)),
         }
@@ -45,16 +53,26 @@ pub(super) async fn dial(address: &Address) -> Result<Stream, String> {
 }
 
 /// A broker that serves, at one of its addresses.
-async fn greet(address: &Address, place: SocketAddr, clock: Clock) -> Result<(Port, BrokerInfo), String> {
+async fn greet(
+    address: &Address,
+    place: SocketAddr,
+    patience: Duration,
+    clock: Clock,
+) -> Result<(Port, BrokerInfo), String> {
     let mut stream = connect(address, place).await?;
     let mut wire = greeting(address)?;
-    let info = introduced(&mut stream, &mut wire, clock).await?;
+    let info = introduced(&mut stream, &mut wire, patience, clock).await?;
     Ok((Port::new(stream, wire, clock), info))
 }
 
 /// Waits until the broker has introduced itself, as one that serves does right after its greeting. A standby may greet,
 /// but has nothing to say.
-async fn introduced(stream: &mut Stream, wire: &mut Wire, clock: Clock) -> Result<BrokerInfo, String> {
+async fn introduced(
+    stream: &mut Stream,
+    wire: &mut Wire,
+    patience: Duration,
+    clock: Clock,
+) -> Result<BrokerInfo, String> {
     let introduced = async {
         loop {
             match transfer(stream, wire).await.map_err(|error| error.to_string())? {
@@ -72,8 +90,8 @@ async fn introduced(stream: &mut Stream, wire: &mut Wire, clock: Clock) -> Resul
             }
         }
     };
-    tokio::time::timeout(INTRODUCTION, introduced).await.unwrap_or_else(|_| {
-        Err(format!("it did not introduce itself within {INTRODUCTION:?}; a standby does not"))
+    tokio::time::timeout(patience, introduced).await.unwrap_or_else(|_| {
+        Err(format!("it did not introduce itself within {patience:?}; a standby does not"))
     })
 }
 
