@@ -27,6 +27,9 @@ use crate::ledger::{DestinationCounts, Ledger};
 use crate::rivals::Rivals;
 use crate::{Settings, properties};
 
+/// With so much under way to the remote broker no more is taken from the local one.
+const MOST_IN_FLIGHT_BYTES: usize = 256 << 20;
+
 /// The broker at one end.
 #[derive(Clone, Debug)]
 struct Broker {
@@ -71,6 +74,8 @@ pub struct Bridge {
     /// Remote consumers that came when the limit was reached.
     beyond: u64,
     flights: BTreeMap<i32, Flight>,
+    /// The bodies of those, and of those that wait.
+    in_flight_bytes: usize,
     /// Subscriptions that nobody needs any longer: ended when the last message of theirs that is under way was
     /// answered for, for the broker would hand out again what it was not told of.
     closing: BTreeMap<i64, Closing>,
@@ -111,6 +116,7 @@ impl Bridge {
             reported: 0,
             beyond: 0,
             flights: BTreeMap::new(),
+            in_flight_bytes: 0,
             closing: BTreeMap::new(),
             waiting: VecDeque::new(),
             counts: Counts::default(),
@@ -164,6 +170,11 @@ impl Bridge {
         }
     }
 
+    /// Whether as much is under way as may be: what the local broker hands out is to wait.
+    pub fn is_full(&self) -> bool {
+        self.in_flight_bytes >= MOST_IN_FLIGHT_BYTES
+    }
+
     /// How long the message that has waited longest for its answer has waited by `now`.
     pub fn longest_wait(&self, now: Instant) -> Duration {
         // One that was sent again has a later number than those that came after it.
@@ -193,6 +204,7 @@ impl Bridge {
         self.now = now;
         self.ledger.forget(&self.settings, now);
         while let Some((_, flight)) = self.waiting.pop_front_if(|(at, _)| *at <= now) {
+            self.in_flight_bytes = self.in_flight_bytes.saturating_sub(flight.bytes());
             self.launch(flight);
         }
         self.end_late(now);

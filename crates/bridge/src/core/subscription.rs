@@ -93,7 +93,10 @@ impl Bridge {
             .partition(|(_, flight)| flight.subscription == number);
         self.waiting = rest;
         for (at, flight) in gone {
-            self.waiting.extend(self.copies.stayed(&flight).map(|other| (at, other)));
+            match self.copies.stayed(&flight) {
+                Some(other) => self.waiting.push_back((at, other)),
+                None => self.in_flight_bytes = self.in_flight_bytes.saturating_sub(flight.bytes()),
+            }
         }
         let made = !self.rivals.withdraw(number);
         self.closing.insert(number, Closing { until: self.now + MOST_CLOSING, durable, made });

@@ -27,6 +27,12 @@ pub(super) struct Flight {
     pub(super) since: Instant,
 }
 
+impl Flight {
+    pub(super) fn bytes(&self) -> usize {
+        self.message.content.as_ref().map_or(0, |content| content.len())
+    }
+}
+
 impl Bridge {
     /// The local broker has a message that is wanted over there.
     pub(super) fn forward(&mut self, dispatch: MessageDispatch) {
@@ -92,11 +98,20 @@ impl Bridge {
         message.command_id = self.command_id();
         message.response_required = message.persistent || self.settings.always_sync_send;
         if message.response_required {
+            self.in_flight_bytes += flight.bytes();
             self.flights.insert(message.command_id, flight);
             return self.say(Side::Remote, message);
         }
         self.say(Side::Remote, message);
         self.went(&flight);
+    }
+
+    /// A message makes no frame that the remote broker would take: as if it had refused it.
+    pub fn unsendable(&mut self, command: i32, reason: &str, now: Instant) {
+        self.now = now;
+        if !self.over {
+            self.remote_answered(command, Some(&Throwable::new("javax.jms.JMSException", reason)));
+        }
     }
 
     /// The remote broker has answered.
@@ -107,6 +122,7 @@ impl Bridge {
         let Some(flight) = self.flights.remove(&request) else {
             return self.login_answered(refusal);
         };
+        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(flight.bytes());
         let number = flight.subscription;
         match refusal {
             None => self.went(&flight),
@@ -116,6 +132,7 @@ impl Bridge {
                 }
             }
             Some(reason) if is_passing(reason) => {
+                self.in_flight_bytes += flight.bytes();
                 self.waiting.push_back((self.now + TRY_AGAIN, flight));
             }
             Some(reason) => {

@@ -48,7 +48,7 @@ pub(super) async fn drive(
             sleep.as_mut().reset(wake);
         }
         tokio::select! {
-            (side, ready) = life.ways.ready(), if rest.is_none() => match ready {
+            (side, ready) = life.ways.ready(!life.bridge.is_full()), if rest.is_none() => match ready {
                 Ok(()) => rest = life.hear(side),
                 Err(reason) => life.bridge.lost(side, &reason),
             },
@@ -98,9 +98,14 @@ impl<'a> Life<'a> {
                 }
             }
             match self.ways.flush() {
-                Ok(()) => return None,
-                Err((side, reason)) => self.bridge.lost(side, &reason),
+                Ok(()) => {}
+                Err((side, reason)) => {
+                    self.bridge.lost(side, &reason);
+                    continue;
+                }
             }
+            let (command, reason) = self.ways.unsendable()?;
+            self.bridge.unsendable(command, &reason, self.clock.now());
         }
     }
 

@@ -5,13 +5,17 @@ use std::io;
 
 use ferromq_client::{Address, Link, Vital};
 use ferromq_model::Instant;
-use ferromq_openwire::Command;
+use ferromq_openwire::{Command, ErrorKind};
 
 use super::clock::Clock;
 use super::line::{Line, Moved, transfer, try_write};
 
 /// Orders are encoded until so many bytes wait for the socket.
 const ENCODE_AHEAD_BYTES: usize = 256 * 1024;
+/// Who has so much to be said to it that is not written yet is behind.
+const BEHIND_BYTES: usize = 4 << 20;
+/// What a command takes beside the body of its message, about.
+const COMMAND_BYTES: usize = 256;
 /// How long the peer may take to read the last words.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -25,9 +29,19 @@ pub(super) struct Port {
     line: Box<dyn Line>,
     link: Link,
     clock: Clock,
-    /// Not encoded yet. They are not bounded here: they are answers and messages that the windows of the bridge's
-    /// subscriptions bound.
+    /// Not encoded yet. They are bounded by who asks whether this is behind before there is more to be said.
     orders: VecDeque<Command>,
+    order_bytes: usize,
+    /// Messages that make no frame which the peer would take, by their commands' ids, and why.
+    unsendable: VecDeque<(i32, String)>,
+}
+
+fn bytes(command: &Command) -> usize {
+    let body = match command {
+        Command::Message(message) => message.content.as_ref().map_or(0, |content| content.len()),
+        _ => 0,
+    };
+    body + COMMAND_BYTES
 }
 
 impl Port {
@@ -37,7 +51,8 @@ impl Port {
     }
 
     pub fn new(line: impl Line + 'static, link: Link, clock: Clock) -> Self {
-        Self { line: Box::new(line), link, clock, orders: VecDeque::new() }
+        let line = Box::new(line);
+        Self { line, link, clock, orders: VecDeque::new(), order_bytes: 0, unsendable: VecDeque::new() }
     }
 
     /// Waits until something came, or there is room for something that waits. Nothing is lost if it is dropped while it
@@ -70,7 +85,18 @@ impl Port {
 
     /// Notes what is to be said; it leaves with the next [`Port::flush`] that the socket has room for.
     pub fn say(&mut self, command: Command) {
+        self.order_bytes += bytes(&command);
         self.orders.push_back(command);
+    }
+
+    /// Whether there is much to be said already that the peer has not taken.
+    pub fn is_behind(&self) -> bool {
+        self.order_bytes + self.link.output().len() >= BEHIND_BYTES
+    }
+
+    /// The next message that could not be sent to this peer, by its command's id, and why.
+    pub fn unsendable(&mut self) -> Option<(i32, String)> {
+        self.unsendable.pop_front()
     }
 
     /// Writes what the socket takes at once, as much of it together as there is.
@@ -94,7 +120,15 @@ impl Port {
             && self.link.output().len() < ENCODE_AHEAD_BYTES
             && let Some(command) = self.orders.pop_front()
         {
-            self.link.push(&command).map_err(|error| format!("{}: {error}", command.type_name()))?;
+            self.order_bytes = self.order_bytes.saturating_sub(bytes(&command));
+            match (self.link.push(&command), &command) {
+                (Ok(()), _) => {}
+                // One message that this peer can't be told of is no reason to leave it.
+                (Err(error), Command::Message(message)) if error.kind() == ErrorKind::Caller => {
+                    self.unsendable.push_back((message.command_id, error.to_string()));
+                }
+                (Err(error), _) => return Err(format!("{}: {error}", command.type_name())),
+            }
         }
         Ok(())
     }

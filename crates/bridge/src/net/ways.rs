@@ -73,10 +73,12 @@ async fn ready(way: &mut Option<Way>) -> Result<(), String> {
 }
 
 impl Ways {
-    /// Waits until there is something to do on one of them. Nothing is lost if it is dropped while it waits.
-    pub async fn ready(&mut self) -> (Side, Result<(), String>) {
+    /// Waits until there is something to do on one of them; on the local one only if there is room for what it would
+    /// hand out. Nothing is lost if it is dropped while it waits.
+    pub async fn ready(&mut self, room: bool) -> (Side, Result<(), String>) {
+        let room = room && !self.is_behind();
         tokio::select! {
-            ready = ready(&mut self.local) => (Side::Local, ready),
+            ready = ready(&mut self.local), if room => (Side::Local, ready),
             ready = ready(&mut self.remote) => (Side::Remote, ready),
             ready = ready(&mut self.inbound) => (Side::Inbound, ready),
         }
@@ -104,6 +106,18 @@ impl Ways {
     /// Writes what was said, as far as the sockets take it.
     pub fn flush(&mut self) -> Result<(), (Side, String)> {
         self.ports().try_for_each(|(side, port)| port.flush().map_err(|reason| (side, reason)))
+    }
+
+    /// The next message that could not be sent to the remote broker, by its command's id, and why.
+    pub fn unsendable(&mut self) -> Option<(i32, String)> {
+        match &mut self.remote {
+            Some(Way::Port(port)) => port.unsendable(),
+            _ => None,
+        }
+    }
+
+    fn is_behind(&self) -> bool {
+        matches!(&self.remote, Some(Way::Port(port)) if port.is_behind())
     }
 
     /// When to call [`Ways::tick`] at the latest.

@@ -8,7 +8,9 @@ use bytes::{Bytes, BytesMut};
 use ferromq_engine::{ConnId, Effect, Fault, FaultKind, Input, Intent, LocalId, Notice, Tag};
 use ferromq_model::{Delivery, Instant, Now, Text};
 use ferromq_openwire as wire;
-use ferromq_openwire::{Command, Framer, Limits, WireFormat, WireFormatOptions, WireStr};
+use ferromq_openwire::{
+    Command, ErrorKind, Framer, Limits, Throwable, WireFormat, WireFormatOptions, WireStr,
+};
 
 use super::inbound::fault;
 use super::monitor::{Due, Monitor};
@@ -290,8 +292,21 @@ impl Session {
 
     /// Encodes what the broker's half of a duplex bridge has to say.
     pub fn say_aside(&mut self, command: &Command) {
-        if !self.is_silent() && self.phase != Phase::Greeting {
-            self.say(command);
+        if self.is_silent() || self.phase == Phase::Greeting {
+            return;
+        }
+        match (self.format.encode(command, &mut self.out), command) {
+            (Ok(()), _) => self.monitor.said(),
+            // One message that the peer can't be told of is no reason to leave it: it counts as refused.
+            (Err(error), Command::Message(message)) if error.kind() == ErrorKind::Caller => {
+                let refusal = wire::ExceptionResponse {
+                    correlation_id: message.command_id,
+                    exception: Some(Arc::new(Throwable::new("javax.jms.JMSException", error.to_string()))),
+                    ..Default::default()
+                };
+                self.put_aside(refusal.into());
+            }
+            (Err(error), _) => self.unsendable(command, &error),
         }
     }
 
@@ -313,11 +328,13 @@ impl Session {
     pub(super) fn say(&mut self, command: &Command) {
         match self.format.encode(command, &mut self.out) {
             Ok(()) => self.monitor.said(),
-            Err(error) => {
-                let text = format!("{}: {error}", command.type_name());
-                self.fail(SessionError::Unsendable(text));
-            }
+            Err(error) => self.unsendable(command, &error),
         }
+    }
+
+    fn unsendable(&mut self, command: &Command, error: &wire::Error) {
+        let text = format!("{}: {error}", command.type_name());
+        self.fail(SessionError::Unsendable(text));
     }
 
     /// Encodes a delivery into the output.

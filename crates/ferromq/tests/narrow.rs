@@ -1,0 +1,141 @@
+//! Links through which not everything fits: to brokers that take small frames only, that are slow, or far away.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "what can not be set up ends the test")]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ferromq_testkit::{Launch, Node, PATIENCE, Receiver};
+use serde_json::Value;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ferromq");
+
+fn launch(name: &str) -> Launch {
+    Launch::new(PROGRAM).arg("--name").arg(name)
+}
+
+fn linked(name: &str, uri: &str) -> Node {
+    launch(name).arg("--network-connector").arg(uri).start().unwrap()
+}
+
+/// Sends a message for each line.
+fn send(node: &Node, destination: &str, lines: &[&str]) {
+    let mut sender = Command::new(PROGRAM)
+        .args(["send", "--url", node.url(), destination])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    sender.stdin.take().unwrap().write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
+    assert!(sender.wait().unwrap().success());
+}
+
+fn consume(node: &Node, destination: &str) -> Receiver {
+    Receiver::new(PROGRAM, node.url(), destination, &[])
+}
+
+/// Waits until the first link of a node is as `wanted` says.
+fn link_is(node: &Node, wanted: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let told = Command::new(PROGRAM).args(["status", node.url(), "--json"]).output().unwrap();
+        let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+        if let Some(link) = told["links"].as_array().into_iter().flatten().find(|link| wanted(link)) {
+            return link.clone();
+        }
+        assert!(Instant::now() < deadline, "{told:#}\n{:?}", node.log().all());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A way to a broker on which everything takes as long as `delay`, and what goes there stands still while `still` says so.
+fn way(to: &Node, delay: Duration, still: &Arc<AtomicBool>) -> String {
+    let (listener, to) = (TcpListener::bind("127.0.0.1:0").unwrap(), to.address());
+    let (address, still) = (listener.local_addr().unwrap(), Arc::clone(still));
+    std::thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            let Ok(far) = TcpStream::connect(to) else { continue };
+            for (from, to, still) in [(&near, &far, Arc::clone(&still)), (&far, &near, Arc::default())] {
+                let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                std::thread::spawn(move || pass(from, to, delay, &still));
+            }
+        }
+    });
+    format!("tcp://{address}")
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, delay: Duration, still: &AtomicBool) {
+    let mut bytes = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        std::thread::sleep(delay);
+        while still.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(std::net::Shutdown::Both);
+}
+
+#[test]
+fn a_message_that_the_peer_can_not_take_is_a_dead_letter_and_the_link_goes_on() {
+    // Given two brokers of which each takes less over the link than its own clients may send
+    let small = "wireFormat.maxFrameSize=100000";
+    let b =
+        launch("b").listen("tcp://127.0.0.1:0").listen(format!("tcp://127.0.0.1:0?{small}")).start().unwrap();
+    let narrow = b.urls().last().unwrap().clone();
+    let a = linked("a", &format!("static:({narrow})?name=nc&duplex=true"));
+    let large = "x".repeat(200_000);
+    for (from, to) in [(&a, &b), (&b, &a)] {
+        let receiver = consume(to, "queue://orders");
+        link_is(from, |link| link["consumers"] == 1);
+        // when a message comes that is too large for the link
+        send(from, "queue://orders", &["before", &large, "after"]);
+        // then the others go over, and it is set aside with the reason where it was sent.
+        assert!(receiver.wait_for(2), "{:?}\n{:?}", from.log().all(), to.log().all());
+        assert_eq!(receiver.all(), ["before", "after"]);
+        let dead = consume(from, "queue://ActiveMQ.DLQ");
+        assert!(dead.wait_for(1), "{:?}", from.log().all());
+        assert!(dead.all() == [large.as_str()]);
+        let link = link_is(from, |link| link["refused"] == 1);
+        assert_eq!((&link["up"], &link["forwarded"]), (&true.into(), &2.into()));
+        assert!(from.log().wait_for("maxFrameSize", PATIENCE).is_some(), "{:?}", from.log().all());
+    }
+}
+
+#[test]
+fn what_a_slow_link_has_not_taken_stays_in_the_store() {
+    let still = Arc::new(AtomicBool::new(false));
+    let b = launch("b").start().unwrap();
+    let a = linked("a", &format!("static:({})?name=nc", way(&b, Duration::ZERO, &still)));
+    let large = "x".repeat(1_000_000);
+    send(&a, "queue://large", &[large.as_str(); 64]);
+    link_is(&a, |link| link["up"] == true);
+    // Given a link that takes nothing any longer
+    still.store(true, Ordering::Relaxed);
+    // when somebody over there wants what is here
+    let receiver = consume(&b, "queue://large");
+    link_is(&a, |link| link["consumers"] == 1 && link["in_flight"] != 0);
+    std::thread::sleep(Duration::from_secs(1));
+    // then the link holds what sockets and one buffer take, and not all that its window would allow.
+    let waits = link_is(&a, |_| true);
+    assert!(waits["forwarded"] == 0 && waits["in_flight"].as_u64() < Some(32), "{waits:#}");
+    // When it goes on, everything arrives.
+    still.store(false, Ordering::Relaxed);
+    assert!(receiver.wait_for(64), "{:?}", a.log().all());
+    link_is(&a, |link| link["forwarded"] == 64 && link["in_flight"] == 0);
+}
+
+#[test]
+fn a_broker_that_is_far_away_is_waited_for() {
+    let still = Arc::new(AtomicBool::new(false));
+    let b = launch("b").start().unwrap();
+    let a = linked("a", &format!("static:({})?name=nc", way(&b, Duration::from_millis(1_200), &still)));
+    assert!(a.log().wait_for("has been established", PATIENCE).is_some(), "{:?}", a.log().all());
+    assert!(!a.log().all().concat().contains("no network connection"), "at the first attempt");
+}
