@@ -35,6 +35,37 @@ impl Source {
     }
 }
 
+/// Columns of longer lines are counted in bytes: each value of a line is looked for, and a file may be one line.
+const MAX_LINE_BYTES: usize = 4 * 1024;
+
+/// The lines of a file, to tell where something stands.
+pub(crate) struct Places<'a> {
+    file: Arc<str>,
+    text: &'a str,
+    /// Where each line ends.
+    newlines: Vec<usize>,
+}
+
+impl<'a> Places<'a> {
+    pub(crate) fn new(file: &Arc<str>, text: &'a str) -> Self {
+        let newlines =
+            text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        Self { file: Arc::clone(file), text, newlines }
+    }
+
+    /// The place of a byte.
+    pub(crate) fn at(&self, offset: usize) -> Source {
+        let before = self.newlines.partition_point(|newline| *newline < offset);
+        let start =
+            before.checked_sub(1).and_then(|last| self.newlines.get(last)).map_or(0, |newline| newline + 1);
+        let column = match self.text.get(start..offset) {
+            Some(line) if line.len() <= MAX_LINE_BYTES => line.chars().count(),
+            _ => offset.saturating_sub(start),
+        };
+        Source::File { file: Arc::clone(&self.file), line: before + 1, column: column + 1 }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! Files of ActiveMQ that want to take memory, time or the stack: each ends with one mistake, named.
+//! Files that want to take memory, time or the stack, most of them ActiveMQ's: each ends with its mistakes named.
 
 use ferromq_config::{Input, MAX_FILE_BYTES, examine, load};
 
@@ -153,4 +153,17 @@ fn thousands_of_unknown_names_are_all_told() {
     let rejected =
         report.expect("a report").iter().filter(|entry| entry.verdict.word() == "rejected").count();
     assert_eq!(rejected, 20_000);
+}
+
+#[test]
+fn a_line_of_toml_that_is_a_whole_file_takes_no_longer_than_its_length() {
+    // Each of the numbers has a place, and to count the letters before each would take as long as their square.
+    let numbers = "1,".repeat(200_000);
+    let text = format!("listen = ['é{}', {numbers}]\n", "é".repeat(3_000));
+    let began = std::time::Instant::now();
+    let told = load(&Input::default().file("f.toml", text)).expect_err("numbers are no addresses");
+    assert!(
+        told.iter().any(|told| told.to_string().starts_with("f.toml:1:6017: error: this is a whole number"))
+    );
+    assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
 }

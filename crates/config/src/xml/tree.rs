@@ -7,7 +7,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 use super::properties::Properties;
 use crate::{
     diagnostic::{Diagnostic, Severity},
-    source::Source,
+    source::{Places, Source},
 };
 
 /// The most elements and texts in a file.
@@ -18,8 +18,6 @@ const MAX_DEPTH: usize = 64;
 const MAX_ATTRIBUTES: usize = 256;
 /// The most declarations of namespaces in a file; each element is looked up in all of them.
 const MAX_NAMESPACES: usize = 1_000;
-/// Columns of longer lines are counted in bytes.
-const MAX_LINE_BYTES: usize = 4 * 1024;
 
 /// Whose element it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,31 +206,5 @@ pub(super) fn fill(element: &mut Element, properties: &Properties, problems: &mu
     properties.fill(&mut element.text, &element.source, problems);
     for child in &mut element.children {
         fill(child, properties, problems);
-    }
-}
-
-struct Places<'a> {
-    file: &'a Arc<str>,
-    text: &'a str,
-    /// Where each line ends.
-    newlines: Vec<usize>,
-}
-
-impl<'a> Places<'a> {
-    fn new(file: &'a Arc<str>, text: &'a str) -> Self {
-        let newlines =
-            text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
-        Self { file, text, newlines }
-    }
-
-    fn at(&self, offset: usize) -> Source {
-        let before = self.newlines.partition_point(|newline| *newline < offset);
-        let start =
-            before.checked_sub(1).and_then(|last| self.newlines.get(last)).map_or(0, |newline| newline + 1);
-        let column = match self.text.get(start..offset) {
-            Some(line) if line.len() <= MAX_LINE_BYTES => line.chars().count(),
-            _ => offset - start,
-        };
-        Source::File { file: Arc::clone(self.file), line: before + 1, column: column + 1 }
     }
 }
