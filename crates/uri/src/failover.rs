@@ -99,10 +99,6 @@ impl FailoverOptions {
 
     fn read(reader: &mut OptionReader<'_>) -> Self {
         const ATTEMPTS: &str = "a number, or -1 for no limit";
-        let mut connection = reader.under("jms.");
-        for (name, value) in reader.under("connection.").iter() {
-            connection.set(name, value);
-        }
         const FACTOR: &str = "a factor such as 2.0";
         let old_name = reader.number("backOffMultiplier", FACTOR);
         Self {
@@ -130,7 +126,7 @@ impl FailoverOptions {
             reconnect_supported: reader.bool("reconnectSupported"),
             nested: reader.under("nested."),
             ignored: reader.ignored("", &["useLocalHost"]),
-            connection,
+            connection: reader.connection(),
         }
     }
 }

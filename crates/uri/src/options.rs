@@ -140,6 +140,15 @@ impl<'a> OptionReader<'a> {
         self.options.under(prefix)
     }
 
+    /// Those of the connection above the transport, `jms.*` and `connection.*`, without the prefix.
+    pub(crate) fn connection(&mut self) -> Options {
+        let mut connection = self.under("jms.");
+        for (name, value) in self.under("connection.").iter() {
+            connection.set(name, value);
+        }
+        connection
+    }
+
     /// Those of `names` that are present. They are known and without effect here; tell the user so.
     pub fn ignored(&mut self, prefix: &str, names: &[&str]) -> Vec<String> {
         let full = names.iter().map(|name| format!("{prefix}{name}"));

@@ -210,7 +210,7 @@ impl ListenerUri {
         let auth = |reader: &mut OptionReader<'_>, name: &str| {
             reader.bool(name).or(reader.bool(&format!("transport.{name}")))
         };
-        let options = ListenerOptions {
+        let mut options = ListenerOptions {
             maximum_connections: reader.number("maximumConnections", COUNT),
             backlog: reader.number("backlog", COUNT),
             handshake_timeout_ms: reader.millis("transport.connectAttemptTimeout").or(plain_timeout),
@@ -227,7 +227,6 @@ impl ListenerUri {
             ]
             .concat(),
         };
-        let mut options = options;
         // ActiveMQ's own reader goes on waiting after `soTimeout`; the others are a client's, or an `auto` listener's.
         let idle = [
             ("soTimeout", options.socket.so_timeout_ms.is_some()),
@@ -256,16 +255,12 @@ impl ConnectUri {
     pub fn from_uri(uri: &Uri) -> Result<Self, Vec<UriError>> {
         let (scheme, endpoint) = listening(uri)?;
         let mut reader = uri.options.reader();
-        let mut connection = reader.under("jms.");
-        for (name, value) in reader.under("connection.").iter() {
-            connection.set(name, value);
-        }
         let options = ConnectOptions {
             connection_timeout_ms: reader.millis("connectionTimeout"),
             socket: SocketOptions::read(&mut reader, &["socket.", "transport.", ""]),
             wire_format: WireFormatOptions::read(&mut reader),
             tls: TlsOptions::read(&mut reader),
-            connection,
+            connection: reader.connection(),
             ignored: reader.ignored("", JAVA_ONLY),
         };
         reader.finish()?;
