@@ -12,11 +12,13 @@
 //!
 //! Invariant: only one thread runs at a time, so the same seed gives the same run.
 
+mod checks;
 mod database;
 mod faults;
 mod gate;
 mod keeper;
 mod member;
+mod reign;
 mod traffic;
 mod trouble;
 mod worker;

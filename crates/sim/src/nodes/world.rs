@@ -8,21 +8,18 @@ use std::time::Duration;
 use ferromq_engine::{ConnId, Input};
 use ferromq_env::simulated::{SeededEntropy, SimDisk, StaleDisk, Staleness};
 use ferromq_env::{Clock, Disk, Entropy};
-use ferromq_lock::{Acquired, Grant, Timings};
-use ferromq_model::{Epoch, Instant, Now, Ticket};
-use ferromq_store::{Recovered, StoreError, Sync};
+use ferromq_lock::{Acquired, Timings};
+use ferromq_model::{Instant, Now};
 
 use super::database::Database;
 use super::faults::{self, Blow, Fault};
 use super::gate::Halt;
 use super::keeper::{Keeper, News};
-use super::member::{Lane, Member, MemberClock, Process, Reign, Role, Running, Side};
+use super::member::{Lane, Member, MemberClock, Process, Role, Running, Side};
 use super::traffic::Link;
 use super::worker::{self, Answer, Making, Order, Place, Stand};
 use super::{Conditions, Mishaps, NodeBug, NodesReport};
 use crate::client::Client;
-use crate::front::{Front, Identity};
-use crate::node::LAZY_SYNC;
 use crate::oracle::Oracle;
 use crate::plan::Plan;
 use crate::saboteur::Saboteur;
@@ -38,10 +35,6 @@ const FAULTS_WITHIN: Duration = Duration::from_millis(3_500);
 
 /// After the last fault everything has to be sent and drained within this time.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(15);
-
-/// Without a master, though somebody could be it, no longer than this: a silence on a slow clock, a rest, and the work
-/// of a takeover.
-const GAP: Duration = Duration::from_millis(500 * 115 / 100 + 1_000 + 300);
 
 /// How often clients and timers are looked at, and how often a lease.
 const PULSE: Duration = Duration::from_millis(4);
@@ -115,7 +108,7 @@ pub(super) struct World {
     timings: Timings,
     world_ns: Arc<AtomicU64>,
     /// Operations of the shared disk by all nodes.
-    ops: Arc<AtomicU64>,
+    pub(super) ops: Arc<AtomicU64>,
     pub(super) members: Vec<Member>,
     pub(super) clients: Vec<Client>,
     pub(super) links: BTreeMap<u64, Link>,
@@ -125,9 +118,9 @@ pub(super) struct World {
     pub(super) faults_left: usize,
     pub(super) faults_over: bool,
     /// Since when nobody serves.
-    unserved_since: Option<Instant>,
+    pub(super) unserved_since: Option<Instant>,
     /// Who won which epoch, and after how many operations of all disks.
-    grants: BTreeMap<u64, (usize, u64)>,
+    pub(super) grants: BTreeMap<u64, (usize, u64)>,
     /// Locks were forgotten: two may serve for the time of a lease, and only what they store must stay single.
     pub(super) locks_lied: bool,
     pub(super) database: Option<Database>,
@@ -271,25 +264,6 @@ impl World {
                 process.store.worker.gate.rules().stop_at = None;
                 process.lease.worker.gate.rules().stop_at = None;
             }
-        }
-    }
-
-    /// One master, under the highest epoch, and its books balance.
-    fn check_end(&mut self) {
-        let mut masters = Vec::new();
-        for member in &self.members {
-            if let Some(reign) = member.process.as_ref().and_then(Process::active) {
-                masters.push((member.name.clone(), reign.epoch.number));
-                if let Err(text) = reign.front.check() {
-                    self.oracle.accuse("conservation", text);
-                }
-            }
-        }
-        let highest = self.grants.last_key_value().map(|(number, _)| *number);
-        if masters.len() != 1 || masters.first().map(|(_, number)| *number) != highest {
-            let text =
-                format!("in the end the masters are {masters:?}, and epoch {highest:?} is the highest");
-            self.oracle.accuse("single-writer", text);
         }
     }
 
@@ -550,198 +524,5 @@ impl World {
             }
         }
         self.go_on(number, side);
-    }
-
-    fn won(&mut self, number: usize, grant: Grant) {
-        let ops = self.ops.load(Ordering::SeqCst);
-        if let Some((other, _)) = self.grants.insert(grant.epoch.number, (number, ops)) {
-            let (ours, theirs) = (&self.members[number].name, &self.members[other].name);
-            let text = format!("epoch {} was won by {theirs} and by {ours}", grant.epoch.number);
-            self.oracle.accuse("single-writer", text);
-        }
-        let Some(process) = self.process(number) else { return };
-        process.keeper.won(grant);
-        process.reign += 1;
-        process.role = Role::Claiming(grant);
-        for side in [Side::Store, Side::Lease] {
-            process.lane(side).worker.gate.rules().epoch = grant.epoch.number;
-        }
-        process.store.waiting.push_back(Order::Claim(grant.epoch));
-        self.unserved_since = self.unserved_since.map(|_| self.now);
-        self.go_on(number, Side::Store);
-    }
-
-    fn claimed(&mut self, number: usize, outcome: Result<Recovered, StoreError>) {
-        let now = self.local(number);
-        let Some(Role::Claiming(grant)) = self.process(number).map(|process| &process.role) else { return };
-        let epoch = grant.epoch;
-        match outcome {
-            Ok(recovered) => {
-                self.report.reigns += 1;
-                if self.forgot_at.is_some() {
-                    let text = format!("{} serves from a database that forgot", self.members[number].name);
-                    self.oracle.accuse("honesty", text);
-                }
-                let front = Front::new(
-                    &Identity::default(),
-                    ferromq_engine::Settings::default(),
-                    epoch,
-                    recovered,
-                    now,
-                    &mut self.saboteur,
-                );
-                let reign = Reign {
-                    front,
-                    epoch,
-                    gathered: Vec::new(),
-                    lazy_due: None,
-                    commits: 0,
-                    completed: Ticket(0),
-                };
-                if let Some(process) = self.process(number) {
-                    process.role = Role::Active(Box::new(reign));
-                }
-                self.collect(number);
-            }
-            Err(_) => self.step_down(number, REST),
-        }
-    }
-
-    fn committed(&mut self, number: usize, outcome: Result<Option<Ticket>, StoreError>, ops_before: u64) {
-        let ignores = self.conditions.bug == Some(NodeBug::RefusalIgnored);
-        let upto = match outcome {
-            Ok(upto) => upto,
-            Err(StoreError::Fenced { .. }) if ignores => Some(Ticket(u64::MAX >> 1)),
-            Err(_) => return self.step_down(number, REST),
-        };
-        let Some(process) = self.process(number) else { return };
-        let looked = process.store.worker.gate.rules().claim_look;
-        let Role::Active(reign) = &mut process.role else { return };
-        reign.commits += 1;
-        if reign.commits.is_multiple_of(6) {
-            process.store.waiting.push_back(Order::Maintain);
-        }
-        let Some(upto) = upto else { return };
-        // One that completes nothing new answers nobody.
-        let completes = upto > reign.completed;
-        reign.completed = reign.completed.max(upto);
-        let epoch = reign.epoch;
-        // A database lets a claim wait for the transaction.
-        if completes && self.database.is_none() {
-            self.check_fence(number, epoch, ops_before, looked);
-        }
-        self.serve(number, |front, now, saboteur| front.handle(Input::Persisted { upto }, now, saboteur));
-    }
-
-    /// No batch completes whose look for a higher claim came after one had been made.
-    fn check_fence(&mut self, number: usize, epoch: Epoch, ops_before: u64, looked: u64) {
-        let last = ops_before.max(looked);
-        let higher = self.grants.range(epoch.number + 1..).find(|(_, (_, at))| *at < last);
-        if let Some((theirs, _)) = higher {
-            let name = &self.members[number].name;
-            let text = format!(
-                "{name} completed a commit of epoch {} after epoch {theirs} was claimed",
-                epoch.number
-            );
-            self.oracle.accuse("single-writer", text);
-        }
-    }
-
-    /// From master, or claimant, to standby.
-    pub(super) fn step_down(&mut self, number: usize, rest: Duration) {
-        let now = self.lease_time(number);
-        let Some(process) = self.process(number) else { return };
-        let served = process.active().is_some();
-        if let Some(order) = process.keeper.release(now, rest) {
-            process.lease.waiting.push_back(order);
-        }
-        process.role = Role::Standby;
-        process.reign += 1;
-        process.store.waiting.clear();
-        process.store.waiting.push_back(Order::Abandon);
-        for side in [Side::Store, Side::Lease] {
-            process.lane(side).worker.gate.rules().epoch = 0;
-        }
-        if served {
-            self.close_links(number);
-        }
-        self.go_on(number, Side::Store);
-        self.go_on(number, Side::Lease);
-    }
-
-    /// Lets the engine or its sessions do something, and takes what follows; nothing leaves without a lease.
-    pub(super) fn serve(&mut self, number: usize, act: impl FnOnce(&mut Front, Now, &mut Saboteur)) {
-        let (now, lease_time) = (self.local(number), self.lease_time(number));
-        let lax = matches!(self.conditions.bug, Some(NodeBug::LeaseUnchecked | NodeBug::NeverStepsDown));
-        let World { members, saboteur, .. } = self;
-        let Some(process) = &mut members[number].process else { return };
-        let Role::Active(reign) = &mut process.role else { return };
-        if !lax && !process.keeper.is_valid(lease_time) {
-            return self.step_down(number, REST);
-        }
-        act(&mut reign.front, now, saboteur);
-        self.collect(number);
-    }
-
-    /// Takes out what the engine and its sessions want.
-    fn collect(&mut self, number: usize) {
-        let now = self.local(number);
-        let Some(process) = self.process(number) else { return };
-        let Role::Active(reign) = &mut process.role else { return };
-        let epoch = reign.epoch;
-        let persists = std::mem::take(&mut reign.front.persists);
-        if persists.iter().any(|batch| batch.sync != Sync::Required) {
-            reign.lazy_due = reign.lazy_due.or(Some(now.mono + LAZY_SYNC));
-        }
-        reign.gathered.extend(persists);
-        for (load, request) in std::mem::take(&mut reign.front.loads) {
-            process.store.waiting.push_back(Order::Load { load, request });
-        }
-        let to_peers = std::mem::take(&mut reign.front.to_peers);
-        if !to_peers.is_empty() {
-            self.check_alone(number, epoch);
-        }
-        self.send(number, to_peers);
-        self.go_on(number, Side::Store);
-    }
-
-    /// While locks tell the truth, nobody hands out anything once another serves.
-    fn check_alone(&mut self, number: usize, epoch: Epoch) {
-        let other = self.members.iter().find_map(|member| {
-            let reign = member.process.as_ref()?.active()?;
-            (reign.epoch > epoch).then(|| (member.name.clone(), reign.epoch.number))
-        });
-        if let Some((other, higher)) = other
-            && !self.locks_lied
-        {
-            let name = &self.members[number].name;
-            let text =
-                format!("{name} serves under epoch {} while {other} does under {higher}", epoch.number);
-            self.oracle.accuse("single-writer", text);
-        }
-    }
-
-    /// *progress*: somebody serves soon whenever somebody can.
-    fn watch_gap(&mut self) {
-        let now = self.now;
-        let mut served = false;
-        for member in &mut self.members {
-            let able = member.is_able(now);
-            member.able_since = able.then(|| member.able_since.unwrap_or(now));
-            served |= able && member.process.as_ref().is_some_and(|process| process.active().is_some());
-        }
-        if served {
-            self.unserved_since = None;
-            return;
-        }
-        let unserved = *self.unserved_since.get_or_insert(now);
-        let Some(able) = self.members.iter().filter_map(|member| member.able_since).min() else { return };
-        let gap = now.since(unserved.max(able));
-        self.report.longest_gap = self.report.longest_gap.max(gap);
-        if gap > GAP {
-            let text = format!("nobody became the master within {GAP:?} although somebody could have");
-            self.oracle.accuse("progress", text);
-            self.unserved_since = Some(now);
-        }
     }
 }
