@@ -31,11 +31,6 @@ fn node(name: &str, folder: &Path) -> Launch {
     ferromq().arg("--name").arg(name).arg("--takeover-after").arg("2s").data(folder.join("shared"))
 }
 
-fn becomes(node: &Node, role: &str) {
-    let said = node.output().wait_for(role, PATIENCE);
-    assert!(said.is_some(), "{role:?}: {:?}\n{}", node.output().all(), node.log().all().join("\n"));
-}
-
 fn admin(node: &Node) -> String {
     let line = |lines: &[String]| {
         lines.iter().find_map(|line| line.strip_prefix("operators on ")).map(str::to_owned)
@@ -85,7 +80,7 @@ fn metric(node: &Node, name: &str) -> f64 {
 fn grpc_health_tells_a_standby_from_a_master_and_is_told_of_a_takeover() {
     let folder = tempfile::tempdir().unwrap();
     let [a, b] = ["a", "b"].map(|name| node(name, folder.path()).start().unwrap());
-    becomes(&b, "role standby (master: a, epoch 1)");
+    b.becomes("standby (master: a, epoch 1)");
     block_on(async {
         let asked = |service: &str| HealthCheckRequest { service: service.to_owned() };
         for (node, ready) in [(&a, ServingStatus::Serving), (&b, ServingStatus::NotServing)] {
@@ -136,12 +131,12 @@ fn the_lag_of_a_standby_is_what_it_has_not_read_and_falls_to_nothing() {
 /// Stops the master, and later the next one is killed: each time the standby serves within what it said.
 fn takeovers_last_no_longer_than_expected(start: impl Fn(&str) -> Node) {
     let (a, b) = (start("a"), start("b"));
-    becomes(&b, "role standby (master: a, epoch 1)");
+    b.becomes("standby (master: a, epoch 1)");
     let expected = status_that(&b, |status| status.lag_bytes == Some(0)).expected_takeover_ms.unwrap();
     let expected = Duration::from_millis(expected);
     let began = Instant::now();
     a.signal(Signal::STOP);
-    becomes(&b, "role active (epoch 2");
+    b.becomes("active (epoch 2");
     let took = began.elapsed();
     assert!(expected / 2 < took && took < expected + SLACK, "expected {expected:?}, took {took:?}");
     assert_eq!(status(&b).expected_takeover_ms, None, "a master takes over from nobody");
@@ -158,11 +153,11 @@ fn takeovers_last_no_longer_than_expected(start: impl Fn(&str) -> Node) {
     assert!(Duration::from_millis(told.listening_ms.unwrap()) <= took, "{told:?}");
 
     a.signal(Signal::CONT);
-    becomes(&a, "role standby (master: b, epoch 2)");
+    a.becomes("standby (master: b, epoch 2)");
     status_that(&a, |status| status.lag_bytes == Some(0));
     let began = Instant::now();
     b.kill();
-    becomes(&a, "role active (epoch 3");
+    a.becomes("active (epoch 3");
     let took = began.elapsed();
     assert!(took < expected + SLACK, "expected {expected:?}, took {took:?}");
 }
@@ -240,9 +235,9 @@ fn a_master_that_was_superseded_counts_a_step_down_and_no_takeover() {
     let mut peer = Peer::connect(a.address()).unwrap();
     peer.send("orders", "before").unwrap();
     a.signal(Signal::STOP);
-    becomes(&b, "role active (epoch 2");
+    b.becomes("active (epoch 2");
     a.signal(Signal::CONT);
-    becomes(&a, "role standby (master: b, epoch 2)");
+    a.becomes("standby (master: b, epoch 2)");
     let status = status(&a);
     assert_eq!((status.step_downs, status.takeovers), (1, 0), "{status:?}");
 }

@@ -26,15 +26,6 @@ fn uri(server: &Etcd) -> String {
     format!("etcd://127.0.0.1:{}/shop", server.port())
 }
 
-fn becomes(node: &Node, role: &str) {
-    let said = node.output().wait_for(&format!("role {role}"), PATIENCE);
-    assert!(said.is_some(), "not {role}: {:?}\n{}", node.output().all(), node.log().all().join("\n"));
-}
-
-fn roles(node: &Node) -> usize {
-    node.output().all().iter().filter(|line| line.starts_with("role ")).count()
-}
-
 fn send(node: &Node, text: &str) {
     let sent = Command::new(PROGRAM).args(["send", "--url", node.url(), "queue://q", text]).output().unwrap();
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
@@ -53,28 +44,28 @@ fn takeovers(lock: &str, store: &str) {
     let folder = tempfile::tempdir().unwrap();
     let start = |name| node(name, folder.path(), lock, "2s").arg("--store").arg(store).start().unwrap();
     let a = start("a");
-    becomes(&a, "active (epoch 1");
+    a.becomes("active (epoch 1");
     let b = start("b");
-    becomes(&b, "standby (master: a, epoch 1)");
+    b.becomes("standby (master: a, epoch 1)");
     send(&a, "answered");
     a.kill();
-    becomes(&b, "active (epoch 2");
+    b.becomes("active (epoch 2");
     assert_eq!(receive(&b), "answered");
 
     let a = start("a");
-    becomes(&a, "standby (master: b, epoch 2)");
+    a.becomes("standby (master: b, epoch 2)");
     send(&b, "kept");
     assert_eq!(b.stop().code(), Some(0));
-    becomes(&a, "active (epoch 3");
+    a.becomes("active (epoch 3");
 
     let b = start("b");
-    becomes(&b, "standby (master: a, epoch 3)");
+    b.becomes("standby (master: a, epoch 3)");
     a.signal(Signal::STOP);
-    becomes(&b, "active (epoch 4");
+    b.becomes("active (epoch 4");
     assert_eq!(receive(&b), "kept");
     send(&b, "of the new master");
     a.signal(Signal::CONT);
-    becomes(&a, "standby (master: b, epoch 4)");
+    a.becomes("standby (master: b, epoch 4)");
     assert_eq!(receive(&b), "of the new master");
 }
 
@@ -129,16 +120,16 @@ fn a_lease_database_locker_of_an_activemq_xml_is_a_lock_beside_the_folder() {
         launch.data(folder.path().join("kahadb")).start().unwrap()
     };
     let a = start("a");
-    becomes(&a, "active (epoch 1");
+    a.becomes("active (epoch 1");
     let b = start("b");
-    becomes(&b, "standby (master: a, epoch 1)");
+    b.becomes("standby (master: a, epoch 1)");
     assert_eq!(server.sql("SELECT owner LIKE 'broker a,%' FROM ferromq_guard.lease"), "t");
     send(&a, "kept");
     a.signal(Signal::STOP);
-    becomes(&b, "active (epoch 2");
+    b.becomes("active (epoch 2");
     assert_eq!(receive(&b), "kept");
     a.signal(Signal::CONT);
-    becomes(&a, "standby (master: b, epoch 2)");
+    a.becomes("standby (master: b, epoch 2)");
 }
 
 #[test]
@@ -146,11 +137,11 @@ fn a_killed_master_that_starts_again_at_once_is_no_second_node_of_its_name() {
     let Some(server) = Etcd::start_or_skip() else { return };
     let folder = tempfile::tempdir().unwrap();
     let a = start("a", folder.path(), &uri(&server));
-    becomes(&a, "active (epoch 1");
+    a.becomes("active (epoch 1");
     send(&a, "kept");
     a.kill();
     let a = start("a", folder.path(), &uri(&server));
-    becomes(&a, "active (epoch 2");
+    a.becomes("active (epoch 2");
     assert_eq!(receive(&a), "kept");
     let Err(refused) = node("a", folder.path(), &uri(&server), "2s").start() else {
         panic!("two nodes of one name")
@@ -163,12 +154,12 @@ fn a_restart_of_etcd_within_the_lease_is_ridden_out() {
     let Some(mut server) = Etcd::start_or_skip() else { return };
     let folder = tempfile::tempdir().unwrap();
     let [a, b] = ["a", "b"].map(|name| node(name, folder.path(), &uri(&server), "20s").start().unwrap());
-    becomes(&b, "standby (master: a, epoch 1)");
+    b.becomes("standby (master: a, epoch 1)");
     send(&a, "before");
     server.restart();
     send(&a, "after");
     assert_eq!((receive(&a), receive(&a)), ("before".to_owned(), "after".to_owned()));
-    assert_eq!((roles(&a), roles(&b)), (1, 1), "{:?} {:?}", a.output().all(), b.output().all());
+    assert_eq!((a.roles().len(), b.roles().len()), (1, 1), "{:?} {:?}", a.output().all(), b.output().all());
 }
 
 #[test]
@@ -177,15 +168,15 @@ fn an_etcd_that_stays_away_ends_the_reign_and_one_serves_when_it_is_back() {
     let folder = tempfile::tempdir().unwrap();
     let a = start("a", folder.path(), &uri(&server));
     let b = start("b", folder.path(), &uri(&server));
-    becomes(&b, "standby (master: a, epoch 1)");
+    b.becomes("standby (master: a, epoch 1)");
     send(&a, "kept");
     server.stop();
-    becomes(&a, "standby (master: unknown, epoch 1)");
+    a.becomes("standby (master: unknown, epoch 1)");
     let told = a.log().wait_for("nobody takes over", PATIENCE);
     assert!(told.is_some(), "the consequence is told: {:?}", a.log().all());
     // Nobody may claim meanwhile, though the store is free.
     sleep(Duration::from_secs(3));
-    assert_eq!(roles(&b), 1, "{:?}", b.output().all());
+    assert_eq!(b.roles().len(), 1, "{:?}", b.output().all());
     server.start();
     let until = Instant::now() + PATIENCE;
     let leads = |node: &Node| node.output().all().iter().any(|line| line.starts_with("role active (epoch 2"));
@@ -220,14 +211,14 @@ fn a_node_that_goes_without_the_lock_is_not_superseded_and_is_told_of() {
     let folder = tempfile::tempdir().unwrap();
     let stranger = Launch::new(PROGRAM).arg("--name").arg("stranger").arg("--takeover-after").arg("2s");
     let stranger = stranger.data(folder.path()).start().unwrap();
-    becomes(&stranger, "active (epoch 1");
+    stranger.becomes("active (epoch 1");
     let b = start("b", folder.path(), &uri(&server));
-    becomes(&b, "standby (master: stranger, epoch 1)");
+    b.becomes("standby (master: stranger, epoch 1)");
     let told = b.log().wait_for("does that node use the same lock?", PATIENCE);
     assert!(told.is_some(), "{:?}", b.log().all());
-    assert_eq!((roles(&stranger), roles(&b)), (1, 1));
+    assert_eq!((stranger.roles().len(), b.roles().len()), (1, 1));
     stranger.kill();
-    becomes(&b, "active (epoch 2");
+    b.becomes("active (epoch 2");
 }
 
 #[test]
@@ -235,7 +226,7 @@ fn the_lock_is_told_by_status_and_compared_by_the_check() {
     let Some(server) = Etcd::start_or_skip() else { return };
     let folder = tempfile::tempdir().unwrap();
     let a = start("a", folder.path(), &uri(&server));
-    becomes(&a, "active (epoch 1");
+    a.becomes("active (epoch 1");
     let status = Command::new(PROGRAM).args(["status", a.url()]).output().unwrap();
     let status = String::from_utf8(status.stdout).unwrap();
     let shown = format!("etcd on 127.0.0.1:{}, prefix shop", server.port());
@@ -271,18 +262,18 @@ fn the_lock_is_told_by_status_and_compared_by_the_check() {
 fn forced_claim(lock: &str) {
     let folder = tempfile::tempdir().unwrap();
     let [a, b] = ["a", "b"].map(|name| node(name, folder.path(), lock, "20s").start().unwrap());
-    becomes(&b, "standby (master: a, epoch 1)");
+    b.becomes("standby (master: a, epoch 1)");
     send(&a, "answered");
     let done = Command::new(PROGRAM).args(["force-claim", b.url(), "--yes"]).output().unwrap();
     assert!(done.status.success(), "{done:?}");
     assert!(String::from_utf8_lossy(&done.stdout).ends_with("epoch 2 is won\n"), "{done:?}");
-    becomes(&b, "active (epoch 2");
-    becomes(&a, "standby (master: b, epoch 2)");
+    b.becomes("active (epoch 2");
+    a.becomes("standby (master: b, epoch 2)");
     assert_eq!(receive(&b), "answered");
     // Both belong to the one that claimed: it keeps them, and hands both over in order.
     send(&b, "kept");
     assert_eq!(b.stop().code(), Some(0));
-    becomes(&a, "active (epoch 3");
+    a.becomes("active (epoch 3");
     assert_eq!(receive(&a), "kept");
 }
 
@@ -310,7 +301,7 @@ fn a_forced_claim_without_the_lock_s_service_is_refused_with_the_reason() {
     let Some(mut server) = Etcd::start_or_skip() else { return };
     let folder = tempfile::tempdir().unwrap();
     let [a, b] = ["a", "b"].map(|name| node(name, folder.path(), &uri(&server), "20s").start().unwrap());
-    becomes(&b, "standby (master: a, epoch 1)");
+    b.becomes("standby (master: a, epoch 1)");
     server.stop();
     let refused = Command::new(PROGRAM).args(["force-claim", b.url(), "--yes"]).output().unwrap();
     assert!(!refused.status.success(), "{refused:?}");
@@ -318,7 +309,7 @@ fn a_forced_claim_without_the_lock_s_service_is_refused_with_the_reason() {
     assert!(said.contains("nobody takes over") || said.contains("has not answered for"), "{said}");
     server.start();
     send(&a, "of the master that it was all the time");
-    assert_eq!((roles(&a), roles(&b)), (1, 1), "{:?} {:?}", a.output().all(), b.output().all());
+    assert_eq!((a.roles().len(), b.roles().len()), (1, 1), "{:?} {:?}", a.output().all(), b.output().all());
 }
 
 #[test]
@@ -327,7 +318,7 @@ fn the_lock_of_a_node_that_runs_is_compared_by_the_check() {
     let own = format!("sqlite:{}", lock.path().join("lock.db").display());
     let folder = tempfile::tempdir().unwrap();
     let a = start("a", folder.path(), &own);
-    becomes(&a, "active (epoch 1");
+    a.becomes("active (epoch 1");
     let admin = a.output().wait_until(PATIENCE, |lines| {
         lines.iter().find_map(|line| line.strip_prefix("operators on ")).map(str::to_owned)
     });

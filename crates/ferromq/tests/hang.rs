@@ -48,18 +48,13 @@ impl Place {
     /// `b` has taken over from `a`, which stands still; what stands in `a`'s way when it wakes up is for the test.
     fn superseded(&self) -> [Node; 2] {
         let a = self.start("a", "500ms");
-        becomes(&a, "active (epoch 1");
+        a.becomes("active (epoch 1");
         let b = self.start("b", "500ms");
-        becomes(&b, "standby (master: a, epoch 1)");
+        b.becomes("standby (master: a, epoch 1)");
         a.signal(Signal::STOP);
-        becomes(&b, "active (epoch 2");
+        b.becomes("active (epoch 2");
         [a, b]
     }
-}
-
-fn becomes(node: &Node, role: &str) {
-    let said = node.output().wait_for(&format!("role {role}"), PATIENCE);
-    assert!(said.is_some(), "not {role}: {:?}\n{}", node.output().all(), node.log().all().join("\n"));
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -107,7 +102,7 @@ fn a_standby_that_could_not_open_the_store_follows_as_soon_as_it_can() {
     std::fs::rename(&format, &aside).unwrap();
     std::fs::create_dir(&format).unwrap();
     a.signal(Signal::CONT);
-    becomes(&a, "standby (master: b, epoch 2)");
+    a.becomes("standby (master: b, epoch 2)");
     assert!(a.log().wait_for("the store can't be followed", PATIENCE).is_some(), "{:?}", a.log().all());
     assert!(place.status("a")["lag_bytes"].is_null());
 
@@ -115,7 +110,7 @@ fn a_standby_that_could_not_open_the_store_follows_as_soon_as_it_can() {
     std::fs::rename(&aside, &format).unwrap();
     until("a follows", || place.status("a")["lag_bytes"] == 0);
     b.kill();
-    becomes(&a, "active (epoch 3");
+    a.becomes("active (epoch 3");
     assert_eq!(a.stop().code(), Some(0));
 }
 
@@ -125,7 +120,7 @@ fn a_store_that_does_not_answer_keeps_nobody_from_asking_a_standby_or_ending_it(
     let [a, _b] = place.superseded();
     hang(&place.store().join("format"));
     a.signal(Signal::CONT);
-    becomes(&a, "standby (master: b, epoch 2)");
+    a.becomes("standby (master: b, epoch 2)");
     assert_eq!(place.status("a")["role"], "standby");
     let forced = place.ferromq(&["force-claim", "a", "--yes"]);
     assert!(forced.status.success(), "the lease's thread does not hang: {forced:?}");
@@ -140,7 +135,7 @@ fn a_standby_whose_read_hangs_ends_when_it_is_told_to() {
     let [a, _b] = place.superseded();
     hang(&place.store().join("format"));
     a.signal(Signal::CONT);
-    becomes(&a, "standby (master: b, epoch 2)");
+    a.becomes("standby (master: b, epoch 2)");
     ends(a, "a read of the standby hangs: the storage does not answer");
 }
 
@@ -148,9 +143,9 @@ fn a_standby_whose_read_hangs_ends_when_it_is_told_to() {
 fn a_claim_is_not_waited_for_when_the_thread_of_the_lease_hangs() {
     let place = Place::new();
     let a = place.start("a", "2s");
-    becomes(&a, "active (epoch 1");
+    a.becomes("active (epoch 1");
     let b = place.start("b", "2s");
-    becomes(&b, "standby (master: a, epoch 1)");
+    b.becomes("standby (master: a, epoch 1)");
     let heartbeat = place.store().join("heartbeats/0000000001");
     hang(&heartbeat);
     // The master has its file open; the standby opens it at every look.
@@ -174,7 +169,7 @@ fn a_claim_is_not_waited_for_when_the_thread_of_the_lease_hangs() {
 fn a_switchover_does_not_wait_for_a_thread_of_the_lease_that_hangs() {
     let place = Place::new();
     let a = place.start("a", "4s");
-    becomes(&a, "active (epoch 1");
+    a.becomes("active (epoch 1");
     // Looked for at each renewal, beside the mark.
     hang(&place.store().join("claims/0000000002"));
     hangs(&a, "lease");
@@ -184,7 +179,7 @@ fn a_switchover_does_not_wait_for_a_thread_of_the_lease_that_hangs() {
     assert!(!switched.status.success(), "{switched:?}");
     let said = String::from_utf8_lossy(&switched.stderr);
     assert!(said.contains("the lease could not be released: its thread hangs in the storage"), "{said}");
-    becomes(&a, "standby (master: unknown, epoch 1)");
+    a.becomes("standby (master: unknown, epoch 1)");
     // The standby that it is now looks for that claim as well.
     ends(a, "a read of the standby hangs");
 }

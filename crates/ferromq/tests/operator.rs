@@ -103,11 +103,6 @@ fn pair(runtime: &Path) -> [Node; 2] {
     })
 }
 
-fn becomes(node: &Node, role: &str) {
-    let said = node.output().wait_for(role, PATIENCE);
-    assert!(said.is_some(), "{role}: {:?}\n{:?}", node.output().all(), node.log().all());
-}
-
 fn object(runtime: &Path, node: &str) -> (Option<i32>, serde_json::Value) {
     let output = ferromq(runtime, &["status", node, "--json"]);
     let object = serde_json::from_slice(&output.stdout).expect("an object");
@@ -129,8 +124,8 @@ fn a_switchover_hands_over_and_status_says_who_has_it() {
     assert_eq!(sent.status.code(), Some(0), "{sent:?}");
     let done = ferromq(runtime.path(), &["switchover"]);
     assert_eq!(done.status.code(), Some(0), "{done:?}");
-    becomes(&b, "role active (epoch 2");
-    becomes(&a, "role standby (master: b, epoch 2)");
+    b.becomes("active (epoch 2");
+    a.becomes("standby (master: b, epoch 2)");
     let received = ferromq(runtime.path(), &["receive", "--url", b.url(), "queue://q", "--count", "1"]);
     assert_eq!(String::from_utf8_lossy(&received.stdout), "kept\n", "{received:?}");
 
@@ -152,8 +147,8 @@ fn a_forced_claim_takes_over_from_a_master_that_lives() {
 
     let done = ferromq(runtime.path(), &["force-claim", "b", "--yes"]);
     assert_eq!(done.status.code(), Some(0), "{done:?}");
-    becomes(&b, "role active (epoch 2");
-    becomes(&a, "role standby (master: b, epoch 2)");
+    b.becomes("active (epoch 2");
+    a.becomes("standby (master: b, epoch 2)");
     assert_eq!(object(runtime.path(), "a").1["step_downs"], 1);
 }
 
@@ -183,16 +178,16 @@ fn commands_are_taken_by_a_socket_that_is_its_users_own() {
 
     let done = ferromq(runtime.path(), &["switchover", &admin(&a)]);
     assert_eq!(done.status.code(), Some(0), "{done:?}");
-    becomes(&b, "role active (epoch 2");
-    becomes(&a, "role standby (master: b, epoch 2)");
+    b.becomes("active (epoch 2");
+    a.becomes("standby (master: b, epoch 2)");
     let done = ferromq(runtime.path(), &["force-claim", "a", "--yes"]);
     assert_eq!(done.status.code(), Some(0), "{done:?}");
-    becomes(&a, "role active (epoch 3");
+    a.becomes("active (epoch 3");
 
     // A node that ends takes its socket along; what a killed one left is replaced by the next.
     assert_eq!(a.stop().code(), Some(0));
     assert!(!socket.exists());
-    becomes(&b, "role active (epoch 4");
+    b.becomes("active (epoch 4");
     let a = launch("a").env("FERROMQ_ADMIN_SOCKET", socket.to_str().unwrap()).start().unwrap();
     a.kill();
     let a = launch("a").env("FERROMQ_ADMIN_SOCKET", socket.to_str().unwrap()).start().unwrap();

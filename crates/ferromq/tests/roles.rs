@@ -14,11 +14,6 @@ fn node(name: &str, shared: &Path) -> Launch {
     Launch::new(PROGRAM).data(shared).arg("--name").arg(name)
 }
 
-fn becomes(node: &Node, role: &str) -> String {
-    let said = node.output().wait_for(&format!("role {role}"), PATIENCE);
-    said.unwrap_or_else(|| panic!("not {role}: {:?}\n{:?}", node.output().all(), node.log().all()))
-}
-
 /// Waits until the node said so for the `nth` time.
 fn becomes_again(node: &Node, role: &str, nth: usize) {
     let prefix = format!("role {role}");
@@ -55,19 +50,19 @@ fn a_standby_takes_over_from_a_killed_master_and_loses_nothing() {
         let shared = tempfile::tempdir().unwrap();
         let start = |name| node(name, shared.path()).arg("--store").arg(store).start().unwrap();
         let a = start("a");
-        becomes(&a, "active (epoch 1");
+        a.becomes("active (epoch 1");
         let b = start("b");
-        becomes(&b, "standby (master: a, epoch 1)");
+        b.becomes("standby (master: a, epoch 1)");
         send(&[&a], "answered");
 
         a.kill();
-        becomes(&b, "active (epoch 2");
+        b.becomes("active (epoch 2");
         assert_eq!(receive(&[&b]), "answered");
 
         let a = start("a");
-        becomes(&a, "standby (master: b, epoch 2)");
+        a.becomes("standby (master: b, epoch 2)");
         assert_eq!(b.stop().code(), Some(0));
-        becomes(&a, "active (epoch 3");
+        a.becomes("active (epoch 3");
     }
 }
 
@@ -84,7 +79,7 @@ fn claims_of_long_ago_are_removed_whatever_the_store_is() {
         let launch = node("a", shared.path()).arg("--store").arg(store);
         for epoch in 201..=203 {
             let a = launch.start().unwrap();
-            becomes(&a, &format!("active (epoch {epoch}"));
+            a.becomes(&format!("active (epoch {epoch}"));
             let kept = std::fs::read_dir(&claims).unwrap().map(|entry| entry.unwrap().file_name());
             let mut kept: Vec<_> = kept.map(|name| name.into_string().unwrap()).collect();
             kept.sort();
@@ -100,14 +95,14 @@ fn a_paused_master_is_superseded_and_becomes_a_standby_by_itself() {
     let shared = tempfile::tempdir().unwrap();
     let a = node("a", shared.path()).start().unwrap();
     let b = node("b", shared.path()).start().unwrap();
-    becomes(&b, "standby");
+    b.becomes("standby");
     send(&[&a], "before the pause");
 
     a.signal(Signal::STOP);
-    becomes(&b, "active (epoch 2");
+    b.becomes("active (epoch 2");
     assert_eq!(receive(&[&b]), "before the pause");
     a.signal(Signal::CONT);
-    becomes(&a, "standby (master: b, epoch 2)");
+    a.becomes("standby (master: b, epoch 2)");
 
     // And the other way round: nobody has to be started again.
     b.kill();
@@ -131,9 +126,9 @@ fn a_standby_turns_clients_away_and_the_order_of_starts_does_not_matter() {
         node.kill();
     }
     let nodes = ["c", "a", "b"].map(|name| node(name, shared.path()).start().unwrap());
-    becomes(&nodes[0], "active (epoch 2");
-    becomes(&nodes[1], "standby (master: c, epoch 2)");
-    becomes(&nodes[2], "standby (master: c, epoch 2)");
+    nodes[0].becomes("active (epoch 2");
+    nodes[1].becomes("standby (master: c, epoch 2)");
+    nodes[2].becomes("standby (master: c, epoch 2)");
     let all = nodes.each_ref();
     send(&all, "hello");
     assert_eq!(receive(&all), "hello");
@@ -143,9 +138,9 @@ fn a_standby_turns_clients_away_and_the_order_of_starts_does_not_matter() {
 fn a_second_standby_of_one_name_is_refused() {
     let shared = tempfile::tempdir().unwrap();
     let a = node("a", shared.path()).start().unwrap();
-    becomes(&a, "active (epoch 1");
+    a.becomes("active (epoch 1");
     let b = node("b", shared.path()).start().unwrap();
-    becomes(&b, "standby (master: a");
+    b.becomes("standby (master: a");
     let Err(refused) = node("b", shared.path()).start() else { panic!("two standbys of one name") };
     assert_eq!(refused.code, Some(73));
     assert!(refused.to_string().contains("give each a name of its own"), "{refused}");
@@ -153,5 +148,5 @@ fn a_second_standby_of_one_name_is_refused() {
     // A name is free again as soon as its process is gone.
     b.kill();
     let b = node("b", shared.path()).start().unwrap();
-    becomes(&b, "standby (master: a");
+    b.becomes("standby (master: a");
 }

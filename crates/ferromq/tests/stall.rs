@@ -93,10 +93,6 @@ fn start(medium: &Medium, takeover_after: &str) -> Node {
     launch.data(medium.data()).start().unwrap()
 }
 
-fn roles(node: &Node) -> Vec<String> {
-    node.output().all().into_iter().filter(|line| line.starts_with("role ")).collect()
-}
-
 #[test]
 fn a_stall_shorter_than_the_lease_is_waited_out() {
     let Some(medium) = Medium::make() else { return };
@@ -117,7 +113,7 @@ fn a_stall_shorter_than_the_lease_is_waited_out() {
     // The sender waited, its connection lives, and nothing happened to the role.
     assert!(began.elapsed() >= stall);
     peer.send("orders", "after").unwrap();
-    assert_eq!(roles(&node).len(), 1, "{:?}", roles(&node));
+    assert_eq!(node.roles().len(), 1, "{:?}", node.roles());
     peer.consume("orders", 10).unwrap();
     for text in ["before", "during", "after"] {
         assert_eq!(peer.receive().unwrap().0, text);
@@ -135,14 +131,14 @@ fn a_stall_longer_than_the_lease_ends_the_reign_and_not_the_process() {
     let frozen = medium.freeze();
     // It steps down while the disk still hangs: the thread that would renew the lease hangs as well.
     let stepped_down = node.output().wait_for("role standby", Duration::from_secs(10));
-    assert!(stepped_down.is_some(), "{:?}\n{}", roles(&node), node.log().all().join("\n"));
+    assert!(stepped_down.is_some(), "{:?}\n{}", node.roles(), node.log().all().join("\n"));
     assert!(peer.send("orders", "never answered").is_err());
     drop(frozen);
 
     let again = node.output().wait_until(PATIENCE, |lines| {
         lines.iter().any(|line| line.starts_with("role active (epoch 2")).then_some(())
     });
-    assert!(again.is_some(), "{:?}\n{}", roles(&node), node.log().all().join("\n"));
+    assert!(again.is_some(), "{:?}\n{}", node.roles(), node.log().all().join("\n"));
     let mut receiver = Peer::connect(node.address()).unwrap();
     receiver.consume("orders", 10).unwrap();
     assert_eq!(receiver.receive().unwrap().0, "answered");
@@ -162,6 +158,6 @@ fn a_sync_that_fails_ends_the_reign_at_once_and_is_never_tried_again() {
     assert!(failed, "a device that takes nothing any longer takes 32 MB");
     // Long before the lease is over.
     let stepped_down = node.output().wait_for("role standby", Duration::from_secs(10));
-    assert!(stepped_down.is_some(), "{:?}\n{}", roles(&node), node.log().all().join("\n"));
+    assert!(stepped_down.is_some(), "{:?}\n{}", node.roles(), node.log().all().join("\n"));
     assert!(node.log().wait_for("stepping down", PATIENCE).is_some());
 }

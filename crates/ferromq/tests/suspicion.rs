@@ -27,11 +27,6 @@ fn node(name: &str, folder: &Path, takeover_after: &str) -> Launch {
     launch.data(folder.join("shared"))
 }
 
-fn becomes(node: &Node, role: &str) {
-    let said = node.output().wait_for(role, PATIENCE);
-    assert!(said.is_some(), "{role:?}: {:?}\n{}", node.output().all(), node.log().all().join("\n"));
-}
-
 fn suspects(node: &Node) {
     let said = node.log().wait_for("the master is silent or gone", PATIENCE);
     assert!(said.is_some(), "{}", node.log().all().join("\n"));
@@ -58,7 +53,7 @@ fn who_comes_while_the_master_is_suspected_is_served_by_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let a = node("a", folder.path(), "4s").start().unwrap();
     let b = node("b", folder.path(), "4s").start().unwrap();
-    becomes(&b, "role standby (master: a, epoch 1)");
+    b.becomes("standby (master: a, epoch 1)");
     assert!(is_reset(connect(b.address())), "nobody is suspected yet");
     a.signal(Signal::STOP);
     suspects(&b);
@@ -75,7 +70,7 @@ fn who_comes_while_the_master_is_suspected_is_served_by_the_next_one() {
     assert!(!b.output().all().iter().any(|line| line.starts_with("role active")));
     silent.set_nonblocking(false).unwrap();
 
-    becomes(&b, "role active (epoch 2");
+    b.becomes("active (epoch 2");
     client.join().unwrap().expect("the client is served without having to come again");
     assert!(is_greeted(silent));
 }
@@ -85,7 +80,7 @@ fn a_suspicion_that_was_wrong_turns_away_who_was_held() {
     let folder = tempfile::tempdir().unwrap();
     let a = node("a", folder.path(), "10s").start().unwrap();
     let b = node("b", folder.path(), "10s").start().unwrap();
-    becomes(&b, "role standby (master: a, epoch 1)");
+    b.becomes("standby (master: a, epoch 1)");
     a.signal(Signal::STOP);
     suspects(&b);
     let held = connect(b.address());
@@ -104,7 +99,7 @@ fn no_more_than_so_many_are_held_and_none_longer_than_so_long() {
     let listen = "tcp://127.0.0.1:0?maximumConnections=4000";
     let a = node("a", folder.path(), "30s").start().unwrap();
     let b = node("b", folder.path(), "30s").listen(listen).start().unwrap();
-    becomes(&b, "role standby (master: a, epoch 1)");
+    b.becomes("standby (master: a, epoch 1)");
     a.signal(Signal::STOP);
     suspects(&b);
     let began = Instant::now();

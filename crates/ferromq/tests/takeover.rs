@@ -16,11 +16,6 @@ fn node(name: &str, folder: &Path, takeover_after: &str) -> Launch {
     ferromq().arg("--name").arg(name).arg("--takeover-after").arg(takeover_after).data(folder.join("shared"))
 }
 
-fn becomes(node: &Node, role: &str) {
-    let said = node.output().wait_for(role, PATIENCE);
-    assert!(said.is_some(), "{role:?}: {:?}\n{}", node.output().all(), node.log().all().join("\n"));
-}
-
 /// A client that tries until somebody serves it, as one behind `failover:` does.
 fn persistent_client(node: &Node) -> Peer {
     let until = Instant::now() + PATIENCE;
@@ -38,7 +33,7 @@ fn a_standby_resets_who_comes_before_any_greeting() {
     let folder = tempfile::tempdir().unwrap();
     let _a = node("a", folder.path(), "500ms").start().unwrap();
     let b = node("b", folder.path(), "500ms").start().unwrap();
-    becomes(&b, "role standby (master: a, epoch 1)");
+    b.becomes("standby (master: a, epoch 1)");
     // A client that was greeted would begin transactions and never learn what became of them.
     let mut stream = std::net::TcpStream::connect(b.address()).unwrap();
     let error = std::io::Read::read(&mut stream, &mut [0]).unwrap_err();
@@ -111,7 +106,7 @@ fn twenty_kills_lose_nothing_and_repeat_nothing() {
             peer.send("orders", &(round * 100 + number).to_string()).unwrap();
         }
         master.kill();
-        becomes(&standby, "role active");
+        standby.becomes("active");
         master = standby;
     }
     let mut receiver = persistent_client(&master);
@@ -155,7 +150,7 @@ fn standbys_change_nothing(groups: usize, of: usize) {
         let start = |number| node(&format!("s{group}-{number}"), folder.path(), "600s").start().unwrap();
         let standbys: Vec<_> = (0..of).map(start).collect();
         for standby in &standbys {
-            becomes(standby, "role standby (master: a, epoch 1)");
+            standby.becomes("standby (master: a, epoch 1)");
         }
         // Half of them end in order, half are killed.
         for (number, standby) in standbys.into_iter().enumerate() {
@@ -236,7 +231,7 @@ fn an_older_copy_is_refused_by_a_machine_that_has_seen_more() {
     assert!(backup.unwrap().success());
     assert_eq!(a.stop().code(), Some(0));
     let a = start(&state).unwrap();
-    becomes(&a, "role active (epoch 2");
+    a.becomes("active (epoch 2");
     assert_eq!(a.stop().code(), Some(0));
 
     // The copy of epoch 1 is put back.
@@ -259,7 +254,7 @@ fn an_older_copy_is_refused_by_a_machine_that_has_seen_more() {
 fn a_master_whose_claim_was_removed_steps_down_and_nothing_that_was_answered_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let a = node("a", folder.path(), "20s").start().unwrap();
-    becomes(&a, "role active (epoch 1");
+    a.becomes("active (epoch 1");
     let mut peer = Peer::connect(a.address()).unwrap();
     peer.send("orders", "answered").unwrap();
     // Long before the lease is renewed, at the next unit of work.
@@ -267,20 +262,20 @@ fn a_master_whose_claim_was_removed_steps_down_and_nothing_that_was_answered_is_
     assert!(peer.send("orders", "unanswered").is_err());
     let told = a.log().wait_for("the claim of epoch 1/", PATIENCE);
     assert!(told.is_some(), "{}", a.log().all().join("\n"));
-    becomes(&a, "role active (epoch 2");
+    a.becomes("active (epoch 2");
     let mut peer = persistent_client(&a);
     peer.consume("orders", 10).unwrap();
     assert_eq!(peer.receive().unwrap().0, "answered");
 
     // One that is idle finds out when it renews its lease.
     let b = node("b", folder.path(), "1s").start().unwrap();
-    becomes(&b, "role standby (master: a, epoch 2)");
+    b.becomes("standby (master: a, epoch 2)");
     a.kill();
-    becomes(&b, "role active (epoch 3");
+    b.becomes("active (epoch 3");
     let claims = folder.path().join("shared/claims");
     std::fs::rename(&claims, folder.path().join("aside")).unwrap();
     let told = b.log().wait_for("the claim of epoch 3/", PATIENCE);
     assert!(told.is_some(), "{}", b.log().all().join("\n"));
-    becomes(&b, "role active (epoch 4");
+    b.becomes("active (epoch 4");
     assert_eq!(b.stop().code(), Some(0));
 }

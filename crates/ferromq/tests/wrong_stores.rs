@@ -22,11 +22,6 @@ fn node(name: &str, data: &Path) -> Launch {
     launch.env("FERROMQ_STATE_DIR", state.to_str().unwrap()).env("FERROMQ_STORE_SEGMENT_BYTES", "1 MiB")
 }
 
-fn becomes(node: &Node, role: &str) {
-    let said = node.output().wait_for(role, PATIENCE);
-    assert!(said.is_some(), "{role:?}: {:?}\n{}", node.output().all(), node.log().all().join("\n"));
-}
-
 fn refused(launch: &Launch) -> Refused {
     match launch.start() {
         Ok(node) => panic!("it started: {:?}", node.output().all()),
@@ -100,7 +95,7 @@ fn a_folder_that_lost_what_can_be_made_anew_serves_everything() {
     }
     let state = folder.path().join("another machine");
     let a = node("a", &data).env("FERROMQ_STATE_DIR", state.to_str().unwrap()).start().unwrap();
-    becomes(&a, "role active (epoch 2");
+    a.becomes("active (epoch 2");
     assert_eq!(served(&a, 12), (0..12).collect::<Vec<_>>());
 }
 
@@ -151,7 +146,7 @@ fn a_store_of_another_cluster_and_a_folder_that_is_not_mounted_are_refused() {
     assert_eq!(no.code, Some(73), "{no}");
     assert!(no.said.contains("there is no store yet") && no.said.contains("mounted"), "{no}");
     assert_eq!(std::fs::read_dir(&unmounted).unwrap().count(), 0, "nothing was made");
-    becomes(&of_ours(&ours).start().unwrap(), "role active");
+    of_ours(&ours).start().unwrap().becomes("active");
 }
 
 #[test]
@@ -163,7 +158,7 @@ fn a_database_of_another_cluster_or_of_a_newer_format_is_refused() {
     let (a, id) = told(&launch, runtime.path(), "a");
     assert_eq!(id, server.sql("SELECT store FROM ferromq.meta"));
     assert_eq!(a.stop().code(), Some(0));
-    becomes(&launch.clone().env("FERROMQ_STORE_ID", &id).start().unwrap(), "role active");
+    launch.clone().env("FERROMQ_STORE_ID", &id).start().unwrap().becomes("active");
 
     let other = "00000000-0000-4000-8000-000000000000";
     let no = refused(&launch.clone().env("FERROMQ_STORE_ID", other));
@@ -207,7 +202,7 @@ fn an_older_copy_of_a_sqlite_store_is_refused_and_so_is_another_one() {
     assert_eq!(a.stop().code(), Some(0));
     copy(&data, &aside);
     let a = launch.clone().env("FERROMQ_STORE_ID", &id).start().unwrap();
-    becomes(&a, "role active (epoch 2");
+    a.becomes("active (epoch 2");
     assert_eq!(a.stop().code(), Some(0));
     let no = refused(&launch.clone().env("FERROMQ_STORE_ID", "0000000000000001"));
     assert_eq!(no.code, Some(73), "{no}");
@@ -219,10 +214,7 @@ fn an_older_copy_of_a_sqlite_store_is_refused_and_so_is_another_one() {
     assert_eq!(no.code, Some(73), "{no}");
     assert!(no.said.contains("this machine has seen epoch 2"), "{no}");
     let state = folder.path().join("another machine");
-    becomes(
-        &launch.env("FERROMQ_STATE_DIR", state.to_str().unwrap()).start().unwrap(),
-        "role active (epoch 2",
-    );
+    launch.env("FERROMQ_STATE_DIR", state.to_str().unwrap()).start().unwrap().becomes("active (epoch 2");
 }
 
 #[test]
@@ -232,7 +224,7 @@ fn a_switchover_and_a_forced_claim_on_a_database() {
     let launch = ferromq().arg("--takeover-after").arg("1s").arg("--store").arg(server.url());
     let start = |name: &str| told(&launch.clone().arg("--name").arg(name), runtime.path(), name).0;
     let (a, b) = (start("a"), start("b"));
-    becomes(&b, "role standby (master: a, epoch 1)");
+    b.becomes("standby (master: a, epoch 1)");
     Peer::connect(a.address()).unwrap().send("orders", "kept").unwrap();
     let verb = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ferromq"));
@@ -240,15 +232,15 @@ fn a_switchover_and_a_forced_claim_on_a_database() {
     };
     let done = verb(&["switchover", "a"]);
     assert_eq!(done.status.code(), Some(0), "{done:?}");
-    becomes(&b, "role active (epoch 2");
-    becomes(&a, "role standby (master: b, epoch 2)");
+    b.becomes("active (epoch 2");
+    a.becomes("standby (master: b, epoch 2)");
 
     let asked = verb(&["force-claim", "a"]);
     assert_eq!(asked.status.code(), Some(64), "it tells first: {asked:?}");
     let done = verb(&["force-claim", "a", "--yes"]);
     assert_eq!(done.status.code(), Some(0), "{done:?}");
-    becomes(&a, "role active (epoch 3");
-    becomes(&b, "role standby (master: a, epoch 3)");
+    a.becomes("active (epoch 3");
+    b.becomes("standby (master: a, epoch 3)");
     let mut peer = Peer::connect(a.address()).unwrap();
     peer.consume("orders", 10).unwrap();
     assert_eq!(peer.receive().unwrap().0, "kept");

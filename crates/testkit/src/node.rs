@@ -94,6 +94,22 @@ impl Node {
         &self.output
     }
 
+    /// Waits until it says that it is in this role, such as `active (epoch 2`; the whole line.
+    ///
+    /// # Panics
+    /// If it does not in time.
+    pub fn becomes(&self, role: &str) -> String {
+        let said = self.output().wait_for(&format!("role {role}"), PATIENCE);
+        said.unwrap_or_else(|| {
+            panic!("not {role}: {:?}\n{}", self.output().all(), self.log().all().join("\n"))
+        })
+    }
+
+    /// Each role that it has said to be in, in their order.
+    pub fn roles(&self) -> Vec<String> {
+        self.output().all().into_iter().filter(|line| line.starts_with("role ")).collect()
+    }
+
     /// Bytes of memory that it occupies now; 0 if that can't be told.
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
