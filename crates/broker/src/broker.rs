@@ -290,8 +290,9 @@ impl Broker {
     fn become_role(&mut self, role: Role, announce: &mut impl FnMut(&Role)) {
         if role != self.role {
             tracing::info!("role {role}");
-            announce(&role);
+            // Whoever hears of it may ask at once.
             self.operator.tell_role(&role);
+            announce(&role);
             if let Some(witness) = self.witness.clone() {
                 // The folder may be one that answers late.
                 let epoch = role.epoch();
