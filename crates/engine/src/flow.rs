@@ -15,6 +15,9 @@ use crate::{ConnId, Fault, FaultKind, Limits, NoSpace, Output, SendRequest, Seve
 
 /// So many sends of one connection may wait before it is not read from, whatever it waits for.
 const MOST_PARKED: usize = 256;
+/// The same of a link: a bridge has a window for each queue, and one that is full must not hold up the others.
+const MOST_PARKED_OF_LINK: usize = 8_192;
+const MOST_PARKED_BYTES_OF_LINK: u64 = 64 << 20;
 
 /// What is charged, in bytes.
 #[derive(Debug, Default)]
@@ -202,8 +205,14 @@ impl Engine {
         let now = self.now.mono;
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         connection.parked += 1;
+        connection.parked_bytes += request.message.charge() as u64;
+        let too_many = if is_forwarded(&request) {
+            connection.parked > MOST_PARKED_OF_LINK || connection.parked_bytes > MOST_PARKED_BYTES_OF_LINK
+        } else {
+            connection.parked > MOST_PARKED
+        };
         // A peer that heeds neither answers nor windows must not fill the memory with what waits.
-        let paused = tag.is_none() && request.window_bytes == 0 || connection.parked > MOST_PARKED;
+        let paused = tag.is_none() && request.window_bytes == 0 || too_many;
         if paused {
             connection.paused += 1;
             if connection.paused == 1 {
@@ -274,7 +283,7 @@ impl Engine {
                 && site.parked.front().is_some_and(|parked| parked.since + wait <= now)
                 && let Some(parked) = site.parked.pop_front()
             {
-                self.unpark_count(parked.conn, parked.paused);
+                self.unparked(&parked);
                 let full = self
                     .room_now(key, self.is_stored(key, &parked.request.message))
                     .err()
@@ -362,7 +371,7 @@ impl Engine {
                     break;
                 };
                 any = true;
-                self.unpark_count(parked.conn, parked.paused);
+                self.unparked(&parked);
                 match self.target(parked.conn, &parked.request.producer, &parked.request.message.destination)
                 {
                     // Its like may have been taken in while it waited.
@@ -393,10 +402,13 @@ impl Engine {
     }
 
     /// One send of a connection waits no longer.
-    pub(crate) fn unpark_count(&mut self, conn: ConnId, paused: bool) {
+    pub(crate) fn unparked(&mut self, parked: &Parked) {
+        let conn = parked.conn;
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         connection.parked = connection.parked.saturating_sub(1);
-        if paused {
+        let bytes = parked.request.message.charge() as u64;
+        connection.parked_bytes = connection.parked_bytes.saturating_sub(bytes);
+        if parked.paused {
             connection.paused = connection.paused.saturating_sub(1);
             if connection.paused == 0 {
                 self.outbox.send(Output::Resume(conn));
@@ -454,4 +466,9 @@ impl Engine {
             }
         }
     }
+}
+
+/// Whether a message comes over a link.
+fn is_forwarded(request: &SendRequest) -> bool {
+    request.message.extra.as_ref().is_some_and(|extra| !extra.broker_path.is_empty())
 }

@@ -43,6 +43,8 @@ pub(crate) struct Connection {
     /// Sends of this connection that wait for room, and those of them for which it is not read from.
     pub(crate) parked: usize,
     pub(crate) paused: usize,
+    /// What those that wait take.
+    pub(crate) parked_bytes: u64,
     pub(crate) flushes: Vec<Tag>,
     /// The unit of work of the last message that it sent, if that was stored.
     pub(crate) stored: Ticket,

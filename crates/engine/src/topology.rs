@@ -294,7 +294,7 @@ impl Engine {
             }
         }
         for parked in parked {
-            self.unpark_count(parked.conn, parked.paused);
+            self.unparked(&parked);
             self.outbox.fail(
                 parked.conn,
                 parked.tag,

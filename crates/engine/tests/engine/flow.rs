@@ -89,6 +89,43 @@ fn a_producer_without_answer_and_window_is_not_read_from_until_there_is_room() {
 }
 
 #[test]
+fn a_full_queue_does_not_hold_up_the_others_of_a_link() {
+    let mut b = Bench::policy(small());
+    let (link, c) = (b.connect("link"), b.connect("c"));
+    let forwarded = |b: &mut Bench, queue: &str| {
+        let mut message = b.message(&link, queue, "m");
+        message.persistent = false;
+        message.extra_mut().broker_path = vec!["b0".into()];
+        b.begin(&link, send(message, None))
+    };
+    // Given a bridge that has sent its whole window for a queue that is full
+    let last = (0..1_100).map(|_| forwarded(&mut b, "A")).last().unwrap();
+    assert!(!b.replies.contains_key(&last));
+    // when it sends to another one, then that is read and answered.
+    assert!(b.paused.is_empty());
+    let other = forwarded(&mut b, "B");
+    assert!(matches!(b.replies.get(&other), Some(Effect::Done)));
+    // All that waits goes in when there is room.
+    let consumer = b.consume(&c, "A");
+    while !b.got.is_empty() {
+        for got in b.take() {
+            b.ack(&c, &got);
+        }
+    }
+    assert!(b.replies.contains_key(&last));
+    b.close(&c, consumer, -2);
+
+    // A bridge that heeds no window at all is not read from.
+    for _ in 0..10_000 {
+        forwarded(&mut b, "A");
+        if b.paused.contains(&link.conn) {
+            return;
+        }
+    }
+    panic!("no limit");
+}
+
+#[test]
 fn a_producer_with_a_window_gets_it_back_when_its_message_is_accepted() {
     let mut b = Bench::policy(small());
     let c = b.connect("c");
