@@ -16,6 +16,9 @@ use crate::neighbours::{Links, Search};
 /// Connections that bridges may have to their own broker.
 const LOCAL_CONNECTIONS: usize = 4_096;
 
+/// The largest frame of anybody.
+const MOST_FRAME_BYTES: u64 = 1 << 30;
+
 /// One network connector: what flows, and where to.
 #[derive(Clone, Debug)]
 pub struct Connector {
@@ -101,6 +104,8 @@ impl Bridges {
         session.max_inactivity = std::time::Duration::ZERO;
         session.login = Arc::new(ferromq_gateway::OpenDoor);
         session.populate_user_id = false;
+        // What a listener took may go on.
+        session.max_frame_size = MOST_FRAME_BYTES;
         let door = door(reception, Arc::new(session));
         *desk.door.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&door));
         let links = connectors.iter().flat_map(|connector| {

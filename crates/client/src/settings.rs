@@ -10,6 +10,9 @@ use ferromq_uri::{ConnectUri, Endpoint, Host, Options, Protocol, SocketOptions, 
 use crate::error::{Error, Result};
 use crate::failover::{Address, FailoverPolicy};
 
+/// Larger frames are not taken, whatever is asked for.
+const MOST_FRAME_BYTES: u64 = 1 << 30;
+
 /// How many messages a broker may send ahead of their acknowledgement, by kind of consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrefetchPolicy {
@@ -274,6 +277,8 @@ impl ConnectOptions {
             given.max_inactivity_initial_delay_ms.map_or(ours.max_inactivity_initial_delay_ms, signed);
         ours.max_frame_size = given.max_frame_bytes.map_or(ours.max_frame_size, signed);
         ours.max_frame_size_enabled = given.max_frame_size_enabled.unwrap_or(ours.max_frame_size_enabled);
+        self.limits.frame_bytes =
+            given.max_frame_bytes.unwrap_or(self.limits.frame_bytes).min(MOST_FRAME_BYTES);
         if let Some(host) = &given.host {
             ours.host = Some(WireStr::from(host));
         }
@@ -397,6 +402,11 @@ mod tests {
         assert!(options.async_send);
         assert_eq!(options.connect_timeout, Duration::from_millis(1500));
         assert_eq!(options.redelivery.maximum, 2);
+
+        let frames = |uri: &str| ConnectOptions::parse(uri).unwrap().address().limits.frame_bytes;
+        assert_eq!(frames("tcp://a:1"), 100 << 20);
+        assert_eq!(frames("tcp://a:1?wireFormat.maxFrameSize=314572800"), 300 << 20);
+        assert_eq!(frames("tcp://a:1?wireFormat.maxFrameSize=9223372036854775807"), 1 << 30);
     }
 
     #[test]

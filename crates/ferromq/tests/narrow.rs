@@ -109,6 +109,29 @@ fn a_message_that_the_peer_can_not_take_is_a_dead_letter_and_the_link_goes_on() 
 }
 
 #[test]
+fn what_both_brokers_take_goes_over_however_large_it_is() {
+    // Given listeners that take more than is usual
+    let large = "wireFormat.maxFrameSize=200000000";
+    let wide = |start: Launch| start.listen(format!("tcp://127.0.0.1:0?{large}"));
+    let b = wide(launch("b")).start().unwrap();
+    let uri = format!("static:({})?name=nc", b.url());
+    let a = wide(launch("a").arg("--network-connector").arg(uri)).start().unwrap();
+    let receiver = Receiver::new(PROGRAM, &format!("{}?{large}", b.url()), "queue://large", &[]);
+    // when a message is larger than what is usual
+    let mut sender = Command::new(PROGRAM)
+        .args(["send", "--url", &format!("{}?{large}", a.url()), "queue://large"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    sender.stdin.take().unwrap().write_all(&vec![b'x'; 105 << 20]).unwrap();
+    assert!(sender.wait().unwrap().success(), "{:?}", a.log().all());
+    // then it arrives.
+    assert!(receiver.wait_for(1), "{:?}\n{:?}", a.log().all(), b.log().all());
+    assert_eq!(receiver.all().concat().len(), 105 << 20);
+}
+
+#[test]
 fn what_a_slow_link_has_not_taken_stays_in_the_store() {
     let still = Arc::new(AtomicBool::new(false));
     let b = launch("b").start().unwrap();

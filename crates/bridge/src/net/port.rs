@@ -5,7 +5,7 @@ use std::io;
 
 use ferromq_client::{Address, Link, Vital};
 use ferromq_model::Instant;
-use ferromq_openwire::{Command, ErrorKind};
+use ferromq_openwire::{Command, ErrorKind, WireFormatOptions};
 
 use super::clock::Clock;
 use super::line::{Line, Moved, transfer, try_write};
@@ -14,6 +14,8 @@ use super::line::{Line, Moved, transfer, try_write};
 const ENCODE_AHEAD_BYTES: usize = 256 * 1024;
 /// Who has so much to be said to it that is not written yet is behind.
 const BEHIND_BYTES: usize = 4 << 20;
+/// Larger frames are taken from nobody.
+const MOST_FRAME_BYTES: i64 = 1 << 30;
 /// What a command takes beside the body of its message, about.
 const COMMAND_BYTES: usize = 256;
 /// How long the peer may take to read the last words.
@@ -21,7 +23,12 @@ const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// The encoding of a new connection, with the greeting as its first words.
 pub(super) fn greeting(address: &Address) -> Result<Link, String> {
-    Link::new(address.wire_format.clone(), address.limits.clone()).map_err(|error| error.to_string())
+    let (mut format, mut limits) = (address.wire_format.clone(), address.limits.clone());
+    // How large a message may be is up to the two brokers, unless the address says something else.
+    if format.max_frame_size == WireFormatOptions::default().max_frame_size {
+        (format.max_frame_size, limits.frame_bytes) = (MOST_FRAME_BYTES, MOST_FRAME_BYTES.unsigned_abs());
+    }
+    Link::new(format, limits).map_err(|error| error.to_string())
 }
 
 /// A connection with its encoding.
