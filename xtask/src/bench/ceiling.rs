@@ -13,13 +13,16 @@ use super::target::Tools;
 pub struct Ceilings {
     /// `fdatasync` after overwriting 4 KiB, median, microseconds.
     pub sync_us: f64,
+    /// Overwriting 4 KiB and syncing that, mean, microseconds.
+    pub flush_us: f64,
     /// One byte there and back over loopback, median, microseconds.
     pub round_trip_us: f64,
 }
 
 impl Ceilings {
     pub fn measure(tools: &Tools) -> anyhow::Result<Self> {
-        Ok(Self { sync_us: sync_us(&tools.scratch().join("sync-probe"))?, round_trip_us: round_trip_us()? })
+        let (sync_us, flush_us) = disk_us(&tools.scratch().join("sync-probe"))?;
+        Ok(Self { sync_us, flush_us, round_trip_us: round_trip_us()? })
     }
 
     /// Messages a second that the disk allows, if the row waits for it.
@@ -46,7 +49,8 @@ fn median(mut micros: Vec<f64>) -> f64 {
     micros.get(micros.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn sync_us(path: &std::path::Path) -> anyhow::Result<f64> {
+/// The median of a sync, and the mean of a write with its sync.
+fn disk_us(path: &std::path::Path) -> anyhow::Result<(f64, f64)> {
     const BLOCK: usize = 4096;
     const ROUNDS: u64 = 200;
     let file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
@@ -55,14 +59,16 @@ fn sync_us(path: &std::path::Path) -> anyhow::Result<f64> {
     }
     file.sync_all()?;
     let mut micros = Vec::new();
+    let start = Instant::now();
     for i in 0..ROUNDS {
         file.write_all_at(&[1; BLOCK], i * BLOCK as u64)?;
         let began = Instant::now();
         file.sync_data()?;
         micros.push(began.elapsed().as_nanos() as f64 / 1e3);
     }
+    let mean = start.elapsed().as_secs_f64() * 1e6 / ROUNDS as f64;
     std::fs::remove_file(path)?;
-    Ok(median(micros))
+    Ok((median(micros), mean))
 }
 
 fn round_trip_us() -> anyhow::Result<f64> {

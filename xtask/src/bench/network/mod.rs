@@ -2,7 +2,7 @@
 //! client: what is forwarded, how much later it arrives, how soon a link that was cut carries messages again, and what
 //! demand that changes all the time costs the neighbour.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use super::ceiling::Ceilings;
 use super::load::{self, Client, Job, Outcome, Subject};
 use super::process;
-use super::target::Tools;
+use super::target::{Flavour, Target, Tools};
 use crate::cluster::net::{Kind, LinkSpec, Net, NetLoad, SiteSpec};
 use crate::peers::Line;
 
@@ -63,6 +63,52 @@ struct Figures {
     failed: Vec<(String, String)>,
 }
 
+/// What one producer's messages take at least: each is flushed twice, one after the other, and sent twice.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    /// Writing and syncing 4 KiB, mean.
+    flush_us: f64,
+    /// A persistent message of the stock client to a peer that does nothing but answer, mean.
+    send_us: f64,
+}
+
+impl Bound {
+    fn measure(args: &Args, tools: &Tools, ceilings: Ceilings) -> Result<Self> {
+        let sink = Target::start(tools, Flavour::Sink)?;
+        let subject = Subject { url: sink.url(), consume: None, pid: sink.pid(), meter: &mut || {} };
+        let job = Job {
+            client: Client::Java,
+            workload: "send-1",
+            seconds: args.seconds,
+            warmup: args.warmup,
+            messages: 0,
+            connections: 0,
+        };
+        let mut outcome = Outcome::default();
+        load::run(tools, subject, job, &mut outcome)?;
+        sink.stop();
+        Ok(Self { flush_us: ceilings.flush_us, send_us: 1e6 / outcome.per_second })
+    }
+
+    fn or_faster(self, other: Self) -> Self {
+        Self { flush_us: self.flush_us.min(other.flush_us), send_us: self.send_us.min(other.send_us) }
+    }
+
+    fn per_second(self) -> f64 {
+        1e6 / (2.0 * (self.flush_us + self.send_us))
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "writing and syncing 4 KiB {:.0} µs, a persistent message of the Java client to a peer that only answers {:.0} µs, both on average",
+            self.flush_us, self.send_us
+        )
+    }
+}
+
 /// CPU of both brokers in µs a message.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cpu {
@@ -81,24 +127,24 @@ pub fn run(args: &Args) -> Result<()> {
     let tools = Tools::prepare(!args.alone)?;
     let ceilings = Ceilings::measure(&tools)?;
     let machine = super::machine()?;
-    println!("{machine}; {ceilings}");
+    let bound = Bound::measure(args, &tools, ceilings)?;
+    println!("{machine}; {ceilings}; {bound}");
     let mut all = Vec::new();
     let kinds: &[Kind] = if args.alone { &[Kind::Ours] } else { &[Kind::Ours, Kind::Theirs] };
     for &kind in kinds {
         println!("\n-- two of {}", table::name(kind));
         all.push((kind, measure_all(args, &tools, kind)));
     }
-    let again = Ceilings::measure(&tools)?;
-    // The faster of the two is nearer to what the disk can do.
-    let ceilings = if again.sync_us < ceilings.sync_us { again } else { ceilings };
+    // The faster of the two is nearer to what disk and client can do.
+    let bound = bound.or_faster(Bound::measure(args, &tools, Ceilings::measure(&tools)?)?);
     let mut text = String::from("# Networks beside ActiveMQ\n\n");
     writeln!(
         text,
-        "Made by `cargo xtask {}`, which writes this page. {machine}; {ceilings}.\n\n{}",
+        "Made by `cargo xtask {}`, which writes this page. {machine}; {ceilings}; {bound}.\n\n{}",
         super::command_line(),
         tools.versions()?
     )?;
-    text.push_str(&table::render(&all, &ceilings));
+    text.push_str(&table::render(&all, bound));
     text.push_str(NOTES);
     println!("\n{text}");
     let whole = args.rows.is_empty() && !args.alone;

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Figures;
-use crate::bench::ceiling::Ceilings;
+use super::{Bound, Figures};
 use crate::bench::quantile;
 use crate::cluster::net::Kind;
 
@@ -23,7 +22,7 @@ Two brokers on this machine, a one-way connector from a to b, fresh stores; pers
 at a and consumers at b. *Added* is the latency over the link less that within one broker, at 200 messages a second each. *Restored* is
 from the moment at which a relay lets connections through again to the first message that arrives; both connectors try again after 100 ms.
 *Demand*: 500 consumers a second come to b and go at once, each on one of a hundred queues, which is 1,000 changes of demand a second.
-The bound of two flushes is 1 ÷ 2 × (`fdatasync` p50 + empty round trip).
+The bound of two flushes is 1 ÷ 2 × (writing and syncing 4 KiB + a persistent message of the same client to a peer that only answers).
 
 | figure | FerroMQ | ActiveMQ | ratio | target |
 |---|---|---|---|---|
@@ -47,7 +46,7 @@ fn significant(ratio: f64) -> String {
 type Figure<'a> = &'a dyn Fn(&Figures) -> Option<f64>;
 
 // Writing into a string does not fail.
-pub(super) fn render(all: &[(Kind, Figures)], ceilings: &Ceilings) -> String {
+pub(super) fn render(all: &[(Kind, Figures)], bound: Bound) -> String {
     let of = |kind| all.iter().find(|(other, _)| *other == kind).map(|(_, figures)| figures);
     let (us, them) = (of(Kind::Ours), of(Kind::Theirs));
     let mut text = String::from(LEGEND);
@@ -69,7 +68,7 @@ pub(super) fn render(all: &[(Kind, Figures)], ceilings: &Ceilings) -> String {
             );
         };
     let none = |_: f64, _: Option<f64>| "–".to_owned();
-    let flushes = 1e6 / (2.0 * (ceilings.sync_us + ceilings.round_trip_us));
+    let flushes = bound.per_second();
     for name in ["forwarded-16", "forwarded-1"] {
         let row = |figures: &Figures| figures.forwarded.iter().position(|(other, ..)| *other == name);
         let outcome = |figures: &Figures| {

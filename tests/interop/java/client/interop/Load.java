@@ -101,6 +101,7 @@ public final class Load {
             case "spool-fill": answer = load.fill(DeliveryMode.NON_PERSISTENT); break;
             case "backlog-drain": answer = load.drain(); break;
             case "conns": answer = load.idle(); break;
+            case "send-1": answer = load.send(); break;
             default: answer = load.flow(shape(workload));
         }
         System.out.println(answer);
@@ -389,6 +390,32 @@ public final class Load {
         cpu = cpuNanos() - cpu;
         closeAll();
         return json(messages, seconds, cpu) + ",\"errors\":" + errors.size() + "}";
+    }
+
+    /** One producer that waits for each of its persistent messages to be answered, and nobody who consumes. */
+    private String send() throws Exception {
+        Session session = connect(null).createSession(false, Session.AUTO_ACKNOWLEDGE);
+        MessageProducer producer = session.createProducer(session.createQueue("BENCH.SEND"));
+        byte[] body = new byte[1024];
+        long[] ends = {number("warmup", 3) * 1_000_000_000L, number("seconds", 6) * 1_000_000_000L};
+        long cpu = 0;
+        long sent = 0;
+        double seconds = 0;
+        for (long length : ends) {
+            signal("measuring");
+            cpu = cpuNanos();
+            long began = System.nanoTime();
+            for (sent = 0; System.nanoTime() - began < length; sent++) {
+                BytesMessage message = session.createBytesMessage();
+                message.writeBytes(body);
+                producer.send(message);
+            }
+            seconds = (System.nanoTime() - began) / 1e9;
+        }
+        signal("measured");
+        cpu = cpuNanos() - cpu;
+        closeAll();
+        return json(sent, seconds, cpu) + ",\"errors\":" + errors.size() + "}";
     }
 
     /** Receives `--messages` messages with one listener. */
