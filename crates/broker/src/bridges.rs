@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ferromq_bridge::{Ends, Link, LinkStatus, LocalDoor, Mirror, Retry};
 use ferromq_client::ConnectOptions;
 use ferromq_gateway::SessionSettings;
-use ferromq_net::{Census, MirrorCall, MirrorHost, Reception};
+use ferromq_net::{Census, MirrorCall, MirrorHost, Reception, Spread};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -99,6 +99,7 @@ impl Bridges {
         reception: Reception,
         mut session: SessionSettings,
         seed: &str,
+        lanes: &Spread,
     ) -> Self {
         // Within the process nobody falls silent, and nobody has to say who he is.
         session.max_inactivity = std::time::Duration::ZERO;
@@ -110,13 +111,8 @@ impl Bridges {
         *desk.door.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&door));
         let links = connectors.iter().flat_map(|connector| {
             connector.links.iter().map(|remotes| {
-                Link::begin(
-                    connector.settings.clone(),
-                    Arc::clone(&door),
-                    remotes.clone(),
-                    connector.retry,
-                    seed,
-                )
+                let (settings, door) = (connector.settings.clone(), Arc::clone(&door));
+                lanes.on_one(|| Link::begin(settings, door, remotes.clone(), connector.retry, seed))
             })
         });
         Self { links: links.collect(), mirrors: desk.mirrors, door }

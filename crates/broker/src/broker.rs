@@ -7,7 +7,7 @@ use ferromq_admin::{Command, Door, Refusal, Switched};
 use ferromq_env::{Clock, SystemClock};
 use ferromq_lock::Grant;
 use ferromq_model::{ClaimId, Epoch, Instant};
-use ferromq_net::{Census, ListenAddress, Listener, Plug, Reservation, drain};
+use ferromq_net::{Census, Lanes, ListenAddress, Listener, Plug, Reservation, Spread, drain};
 use ferromq_store::{Follower, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -43,6 +43,9 @@ const HANGING: Duration = Duration::from_secs(5);
 const FORCE_PATIENCE: Duration = Duration::from_secs(4);
 /// A thread that could not be had is asked for again after so long.
 const BLIND: Duration = Duration::from_secs(1);
+/// Threads of connections: they need little but a wake-up, and two keep two cores of a small machine busy beside the
+/// engine's.
+const LANES: usize = 2;
 /// Connections are held no longer than this for a master that does not come.
 const HOLD: Duration = Duration::from_secs(10);
 
@@ -55,6 +58,7 @@ pub struct Broker {
     census: Arc<Census>,
     listeners: JoinSet<()>,
     desk: Arc<Desk>,
+    lanes: Lanes,
     lease: LeaseView,
     at_least: AtLeast,
     role: Role,
@@ -118,7 +122,9 @@ impl Broker {
         let census = Arc::new(Census::default());
         let listening: Vec<String> = ports.iter().map(|(_, port)| port.url()).collect();
         let operator = OperatorSide::new(&settings, &listening, &census);
-        let begun = begin_aside(&settings, &clock, listening, (&at_least, operator.outlook(), &memory))?;
+        let lanes = Lanes::start(LANES).map_err(StartError::Thread)?;
+        let standby = (&at_least, operator.outlook(), &memory);
+        let begun = begin_aside(&settings, &clock, listening, &lanes.spread(), standby)?;
         let Begun { role, state, counter, lease, ha } = begun;
         match counter {
             Some(counter) => desk.serve(counter),
@@ -158,6 +164,7 @@ impl Broker {
             census,
             listeners,
             desk,
+            lanes,
             lease,
             at_least,
             role,
@@ -377,10 +384,12 @@ impl Broker {
         let memory = Arc::clone(&self.memory);
         let urls = self.urls.clone();
         let firsts = self.operator.firsts(grant.epoch, since);
+        let lanes = self.lanes.spread();
         self.state = State::Claiming(Claiming::begin(grant, since, claimed, move || {
             let follower = standby.and_then(Standby::stop);
             let follower = follower.map_or_else(|| storage::follower(&settings, &memory), Ok)?;
-            Reign::begin(Throne { settings: &settings, clock, urls, lease, firsts }, follower, grant.epoch)
+            let throne = Throne { settings: &settings, clock, urls, lease, firsts, lanes };
+            Reign::begin(throne, follower, grant.epoch)
         }));
     }
 
@@ -640,6 +649,7 @@ fn begin_aside(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
     urls: Vec<String>,
+    lanes: &Spread,
     standby: (&AtLeast, Outlook, &Arc<DatabaseMemory>),
 ) -> Result<Begun, StartError> {
     let runtime = tokio::runtime::Handle::current();
@@ -648,7 +658,7 @@ fn begin_aside(
             let _within = runtime.enter();
             let since = clock.now().mono;
             loop {
-                match begin(settings, clock, urls.clone(), standby.clone()) {
+                match begin(settings, clock, urls.clone(), lanes, standby.clone()) {
                     Err(error)
                         if error.is_of_slow_storage() && clock.now().mono.since(since) < SLOW_START.1 =>
                     {
@@ -668,6 +678,7 @@ fn begin(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
     urls: Vec<String>,
+    lanes: &Spread,
     (at_least, outlook, memory): (&AtLeast, Outlook, &Arc<DatabaseMemory>),
 ) -> Result<Begun, StartError> {
     let began = clock.now().mono;
@@ -678,6 +689,7 @@ fn begin(
         urls,
         lease: lease.clone(),
         firsts: Firsts::of_nothing(),
+        lanes: lanes.clone(),
     };
     if settings.store == StoreChoice::Memory {
         let lease = LeaseView::unlimited();

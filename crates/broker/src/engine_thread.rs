@@ -1,12 +1,14 @@
-//! The thread that owns the engine: takes what waits, lets it happen, hands out what follows.
+//! The thread that owns the engine: takes what waits, lets it happen, hands out what follows. Few letters are seen to by
+//! whoever brings them, while this thread sleeps.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ferromq_engine::{Engine, Input, LogEvent, Output, Severity};
 use ferromq_env::Clock;
 use ferromq_model::Now;
-use ferromq_net::{Inbox, Letter, Parcel, Switchboard};
+use ferromq_net::{Hand, Inbox, Letter, Mailbox, Parcel, Seen, Switchboard};
 use ferromq_store::WriteBatch;
 
 use crate::failure::Failure;
@@ -18,27 +20,34 @@ use crate::storage::Storage;
 const LETTERS_PER_ROUND: usize = 1_024;
 
 /// An engine and all its doors.
-pub(crate) struct EngineThread {
+pub(crate) struct EngineRoom {
     engine: Engine,
-    inbox: Inbox<Letter>,
     board: Switchboard,
     storage: Storage,
     clock: Arc<dyn Clock>,
     lease: LeaseView,
     failure: Failure,
     firsts: Firsts,
-    /// The next three are empty between rounds and keep their room.
+    /// The next three are empty between rounds and keep their room, unless a hand had to leave something.
     outputs: Vec<Output>,
-    batches: Vec<WriteBatch>,
+    batches: VecDeque<WriteBatch>,
     congested: Vec<Input>,
 }
 
-impl EngineThread {
+/// Whether the one who hands out may wait for the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// The engine's own thread.
+    MayWait,
+    /// A thread that others wait for: of connections, or the store's.
+    MayNot,
+}
+
+impl EngineRoom {
     /// An engine that has recovered, with what it has to say about that.
     pub(crate) fn new(
         engine: Engine,
         outputs: Vec<Output>,
-        inbox: Inbox<Letter>,
         storage: Storage,
         clock: Arc<dyn Clock>,
         lease: LeaseView,
@@ -46,7 +55,6 @@ impl EngineThread {
     ) -> Self {
         Self {
             engine,
-            inbox,
             board: Switchboard::default(),
             storage,
             clock,
@@ -54,7 +62,7 @@ impl EngineThread {
             failure,
             firsts: Firsts::of_nothing(),
             outputs,
-            batches: Vec::new(),
+            batches: VecDeque::new(),
             congested: Vec::new(),
         }
     }
@@ -65,33 +73,43 @@ impl EngineThread {
         self
     }
 
-    /// Works until [`Letter::Stop`]; gives the storage back, to be closed.
-    pub(crate) fn run(mut self) -> Storage {
-        let mut letters = Vec::new();
-        self.hand_out(self.clock.now());
+    /// Lets letters happen, and hands out what follows. Returns whether the last one said stop; what comes behind it is of
+    /// no concern.
+    fn open_all(&mut self, letters: &mut Vec<Letter>) -> bool {
+        let mut waiting = letters.drain(..);
         loop {
-            self.inbox.take(&mut letters, self.patience());
-            let mut waiting = letters.drain(..);
-            loop {
-                let now = self.clock.now();
-                for letter in waiting.by_ref().take(LETTERS_PER_ROUND) {
-                    if matches!(letter, Letter::Stop) {
-                        return self.storage;
-                    }
-                    self.note(now, &letter);
-                    Self::open(&mut self.engine, &mut self.board, &mut self.outputs, now, letter);
+            let now = self.clock.now();
+            for letter in waiting.by_ref().take(LETTERS_PER_ROUND) {
+                if matches!(letter, Letter::Stop) {
+                    return true;
                 }
-                if self.engine.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
-                    self.engine.tick(now, &mut self.outputs);
-                }
-                self.hand_out(now);
-                if waiting.len() == 0 {
-                    break;
-                }
+                self.open(now, letter);
+            }
+            self.tick_if_due(now);
+            self.hand_out(now, Pace::MayWait);
+            if waiting.len() == 0 {
+                return false;
             }
         }
     }
 
+    /// The same for few letters, none of which says stop, without waiting. Returns whether everything is handed out.
+    fn open_few(&mut self, letters: &mut Vec<Letter>) -> bool {
+        let now = self.clock.now();
+        for letter in letters.drain(..) {
+            self.open(now, letter);
+        }
+        self.tick_if_due(now);
+        self.hand_out(now, Pace::MayNot)
+    }
+
+    fn tick_if_due(&mut self, now: Now) {
+        if self.engine.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
+            self.engine.tick(now, &mut self.outputs);
+        }
+    }
+
+    /// How long there is nothing to do if no letter comes.
     fn patience(&self) -> Option<Duration> {
         self.engine.next_deadline().map(|deadline| deadline - self.clock.now().mono)
     }
@@ -106,37 +124,35 @@ impl EngineThread {
         }
     }
 
-    fn open(
-        engine: &mut Engine,
-        board: &mut Switchboard,
-        outputs: &mut Vec<Output>,
-        now: Now,
-        letter: Letter,
-    ) {
+    fn open(&mut self, now: Now, letter: Letter) {
+        self.note(now, &letter);
         match letter {
-            Letter::Plug(conn, outbox) => board.plug(conn, outbox),
-            Letter::Unplug(conn) => board.unplug(conn),
+            Letter::Plug(conn, outbox) => self.board.plug(conn, outbox),
+            Letter::Unplug(conn) => self.board.unplug(conn),
             Letter::Relieved(conn) => {
-                if board.relieved(conn) {
-                    engine.handle(now, Input::Congested { conn, full: false }, outputs);
+                if self.board.relieved(conn) {
+                    self.engine.handle(now, Input::Congested { conn, full: false }, &mut self.outputs);
                 }
             }
-            Letter::Input(input) => engine.handle(now, input, outputs),
-            Letter::Brokers => board.tell_brokers(),
-            Letter::Look(look) => look.0(engine),
+            Letter::Input(input) => self.engine.handle(now, input, &mut self.outputs),
+            Letter::Brokers => self.board.tell_brokers(),
+            Letter::Look(look) => look.0(&self.engine),
             Letter::Stop => {}
         }
     }
 
-    /// Hands out everything the engine said, each receiver woken once.
-    fn hand_out(&mut self, now: Now) {
-        if self.outputs.is_empty() && !self.board.has_batches() {
-            return;
+    /// Hands out everything the engine said, each receiver woken once. Returns whether it did; if it may not wait, the
+    /// disk may be too far behind.
+    fn hand_out(&mut self, now: Now, pace: Pace) -> bool {
+        if self.outputs.is_empty() && self.batches.is_empty() && !self.board.has_batches() {
+            return true;
         }
         // The process may have been stopped since `now` was read.
         if !self.lease.is_valid(self.clock.now().mono) {
             self.outputs.clear();
-            return self.failure.report("the lease ran out: nothing more is handed out".to_owned());
+            self.batches.clear();
+            self.failure.report("the lease ran out: nothing more is handed out".to_owned());
+            return true;
         }
         loop {
             for output in self.outputs.drain(..) {
@@ -152,22 +168,86 @@ impl EngineThread {
                     Output::Pause(conn) => self.board.put(conn, Parcel::Pause),
                     Output::Resume(conn) => self.board.put(conn, Parcel::Resume),
                     Output::Close { conn, reason } => self.board.put(conn, Parcel::Close(reason)),
-                    Output::Persist(batch) => self.batches.push(batch),
+                    Output::Persist(batch) => self.batches.push_back(batch),
                     Output::Spool(op) => self.storage.spool(op),
                     Output::Load { load, request } => self.storage.load(load, request),
                     Output::Log(event) => log(&event),
                 }
             }
-            if !self.batches.is_empty() {
-                self.storage.persist(&mut self.batches);
+            match pace {
+                Pace::MayWait => self.storage.persist(&mut self.batches),
+                Pace::MayNot if !self.storage.try_persist(&mut self.batches) => return false,
+                Pace::MayNot => {}
             }
             self.board.flush(&mut self.congested);
             if self.congested.is_empty() {
-                return;
+                return true;
             }
             for input in self.congested.drain(..) {
                 self.engine.handle(now, input, &mut self.outputs);
             }
+        }
+    }
+}
+
+/// An engine room between those who take turns in it; nothing once its thread has left.
+struct Shared {
+    room: Mutex<Option<EngineRoom>>,
+    failure: Failure,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Option<EngineRoom>> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hand<Letter> for Shared {
+    /// What may take long is for the engine's own thread, and so is its end.
+    fn takes(&self, letter: &Letter) -> bool {
+        match letter {
+            Letter::Plug(..) | Letter::Unplug(_) | Letter::Relieved(_) | Letter::Input(_) => true,
+            Letter::Brokers | Letter::Look(_) | Letter::Stop => false,
+        }
+    }
+
+    fn see_to(&self, letters: &mut Vec<Letter>) -> Seen {
+        let _guard = self.failure.guard("engine");
+        let mut room = self.lock();
+        let Some(room) = room.as_mut() else { return Seen::Done(None) };
+        if room.open_few(letters) { Seen::Done(room.patience()) } else { Seen::Rest }
+    }
+}
+
+/// The thread's part.
+pub(crate) struct EngineThread {
+    shared: Arc<Shared>,
+    inbox: Inbox<Letter>,
+}
+
+impl EngineThread {
+    /// A thread for `room`; who brings letters to `mailbox` from now on may see to them.
+    pub(crate) fn new(room: EngineRoom, mailbox: &Mailbox<Letter>, inbox: Inbox<Letter>) -> Self {
+        let failure = room.failure.clone();
+        let shared = Arc::new(Shared { room: Mutex::new(Some(room)), failure });
+        mailbox.lend(Arc::<Shared>::clone(&shared));
+        Self { shared, inbox }
+    }
+
+    /// Works until [`Letter::Stop`]; gives the storage back, to be closed. Nothing if the engine ended by a bug on the thread
+    /// of somebody who lent a hand, which has been reported.
+    pub(crate) fn run(self) -> Option<Storage> {
+        let mut letters = Vec::new();
+        loop {
+            let patience = {
+                let mut room = self.shared.room.lock().ok()?;
+                let engine = room.as_mut()?;
+                if engine.open_all(&mut letters) {
+                    return room.take().map(|room| room.storage);
+                }
+                engine.patience()
+            };
+            self.inbox.take(&mut letters, patience);
         }
     }
 }

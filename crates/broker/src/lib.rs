@@ -9,13 +9,14 @@
 //! * [`Role`]: which of both it is.
 //! * [`StartError`], [`Broken`]: why it did not start, or had to stop.
 //!
-//! Threads: one owns the engine, one writes the store, one reads it, one spools what is not persistent, one keeps the
-//! lease, and one follows the store of another master; connections are tasks of the runtime in which [`Broker::start`] is
-//! called. Everything for the engine goes through one mailbox, in batches. Of these, ports and the lease last as long as
-//! the broker; the rest lasts for a reign, or for the time between two.
+//! Threads: one for the engine, one writes the store, one reads it, one spools what is not persistent, one keeps the
+//! lease, and one follows the store of another master; connections live on two of their own, and are accepted in the runtime in
+//! which [`Broker::start`] is called. Everything for the engine goes through one mailbox, in batches; who brings little while the
+//! engine's thread sleeps has the engine himself meanwhile. Of these, ports, the threads of connections and the lease last as long
+//! as the broker; the rest lasts for a reign, or for the time between two.
 //!
 //! Invariants: a broker whose lease ran out hands out nothing; one that loses its epoch becomes a standby in process;
-//! the store's threads and the connections never wait for each other, and the engine waits for nobody
+//! the store's threads and the connections never wait for each other, and the engine's thread waits for nobody
 //! but a store that is thousands of units of work behind.
 //!
 //! ```

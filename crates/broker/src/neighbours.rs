@@ -7,6 +7,7 @@ use std::time::Duration;
 use ferromq_bridge::{Link, LinkState, LocalDoor};
 use ferromq_client::ConnectOptions;
 use ferromq_discovery::Multicast;
+use ferromq_net::Spread;
 use ferromq_uri::{MulticastOptions, Options, Uri};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -52,6 +53,7 @@ impl Neighbours {
         urls: &[String],
         door: &LocalDoor,
         seed: &str,
+        lanes: &Spread,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut neighbours = Self { links: Vec::new(), tasks: Vec::new(), stop };
@@ -70,6 +72,7 @@ impl Neighbours {
                 search: search.clone(),
                 door: Arc::clone(door),
                 seed: seed.to_owned(),
+                lanes: lanes.clone(),
                 links,
                 present: BTreeMap::new(),
             };
@@ -129,6 +132,7 @@ struct Seeker {
     search: Search,
     door: LocalDoor,
     seed: String,
+    lanes: Spread,
     links: Links,
     /// By their addresses.
     present: BTreeMap<String, Uri>,
@@ -171,7 +175,8 @@ impl Seeker {
                     );
                     let settings = connector.settings.clone();
                     let door = Arc::clone(&self.door);
-                    let link = Link::begin(settings, door, vec![remote], connector.retry, &self.seed);
+                    let begin = || Link::begin(settings, door, vec![remote], connector.retry, &self.seed);
+                    let link = self.lanes.on_one(begin);
                     lock(&self.links).insert(address.clone(), link);
                 }
                 Err(error) => {

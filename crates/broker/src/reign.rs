@@ -10,7 +10,9 @@ use ferromq_env::Clock;
 use ferromq_gateway::SessionSettings;
 use ferromq_gateway::openwire::OpenWireProperties;
 use ferromq_model::Epoch;
-use ferromq_net::{Census, Letter, ListenAddress, Look, Mailbox, Plug, Reception, Seat, drain, mailbox};
+use ferromq_net::{
+    Census, Letter, ListenAddress, Look, Mailbox, Plug, Reception, Seat, Spread, drain, mailbox,
+};
 use ferromq_store::driver::Cutoff;
 use ferromq_store::spool::SpoolEnding;
 use ferromq_store::{Follower, StoreMetrics};
@@ -18,7 +20,7 @@ use tokio::net::TcpStream;
 
 use crate::bridges::{Bridges, LinksView, MirrorDesk};
 use crate::cluster::ClusterDesk;
-use crate::engine_thread::EngineThread;
+use crate::engine_thread::{EngineRoom, EngineThread};
 use crate::failure::{Failure, FailureWatch, Reported, failure};
 use crate::firsts::Firsts;
 use crate::lease::LeaseView;
@@ -52,7 +54,7 @@ pub(crate) struct Reign {
     plug: Plug,
     mailbox: Mailbox<Letter>,
     reception: Reception,
-    engine: JoinHandle<Storage>,
+    engine: JoinHandle<Option<Storage>>,
     failed: FailureWatch,
     cutoff: Cutoff,
     metrics: Option<Arc<StoreMetrics>>,
@@ -68,6 +70,8 @@ pub(crate) struct Throne<'a> {
     pub(crate) urls: Vec<String>,
     pub(crate) lease: LeaseView,
     pub(crate) firsts: Firsts,
+    /// Where connections live.
+    pub(crate) lanes: Spread,
 }
 
 impl Reign {
@@ -77,7 +81,7 @@ impl Reign {
         follower: Box<dyn Follower>,
         epoch: Epoch,
     ) -> Result<(Self, Counter), StartError> {
-        let Throne { settings, clock, urls, lease, firsts } = throne;
+        let Throne { settings, clock, urls, lease, firsts, lanes } = throne;
         let (mailbox, inbox) = mailbox(MAILBOX_BYTES);
         let (failure, failed) = failure();
         let (plug, drain) = drain();
@@ -108,11 +112,11 @@ impl Reign {
         let clusters: Vec<_> = (0..settings.listen.len()).map(|listener| desk.cluster(listener)).collect();
         let mirrors = MirrorDesk::default();
         let reception = Reception::new(mailbox.clone(), Arc::clone(&clock), drain)
+            .over(lanes.clone())
             .with_mirrors(mirrors.host(run.replace("ID:", "")))
             .with_peers(desk.host());
-        let engine =
-            EngineThread::new(engine, outputs, inbox, storage, clock, lease, failure.clone()).telling(firsts);
-        let engine = spawn(engine, failure)?;
+        let room = EngineRoom::new(engine, outputs, storage, clock, lease, failure.clone()).telling(firsts);
+        let engine = spawn(EngineThread::new(room, &mailbox, inbox), failure)?;
         let session = |(listener, (address, cluster)): (usize, (&ListenAddress, _))| {
             let mut session = settings.session(address, identity.clone());
             session.cluster = cluster;
@@ -123,9 +127,9 @@ impl Reign {
         let counter = Counter { reception: reception.clone(), sessions };
         let inside = settings.session(&ListenAddress::loopback(0), identity);
         let seed = run.replace("ID:", "");
-        let bridges = Bridges::begin(&settings.network, mirrors, reception.clone(), inside, &seed);
+        let bridges = Bridges::begin(&settings.network, mirrors, reception.clone(), inside, &seed, &lanes);
         let neighbours =
-            Neighbours::begin(&settings.network, &settings.told, &published, bridges.door(), &seed);
+            Neighbours::begin(&settings.network, &settings.told, &published, bridges.door(), &seed, &lanes);
         Ok((Self { plug, mailbox, reception, engine, failed, cutoff, metrics, bridges, neighbours }, counter))
     }
 
@@ -188,8 +192,8 @@ impl Reign {
         }
         self.mailbox.post(Letter::Stop);
         let closed = tokio::task::spawn_blocking(move || match self.engine.join() {
-            Ok(storage) => storage.close(),
-            Err(_) => (Err(Broken("the engine's thread ended by a bug".to_owned())), None),
+            Ok(Some(storage)) => storage.close(),
+            Ok(None) | Err(_) => (Err(Broken("the engine's thread ended by a bug".to_owned())), None),
         });
         let (closed, spool) = tokio::select! {
             biased;
@@ -207,7 +211,7 @@ impl Reign {
     }
 }
 
-fn spawn(engine: EngineThread, failure: Failure) -> Result<JoinHandle<Storage>, StartError> {
+fn spawn(engine: EngineThread, failure: Failure) -> Result<JoinHandle<Option<Storage>>, StartError> {
     thread::Builder::new()
         .name("engine".into())
         .spawn(move || {

@@ -1,5 +1,6 @@
 //! [`Storage`]: the store that was chosen, with its two threads.
 
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use ferromq_lock_postgres::PostgresLock;
 use ferromq_model::Epoch;
 use ferromq_net::{Letter, Mailbox};
 use ferromq_store::driver::{
-    Cutoff, Driver, DriverEvent, DriverHandle, DriverSettings, Found, Loader, LoaderHandle, Wanted,
+    Cutoff, Driver, DriverEvent, DriverHandle, DriverSettings, Found, Loader, LoaderHandle, SubmitError,
+    Wanted,
 };
 use ferromq_store::spool::{SpoolEnding, SpoolOp};
 use ferromq_store::{
@@ -69,7 +71,7 @@ pub(crate) fn open(
             // It lives, and unwinds, with the thread.
             let _ = &guard;
             match event {
-                DriverEvent::Persisted { upto } => engine.post(Letter::Input(Input::Persisted { upto })),
+                DriverEvent::Persisted { upto } => engine.bring(Letter::Input(Input::Persisted { upto })),
                 DriverEvent::Space(space) => engine.post(Letter::Input(Input::Resources { space })),
                 DriverEvent::Failed(error) => {
                     failure.report(format!("the store failed, the broker stops: {error}"));
@@ -283,11 +285,22 @@ fn understood(error: StoreError, settings: &Settings) -> StartError {
 impl Storage {
     /// Hands over units of work, in order. May wait if the disk is far behind; the store's threads never wait for
     /// the engine, so this ends.
-    pub(crate) fn persist(&self, batches: &mut Vec<WriteBatch>) {
+    pub(crate) fn persist(&self, batches: &mut VecDeque<WriteBatch>) {
         for batch in batches.drain(..) {
             // A driver that has stopped has reported why; the broker is about to end.
             let _ = self.batches.submit(batch);
         }
+    }
+
+    /// The same as far as that goes without waiting; the rest stays in `batches`. Returns whether all were handed over.
+    pub(crate) fn try_persist(&self, batches: &mut VecDeque<WriteBatch>) -> bool {
+        while let Some(batch) = batches.pop_front() {
+            if let Err(SubmitError::Full(batch)) = self.batches.try_submit(batch) {
+                batches.push_front(batch);
+                return false;
+            }
+        }
+        true
     }
 
     /// Asks for messages or a part of an index.

@@ -29,9 +29,9 @@ pub(crate) fn run(args: Args) -> Outcome {
     outcome
 }
 
-/// Connections need little but a wake-up; two threads keep two cores of a small machine busy beside the engine's.
+/// For what accepts, follows and answers operators; connections have threads of their own.
 fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_multi_thread().worker_threads(2).thread_name("net").enable_all().build()
+    Builder::new_current_thread().enable_all().build()
 }
 
 async fn serve(config: &Config, settings: Settings, end_with_stdin: bool) -> Outcome {

@@ -364,7 +364,7 @@ impl Connection {
             return;
         }
         self.collect(now);
-        self.shared.engine.post_all(&mut self.letters, std::mem::take(&mut self.read_bytes));
+        self.shared.engine.bring_all(&mut self.letters, std::mem::take(&mut self.read_bytes));
     }
 
     fn collect(&mut self, now: Now) {

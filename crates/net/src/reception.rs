@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::connection::{Connection, drive};
 use crate::grumbles::Grumbles;
 use crate::wire::Wire;
-use crate::{Drain, Letter, Mailbox, Outbox, Parcel, Seat};
+use crate::{Drain, Letter, Mailbox, Outbox, Parcel, Seat, Spread};
 
 /// Logins that are decided at a time, if that takes long; others wait for their turn.
 const LOGINS: usize = 4;
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) mirrors: Option<MirrorHost>,
     /// Who keeps account of the brokers that are linked to this one.
     pub(crate) peers: Option<PeerHost>,
+    /// Where connections live; none for the runtime that they are welcomed in.
+    spread: Option<Spread>,
     next: AtomicU64,
 }
 
@@ -76,9 +78,20 @@ impl Reception {
                 logins: Arc::new(Semaphore::new(LOGINS)),
                 mirrors: None,
                 peers: None,
+                spread: None,
                 next: AtomicU64::new(1),
             }),
         }
+    }
+
+    /// Spreads connections over lanes.
+    #[must_use]
+    pub fn over(mut self, lanes: Spread) -> Self {
+        // Nobody else has it yet.
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.spread = Some(lanes);
+        }
+        self
     }
 
     /// Serves peers that want a duplex bridge as well; others are served as clients.
@@ -130,24 +143,46 @@ impl Reception {
     /// Serves a connection on a task of its own; the seat is free again when the connection has ended.
     pub fn welcome(&self, settings: &Arc<SessionSettings>, stream: TcpStream, peer: SocketAddr, seat: Seat) {
         let conn = self.next_conn();
-        self.serve(settings, conn, &format!("tcp://{peer}"), Wire::Tcp(stream), seat);
+        let connection = self.connection(settings, conn, &format!("tcp://{peer}"));
+        let Some(spread) = &self.shared.spread else {
+            tokio::spawn(async move {
+                drive(connection, Wire::Tcp(stream)).await;
+                drop(seat);
+            });
+            return;
+        };
+        // A socket belongs to the runtime that watches it.
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => return tracing::debug!(%peer, %error, "connection ended before it began"),
+        };
+        let place = spread.place();
+        let runtime = place.runtime().clone();
+        runtime.spawn(async move {
+            let _place = place;
+            match TcpStream::from_std(stream) {
+                Ok(stream) => drive(connection, Wire::Tcp(stream)).await,
+                Err(error) => tracing::warn!(%peer, %error, "a connection could not be served"),
+            }
+            drop(seat);
+        });
     }
 
-    /// Serves a peer within the process, which has the other end of a pipe: the answer.
+    /// Serves a peer within the process, which has the other end of a pipe: the answer. It is served in the runtime that
+    /// this is called in, so that no other thread is woken for what goes through.
     pub fn within(&self, settings: &Arc<SessionSettings>, seat: Seat) -> DuplexStream {
         let (theirs, ours) = tokio::io::duplex(PIPE_BYTES);
         let conn = self.next_conn();
-        self.serve(settings, conn, &format!("vm://localhost#{}", conn.0), Wire::Pipe(ours), seat);
+        let connection = self.connection(settings, conn, &format!("vm://localhost#{}", conn.0));
+        tokio::spawn(async move {
+            drive(connection, Wire::Pipe(ours)).await;
+            drop(seat);
+        });
         theirs
     }
 
-    fn serve(&self, settings: &Arc<SessionSettings>, conn: ConnId, remote: &str, wire: Wire, seat: Seat) {
-        let shared = Arc::clone(&self.shared);
-        let connection = Connection::new(shared, Arc::clone(settings), conn, Text::from(remote));
-        tokio::spawn(async move {
-            drive(connection, wire).await;
-            drop(seat);
-        });
+    fn connection(&self, settings: &Arc<SessionSettings>, conn: ConnId, remote: &str) -> Connection {
+        Connection::new(Arc::clone(&self.shared), Arc::clone(settings), conn, Text::from(remote))
     }
 }
 
