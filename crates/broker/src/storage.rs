@@ -9,7 +9,7 @@ use ferromq_env::{Disk, SystemClock, SystemDisk, SystemEntropy};
 use ferromq_lock::file::{Claims, FileLock};
 use ferromq_lock::{Guarded, LockError, LockProvider, Timings};
 use ferromq_lock_postgres::PostgresLock;
-use ferromq_model::Epoch;
+use ferromq_model::{Epoch, Ticket};
 use ferromq_net::{Letter, Mailbox};
 use ferromq_store::driver::{
     Cutoff, Driver, DriverEvent, DriverHandle, DriverSettings, Found, Loader, LoaderHandle, SubmitError,
@@ -28,6 +28,9 @@ use crate::memory::DatabaseMemory;
 use crate::role;
 use crate::spool::{self, Spooling};
 use crate::{Broken, Database, Settings, StartError, StoreChoice};
+
+/// What follows from so many units of work is seen to by the store's own thread, if nobody else is at it.
+const FEW_UNITS: u64 = 4;
 
 /// Requests to load that may wait; the engine keeps fewer on the way.
 const WAITING_LOADS: usize = 4_096;
@@ -67,11 +70,21 @@ pub(crate) fn open(
     let driver = Driver::start(backend, DriverSettings::default(), {
         let (engine, failure) = (engine.clone(), failure.clone());
         let guard = failure.guard("store");
+        let mut durable = Ticket::default();
         move |event| {
             // It lives, and unwinds, with the thread.
             let _ = &guard;
             match event {
-                DriverEvent::Persisted { upto } => engine.bring(Letter::Input(Input::Persisted { upto })),
+                DriverEvent::Persisted { upto } => {
+                    let before = std::mem::replace(&mut durable, upto);
+                    let told = Letter::Input(Input::Persisted { upto });
+                    // What follows from a large group is much, and the next group waits for this thread.
+                    if upto.0.saturating_sub(before.0) <= FEW_UNITS {
+                        engine.bring(told)
+                    } else {
+                        engine.post(told)
+                    }
+                }
                 DriverEvent::Space(space) => engine.post(Letter::Input(Input::Resources { space })),
                 DriverEvent::Failed(error) => {
                     failure.report(format!("the store failed, the broker stops: {error}"));
