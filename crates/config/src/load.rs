@@ -156,7 +156,7 @@ pub fn examine(input: &Input) -> (Option<Report>, Result<Loaded, Diagnostics>) {
             Translated { root, diagnostics, ..Translated::default() }
         }
     };
-    let report = input.xml().map(|_| report);
+    let mut report = input.xml().map(|_| report);
     let clashes = expand_network(&mut root, input);
     let mut reader = Reader::new(input, &root);
     reader.diagnostics.extend(clashes);
@@ -165,7 +165,7 @@ pub fn examine(input: &Input) -> (Option<Report>, Result<Loaded, Diagnostics>) {
     check(&config, &mut reader);
     reader.finish();
     let Reader { mut diagnostics, record, .. } = reader;
-    match &report {
+    match &mut report {
         // What a broken line says is not judged as well.
         None => diagnostics.retain(|diagnostic| {
             !syntax.iter().any(|broken| broken.source.is_on_line_of(&diagnostic.source))
@@ -182,7 +182,7 @@ pub fn examine(input: &Input) -> (Option<Report>, Result<Loaded, Diagnostics>) {
 }
 
 /// Whoever wrote XML knows attributes, not keys.
-fn in_words_of_xml(diagnostics: &mut Vec<Diagnostic>, syntax: &[Diagnostic], report: &Report) {
+fn in_words_of_xml(diagnostics: &mut Vec<Diagnostic>, syntax: &[Diagnostic], report: &mut Report) {
     let broken = |source: &Source| {
         syntax.iter().any(|broken| broken.severity == Severity::Error && broken.source == *source)
     };
@@ -198,11 +198,7 @@ fn in_words_of_xml(diagnostics: &mut Vec<Diagnostic>, syntax: &[Diagnostic], rep
         if diagnostic.problem == NO_LISTENER {
             diagnostic.remedy = "add <transportConnector uri=\"tcp://0.0.0.0:61616\"/>".to_owned();
         }
-        if let Some(entry) = report.iter().find(|entry| {
-            entry.source == diagnostic.source && matches!(entry.verdict, xml::Verdict::Supported { .. })
-        }) {
-            diagnostic.problem = format!("{}: {}", entry.subject, diagnostic.problem);
-        }
+        report.correct(diagnostic);
     }
 }
 

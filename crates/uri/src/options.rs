@@ -122,6 +122,16 @@ impl<'a> OptionReader<'a> {
         self.read(name, expected, |value| value.trim().parse().ok())
     }
 
+    /// A number that `fits` as well.
+    pub fn number_that<T: FromStr>(
+        &mut self,
+        name: &str,
+        expected: &'static str,
+        fits: impl Fn(&T) -> bool,
+    ) -> Option<T> {
+        self.read(name, expected, |value| value.trim().parse().ok().filter(fits))
+    }
+
     /// A time in milliseconds, from 0.
     pub fn millis(&mut self, name: &str) -> Option<u64> {
         self.number(name, "a number of milliseconds, 0 or more")

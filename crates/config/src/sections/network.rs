@@ -75,8 +75,6 @@ pub struct NetworkConnector {
     pub use_virtual_dest_subs: bool,
     /// `use_broker_name_as_id_sees` (ActiveMQ's spelling): whether ids of links show both names (true).
     pub use_broker_name_as_id_sees: bool,
-    /// `check_duplicate_messages_on_duplex` (false): accepted; a repetition is found on every link in any case.
-    pub check_duplicate_messages_on_duplex: bool,
     /// `advisory_for_failed_forward`: whether a refused message is told of (false).
     pub advisory_for_failed_forward: bool,
     /// `gc_destination_views`: whether counters of destinations without traffic are dropped (true).
@@ -101,8 +99,6 @@ pub struct NetworkConnector {
     pub dynamically_included: Vec<NetworkDestination>,
     /// `statically_included`: always forwarded.
     pub statically_included: Vec<NetworkDestination>,
-    /// `durable_destinations`: accepted; a broker tells its links of all durable subscriptions that it has.
-    pub durable_destinations: Vec<NetworkDestination>,
     /// `exactly_once`: whether links between brokers of this kind number their messages durably (true). Without it,
     /// and towards ActiveMQ, the peer's duplicate check is all there is.
     pub exactly_once: bool,
@@ -156,7 +152,6 @@ pub(crate) const ATTRIBUTES: &[(&str, &str)] = &[
     ("syncDurableSubs", "sync_durable_subs"),
     ("useVirtualDestSubs", "use_virtual_dest_subs"),
     ("useBrokerNameAsIdSees", "use_broker_name_as_id_sees"),
-    ("checkDuplicateMessagesOnDuplex", "check_duplicate_messages_on_duplex"),
     ("advisoryForFailedForward", "advisory_for_failed_forward"),
     ("gcDestinationViews", "gc_destination_views"),
     ("gcSweepTime", "gc_sweep_time_ms"),
@@ -175,7 +170,12 @@ pub(crate) const LISTS: &[(&str, &str)] = &[
     ("excludedDestinations", "excluded"),
     ("dynamicallyIncludedDestinations", "dynamically_included"),
     ("staticallyIncludedDestinations", "statically_included"),
-    ("durableDestinations", "durable_destinations"),
+];
+
+/// Attributes of a connector that ask for what is so in any case, and why they have no effect.
+pub(crate) const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("checkDuplicateMessagesOnDuplex", "a repetition is found on every link in any case"),
+    ("durableDestinations", "a broker tells its links of all durable subscriptions that it has"),
 ];
 
 /// More than anybody has; each connector may find many brokers.
@@ -266,7 +266,6 @@ impl NetworkConnector {
             sync_durable_subs: section.bool("sync_durable_subs", false),
             use_virtual_dest_subs: section.bool("use_virtual_dest_subs", false),
             use_broker_name_as_id_sees: section.bool("use_broker_name_as_id_sees", true),
-            check_duplicate_messages_on_duplex: section.bool("check_duplicate_messages_on_duplex", false),
             advisory_for_failed_forward: section.bool("advisory_for_failed_forward", false),
             gc_destination_views: section.bool("gc_destination_views", true),
             gc_sweep_time_ms: section.millis("gc_sweep_time_ms", 60_000, 1..=u64::from(u32::MAX)),
@@ -289,7 +288,6 @@ impl NetworkConnector {
             excluded: destination::read(section, "excluded"),
             dynamically_included: destination::read(section, "dynamically_included"),
             statically_included: destination::read(section, "statically_included"),
-            durable_destinations: destination::read(section, "durable_destinations"),
             exactly_once: section.bool("exactly_once", true),
             max_hops: bounded(section.number("max_hops", 16, 1..=64)),
             source: table.clone(),

@@ -54,6 +54,20 @@ impl Report {
         self.entries.iter()
     }
 
+    /// A value that was taken turned out to be wrong, or odd: the mistake names what it is about, and what is refused is
+    /// supported no longer.
+    pub(crate) fn correct(&mut self, diagnostic: &mut Diagnostic) {
+        let counts = |entry: &&mut Entry| {
+            entry.source == diagnostic.source && !matches!(entry.verdict, Verdict::Ignored { .. })
+        };
+        let Some(entry) = self.entries.iter_mut().find(counts) else { return };
+        let reason = std::mem::take(&mut diagnostic.problem);
+        diagnostic.problem = format!("{}: {reason}", entry.subject);
+        if diagnostic.severity == Severity::Error && matches!(entry.verdict, Verdict::Supported { .. }) {
+            entry.verdict = Verdict::rejected(reason, diagnostic.remedy.clone());
+        }
+    }
+
     /// Whether a mistake or warning is told by one of the entries already.
     #[must_use]
     pub fn tells(&self, diagnostic: &Diagnostic) -> bool {

@@ -2,7 +2,7 @@
 
 use ferromq_uri::{Options, Uri};
 
-use super::{ATTRIBUTES, LISTS};
+use super::{ATTRIBUTES, LISTS, WITHOUT_EFFECT};
 use crate::{
     diagnostic::{Diagnostic, Severity},
     document::{Node, Table, TableEntry, Value},
@@ -50,6 +50,15 @@ fn attributes(table: &mut Table, problems: &mut Vec<Diagnostic>) {
     let source = source.clone();
     let mut rest = Options::default();
     for (name, value) in uri.options.iter() {
+        if let Some((_, why)) = WITHOUT_EFFECT.iter().find(|(attribute, _)| *attribute == name) {
+            problems.push(Diagnostic {
+                source: source.clone(),
+                severity: Severity::Warning,
+                problem: format!("{name} in the uri has no effect: {why}"),
+                remedy: "remove it".to_owned(),
+            });
+            continue;
+        }
         let attribute = ATTRIBUTES.iter().find(|(attribute, _)| *attribute == name);
         let list = LISTS.iter().find(|(attribute, _)| *attribute == name);
         let (key, value) = match (attribute, list) {

@@ -62,15 +62,19 @@ impl Default for Reconnect {
 
 impl Reconnect {
     fn read(reader: &mut OptionReader<'_>, default: Self) -> Self {
-        let attempts: Option<i64> = reader.number("maxReconnectAttempts", "a number, 0 or -1 for no limit");
-        let multiplier: Option<f64> = reader.number("backOffMultiplier", "a factor such as 2");
+        // To ActiveMQ every number below 1 is no limit.
+        let attempts = reader.number_that(
+            "maxReconnectAttempts",
+            "a number to 4294967295, 0 or -1 for no limit",
+            |attempts: &i64| *attempts <= i64::from(u32::MAX),
+        );
+        let multiplier = reader
+            .number_that("backOffMultiplier", "a factor from 1 to 100", |factor| (1.0..=100.0).contains(factor));
         Self {
             initial_delay_ms: reader.millis("initialReconnectDelay").unwrap_or(default.initial_delay_ms),
             max_delay_ms: reader.millis("maxReconnectDelay").unwrap_or(default.max_delay_ms),
             exponential: reader.bool("useExponentialBackOff").unwrap_or(default.exponential),
-            multiplier: multiplier
-                .filter(|factor| (1.0..=100.0).contains(factor))
-                .unwrap_or(default.multiplier),
+            multiplier: multiplier.unwrap_or(default.multiplier),
             max_attempts: attempts.and_then(|attempts| u32::try_from(attempts).ok()).filter(|most| *most > 0),
             min_connect_time_ms: reader.millis("minConnectTime").unwrap_or(default.min_connect_time_ms),
         }
@@ -80,9 +84,22 @@ impl Reconnect {
 /// A mistake: the text, and what to write instead.
 type Mistake = (String, String);
 
+/// What a URI came to.
+struct Found {
+    peers: NetworkPeers,
+    discovery: Discovery,
+    /// What whoever wrote it should know.
+    warnings: Vec<Mistake>,
+}
+
 pub(super) fn read(reader: &mut Reader<'_>, text: &str, place: &Source) -> Option<(NetworkPeers, Discovery)> {
     match parse(text) {
-        Ok(found) => Some(found),
+        Ok(Found { peers, discovery, warnings }) => {
+            for (problem, remedy) in warnings {
+                reader.warn(place, problem, remedy);
+            }
+            Some((peers, discovery))
+        }
         Err(mistakes) => {
             for (problem, remedy) in mistakes {
                 reader.error(place, problem, remedy);
@@ -92,7 +109,7 @@ pub(super) fn read(reader: &mut Reader<'_>, text: &str, place: &Source) -> Optio
     }
 }
 
-fn parse(text: &str) -> Result<(NetworkPeers, Discovery), Vec<Mistake>> {
+fn parse(text: &str) -> Result<Found, Vec<Mistake>> {
     let uri = Uri::parse(text).map_err(|mistake| vec![plain(&mistake)])?;
     // `discovery:(multicast://default)` is the long form of what is inside.
     let uri = match (uri.scheme.name(), uri.components()) {
@@ -127,7 +144,8 @@ fn parse(text: &str) -> Result<(NetworkPeers, Discovery), Vec<Mistake>> {
             return Err(mistakes);
         }
     };
-    let (discovery, multicast) = match options(&uri) {
+    let mut warnings = Vec::new();
+    let (discovery, multicast) = match options(&uri, &mut warnings) {
         Ok(read) => read,
         Err(errors) => {
             mistakes.extend(errors.iter().map(plain));
@@ -135,7 +153,7 @@ fn parse(text: &str) -> Result<(NetworkPeers, Discovery), Vec<Mistake>> {
         }
     };
     let peers = multicast.map_or(peers, NetworkPeers::Found);
-    if mistakes.is_empty() { Ok((peers, discovery)) } else { Err(mistakes) }
+    if mistakes.is_empty() { Ok(Found { peers, discovery, warnings }) } else { Err(mistakes) }
 }
 
 fn plain(error: &UriError) -> Mistake {
@@ -152,7 +170,10 @@ pub(crate) fn group(uri: &Uri) -> Result<MulticastOptions, Vec<UriError>> {
     Ok(multicast)
 }
 
-fn options(uri: &Uri) -> Result<(Discovery, Option<MulticastOptions>), Vec<UriError>> {
+fn options(
+    uri: &Uri,
+    warnings: &mut Vec<Mistake>,
+) -> Result<(Discovery, Option<MulticastOptions>), Vec<UriError>> {
     let mut reader = uri.options.reader();
     // Attributes of the connector became keys before; they are known names, should one be misspelt.
     for (name, _) in ATTRIBUTES.iter().chain(LISTS) {
@@ -168,6 +189,11 @@ fn options(uri: &Uri) -> Result<(Discovery, Option<MulticastOptions>), Vec<UriEr
         reconnect: Reconnect::read(&mut reader, default),
         discovered: reader.under("discovered."),
     };
+    // ActiveMQ reads past it as well.
+    if !multicast && reader.bool("randomize") == Some(true) {
+        let problem = "randomize=true has no effect: a link tries its brokers in the order in which they are written";
+        warnings.push((problem.to_owned(), "remove it, and write the broker that is to be tried first in front".into()));
+    }
     let found = if multicast { Some(MulticastOptions::read(uri, &mut reader)?) } else { None };
     reader.finish()?;
     Ok((discovery, found))
