@@ -46,6 +46,9 @@ impl Bridge {
         let Wish { destination, info: remote, durable } = wish;
         let path = grown(remote.broker_path.as_deref(), &target);
         let fixed = self.demand.subscription(number).is_some_and(|found| found.fixed);
+        // One copy goes over the link whoever wants it, and the remote broker selects; a durable subscription stands for
+        // all durable subscribers of its topic.
+        let selects = destination.is_queue() || fixed || (!self.settings.conduit && durable.is_none());
         let command_id = self.command_id();
         let known = remote.network_consumer_path.as_deref().unwrap_or_default().iter();
         let network_path = known.chain(&remote.consumer_id).cloned().collect();
@@ -54,8 +57,7 @@ impl Bridge {
             response_required: true,
             consumer_id: Some(ConsumerId::new(&self.local_session, number)),
             priority: self.priority(remote.priority, path.len()),
-            // One copy goes over the link whoever wants it, and the remote broker selects.
-            selector: remote.selector.filter(|_| destination.is_queue() || fixed || !self.settings.conduit),
+            selector: remote.selector.filter(|_| selects),
             subscription_name: durable.map(WireStr::from),
             destination: Some(destination),
             prefetch_size: i32::try_from(self.settings.prefetch.max(1)).unwrap_or(i32::MAX),

@@ -39,6 +39,26 @@ fn a_durable_subscription_lasts_until_its_last_subscriber_gives_up() {
 }
 
 #[test]
+fn a_subscription_that_stands_for_several_durable_subscribers_has_the_selector_of_none() {
+    for conduit in [true, false] {
+        // Given: bridges that merge consumers, and bridges that do not
+        let mut settings = Settings::default();
+        settings.conduit = conduit;
+        let mut bridge = up(settings);
+        // When: two durable subscribers of one topic select different messages
+        let select = |number, name: &str, selector: &str| ConsumerInfo {
+            selector: Some(selector.into()),
+            ..durable(number, name, name)
+        };
+        let made = subscriptions(&tell(&mut bridge, select(1, "ann", "colour = 'red'")));
+        let more = subscriptions(&tell(&mut bridge, select(2, "bob", "colour = 'blue'")));
+        // Then: the one subscription that stands for both takes what either wants
+        assert_eq!((made.len(), more.len()), (1, 0), "conduit={conduit}");
+        assert_eq!(made.first().unwrap().selector, None, "conduit={conduit}");
+    }
+}
+
+#[test]
 fn a_durable_subscriber_turns_the_subscription_of_plain_ones_into_a_durable_one_and_back() {
     let mut bridge = up(Settings::default());
     tell(&mut bridge, consumer(1, Destination::topic("t")));
