@@ -219,11 +219,13 @@ impl Supervisor {
         for (index, remote) in self.remotes.iter().enumerate() {
             let address = remote.address();
             let patience = if index + 1 < self.remotes.len() { INTRODUCTION } else { LAST_INTRODUCTION };
-            self.status.send_modify(|status| {
-                status.enter_for(LinkState::Connecting, address.connect_timeout + patience);
-                status.remote = address.uri.to_string();
-            });
-            match reach(&address, patience, clock).await {
+            let lasts = |within| {
+                self.status.send_modify(|status| {
+                    status.enter_for(LinkState::Connecting, within);
+                    status.remote = address.uri.to_string();
+                });
+            };
+            match reach(&address, patience, clock, lasts).await {
                 Ok(reached) => return Ok(reached),
                 Err(reason) => reasons.push(reason),
             }

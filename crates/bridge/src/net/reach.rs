@@ -20,15 +20,18 @@ pub(super) const LAST_INTRODUCTION: Duration = Duration::from_secs(10);
 const MOST_PLACES: usize = 16;
 
 /// A broker that serves, and what it said of itself. Each address of a name may be another node of a pair, and a standby
-/// hangs up. The last address is left after `patience`.
+/// hangs up. The last address is left after `patience`; `lasts` is told how long all of them may take.
 pub(super) async fn reach(
     address: &Address,
     patience: Duration,
     clock: Clock,
+    lasts: impl Fn(Duration),
 ) -> Result<(Port, BrokerInfo), String> {
     let told = |reason: String| format!("{}: {reason}", address.uri);
     let mut reasons = Vec::new();
+    lasts(longest(1, address.connect_timeout, patience).saturating_add(address.connect_timeout));
     let places = places(address).await.map_err(told)?;
+    lasts(longest(places.len(), address.connect_timeout, patience));
     for (index, place) in places.iter().enumerate() {
         let patience = if index + 1 < places.len() { INTRODUCTION } else { patience };
         match greet(address, *place, patience, clock).await {
@@ -37,6 +40,13 @@ pub(super) async fn reach(
         }
     }
     Err(reasons.join("; "))
+}
+
+/// How long it may take until each of so many addresses was tried, and the last of them left.
+fn longest(places: usize, connect_timeout: Duration, patience: Duration) -> Duration {
+    let further = u32::try_from(places.saturating_sub(1)).unwrap_or(u32::MAX);
+    let each = connect_timeout.saturating_add(INTRODUCTION);
+    each.saturating_mul(further).saturating_add(connect_timeout).saturating_add(patience)
 }
 
 /// A connection to the first place of an address that listens.
@@ -110,5 +120,18 @@ async fn connect(address: &Address, place: SocketAddr) -> Result<Stream, String>
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no connection within {:?}", address.connect_timeout)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_several_addresses_is_given_the_time_to_try_each() {
+        let (connect, patience) = (Duration::from_secs(30), LAST_INTRODUCTION);
+        assert_eq!(longest(1, connect, patience), Duration::from_secs(40));
+        assert_eq!(longest(3, connect, patience), Duration::from_secs(2 * 32 + 40));
+        assert_eq!(longest(16, Duration::MAX, patience), Duration::MAX);
     }
 }

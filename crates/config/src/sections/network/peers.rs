@@ -68,8 +68,9 @@ impl Reconnect {
             "a number to 4294967295, 0 or -1 for no limit",
             |attempts: &i64| *attempts <= i64::from(u32::MAX),
         );
-        let multiplier = reader
-            .number_that("backOffMultiplier", "a factor from 1 to 100", |factor| (1.0..=100.0).contains(factor));
+        let multiplier = reader.number_that("backOffMultiplier", "a factor from 1 to 100", |factor| {
+            (1.0..=100.0).contains(factor)
+        });
         Self {
             initial_delay_ms: reader.millis("initialReconnectDelay").unwrap_or(default.initial_delay_ms),
             max_delay_ms: reader.millis("maxReconnectDelay").unwrap_or(default.max_delay_ms),
@@ -191,8 +192,12 @@ fn options(
     };
     // ActiveMQ reads past it as well.
     if !multicast && reader.bool("randomize") == Some(true) {
-        let problem = "randomize=true has no effect: a link tries its brokers in the order in which they are written";
-        warnings.push((problem.to_owned(), "remove it, and write the broker that is to be tried first in front".into()));
+        let problem =
+            "randomize=true has no effect: a link tries its brokers in the order in which they are written";
+        warnings.push((
+            problem.to_owned(),
+            "remove it, and write the broker that is to be tried first in front".into(),
+        ));
     }
     let found = if multicast { Some(MulticastOptions::read(uri, &mut reader)?) } else { None };
     reader.finish()?;
