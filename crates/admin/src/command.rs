@@ -43,6 +43,20 @@ pub enum Command {
         /// How many messages that were held are free again.
         reply: Reply<u64>,
     },
+    /// Every durable subscription; a busy engine may leave it unanswered.
+    Subscriptions {
+        /// One for each.
+        reply: oneshot::Sender<Vec<SubscriptionEntry>>,
+    },
+    /// End a durable subscription that nobody uses; answered when that is durable.
+    EndSubscription {
+        /// Its client id.
+        client: String,
+        /// Its name.
+        name: String,
+        /// How many messages that it kept are dropped.
+        reply: Reply<u64>,
+    },
     /// What is under way to other brokers; a busy engine may leave it unanswered.
     Streams {
         /// One for each stream.
@@ -115,6 +129,23 @@ pub struct StreamCount {
     pub linked: bool,
     /// Messages that are not known to have arrived over there.
     pub under_way: u64,
+}
+
+/// A durable subscription, as one who may end it sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubscriptionEntry {
+    /// The client id.
+    pub client: String,
+    /// The name that the client gave it.
+    pub name: String,
+    /// The topic or pattern: `topic://orders.>`.
+    pub topic: String,
+    /// Its selector, if it has one.
+    pub selector: Option<String>,
+    /// Whether its subscriber is connected.
+    pub active: bool,
+    /// Messages that it keeps.
+    pub held: u64,
 }
 
 /// A stream to or from another broker, as one who may forget it sees it.

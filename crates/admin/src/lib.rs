@@ -48,7 +48,10 @@ mod server;
 mod service;
 mod view;
 
-pub use command::{Command, DestinationCount, ErrorKind, Refusal, Reply, StreamCount, StreamEntry, Switched};
+pub use command::{
+    Command, DestinationCount, ErrorKind, Refusal, Reply, StreamCount, StreamEntry, SubscriptionEntry,
+    Switched,
+};
 pub use link::LinkView;
 pub use meters::{Distribution, Gauges, Meters};
 pub use metrics::{MAX_DESTINATIONS, render};

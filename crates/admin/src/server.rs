@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 
-use crate::command::{Command, StreamCount, StreamEntry};
+use crate::command::{Command, StreamCount, StreamEntry, SubscriptionEntry};
 use crate::entrance::{self, Peer};
 use crate::health::HealthService;
 use crate::meters::Meters;
@@ -165,6 +165,11 @@ impl Door {
     /// The streams to and from other brokers, if the engine answers soon.
     pub(crate) async fn all_streams(&self) -> Option<Vec<StreamEntry>> {
         asked(&self.commands, ENGINE_PATIENCE, |reply| Command::AllStreams { reply }).await
+    }
+
+    /// Every durable subscription, if the engine answers soon.
+    pub(crate) async fn subscriptions(&self) -> Option<Vec<SubscriptionEntry>> {
+        asked(&self.commands, ENGINE_PATIENCE, |reply| Command::Subscriptions { reply }).await
     }
 }
 

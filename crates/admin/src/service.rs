@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use ferromq_model::Epoch;
 use ferromq_proto::admin::admin_server::Admin;
 use ferromq_proto::admin::{
-    self as proto, ForceClaimReply, ForceClaimRequest, ForgetStreamReply, ForgetStreamRequest,
-    GetStatusRequest, ListLinksRequest, ListStreamsReply, ListStreamsRequest, SwitchoverReply,
-    SwitchoverRequest, WatchStatusRequest,
+    self as proto, EndSubscriptionReply, EndSubscriptionRequest, ForceClaimReply, ForceClaimRequest,
+    ForgetStreamReply, ForgetStreamRequest, GetStatusRequest, ListLinksRequest, ListStreamsReply,
+    ListStreamsRequest, ListSubscriptionsReply, ListSubscriptionsRequest, SwitchoverReply, SwitchoverRequest,
+    WatchStatusRequest,
 };
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::WatchStream;
@@ -27,6 +28,9 @@ use crate::view::{Role, RoleView, Takeover};
 
 /// How long the operator may think about what a forced claim will do.
 const CONFIRMATION: Duration = Duration::from_secs(60);
+
+/// Durable subscriptions in one list; those that keep most come first.
+const MOST_SUBSCRIPTIONS: usize = 10_000;
 
 /// The longest drain that may be asked for.
 const MAX_DRAIN: Duration = Duration::from_secs(3_600);
@@ -143,6 +147,39 @@ impl Admin for AdminService {
         let name = request.into_inner().name;
         let freed = self.ask(Command::ForgetStream { name, reply }, answer).await?;
         Ok(Response::new(ForgetStreamReply { freed }))
+    }
+
+    async fn list_subscriptions(
+        &self,
+        _: Request<ListSubscriptionsRequest>,
+    ) -> Result<Response<ListSubscriptionsReply>, Status> {
+        self.only_master("lists durable subscriptions")?;
+        let found = self.door.subscriptions().await;
+        let mut found = found.ok_or_else(|| Status::unavailable("the engine does not say; ask again"))?;
+        let total = found.len() as u64;
+        found.sort_by_key(|entry| std::cmp::Reverse(entry.held));
+        let subscriptions =
+            found.into_iter().take(MOST_SUBSCRIPTIONS).map(|entry| proto::SubscriptionEntry {
+                client: entry.client,
+                name: entry.name,
+                topic: entry.topic,
+                selector: entry.selector,
+                active: entry.active,
+                held: entry.held,
+            });
+        Ok(Response::new(ListSubscriptionsReply { subscriptions: subscriptions.collect(), total }))
+    }
+
+    async fn end_subscription(
+        &self,
+        request: Request<EndSubscriptionRequest>,
+    ) -> Result<Response<EndSubscriptionReply>, Status> {
+        self.entitled(&request)?;
+        self.only_master("ends durable subscriptions")?;
+        let (reply, answer) = oneshot::channel();
+        let EndSubscriptionRequest { client, name } = request.into_inner();
+        let dropped = self.ask(Command::EndSubscription { client, name, reply }, answer).await?;
+        Ok(Response::new(EndSubscriptionReply { dropped }))
     }
 
     type WatchStatusStream = Pin<Box<dyn Stream<Item = Result<proto::Status, Status>> + Send>>;

@@ -82,7 +82,9 @@ pub(crate) fn has(text: Option<&WireStr>, wanted: &str) -> bool {
 
 /// What a peer asks the other half of its bridge to be; what is unknown or malformed keeps its default.
 pub(crate) fn read(text: &str) -> Settings {
-    let mut settings = Settings { duplex: true, local_login: None::<Login>, ..Settings::default() };
+    // Connectors of several peers may have one name.
+    let mut settings =
+        Settings { duplex: true, only_link: false, local_login: None::<Login>, ..Settings::default() };
     for line in text.lines().filter(|line| !line.starts_with(['#', '!'])) {
         let Some((key, value)) = line.split_once('=') else { continue };
         let value = unescaped(value);

@@ -77,6 +77,9 @@ pub struct Settings {
     /// `max_hops`: brokers that a message which only bridges could consume may have passed, whatever the TTL says, if it
     /// is to be moved to where a consumer is.
     pub max_hops: u32,
+    /// The connector has no other link: durable subscriptions that it made under other names of the remote broker have
+    /// nobody else who fetches what they keep.
+    pub only_link: bool,
     /// Remote consumers whose demand is kept at one time; what is beyond is told and not forwarded to.
     pub most_consumers: usize,
 }
@@ -117,6 +120,7 @@ impl Default for Settings {
             statically_included: Vec::new(),
             exactly_once: true,
             max_hops: 16,
+            only_link: true,
             most_consumers: 100_000,
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ferromq_admin::{Command, Door, Refusal, Switched};
 use ferromq_env::{Clock, SystemClock};
 use ferromq_lock::Grant;
-use ferromq_model::{ClaimId, Epoch, Instant};
+use ferromq_model::{ClaimId, Epoch, Instant, SubscriptionName};
 use ferromq_net::{Census, Lanes, ListenAddress, Listener, Plug, Reservation, Spread, drain};
 use ferromq_store::{Follower, StoreError};
 use tokio::sync::mpsc;
@@ -456,6 +456,19 @@ impl Broker {
             }
             Command::ForgetStream { name, reply } => match &self.state {
                 State::Active(reign) => drop(tokio::spawn(operator::forget(reign.reception(), name, reply))),
+                _ => drop(reply.send(Err(Refusal::Role("this node is not the master".to_owned())))),
+            },
+            Command::Subscriptions { reply } => {
+                if let State::Active(reign) = &self.state {
+                    reign
+                        .look(|engine| drop(reply.send(operator::subscriptions(engine.all_subscriptions()))));
+                }
+            }
+            Command::EndSubscription { client, name, reply } => match &self.state {
+                State::Active(reign) => {
+                    let name = SubscriptionName { client: client.into(), name: name.into() };
+                    drop(tokio::spawn(operator::end_subscription(reign.reception(), name, reply)));
+                }
                 _ => drop(reply.send(Err(Refusal::Role("this node is not the master".to_owned())))),
             },
             Command::Switchover { drain, reply } => drop(reply.send(self.switch_over(drain, announce).await)),

@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use ferromq_admin::{
     Command, DestinationCount, Distribution, Door, Gauges, Lag, LinkView, Meters, Refusal, Reply, RoleView,
-    StreamCount, Takeover,
+    StreamCount, SubscriptionEntry, Takeover,
 };
 use ferromq_bridge::{LinkState, LinkStatus};
-use ferromq_engine::{Effect, Intent, StreamEntry, StreamView, View};
+use ferromq_engine::{DurableView, Effect, Intent, StreamEntry, StreamView, View};
 use ferromq_lock::Timings;
-use ferromq_model::{Epoch, Instant, Text};
+use ferromq_model::{Epoch, Instant, SubscriptionName, Text};
 use ferromq_net::{Census, Reception};
 use ferromq_store::{Histogram, StoreMetrics};
 use tokio::sync::{mpsc, watch};
@@ -23,8 +23,8 @@ use crate::{Settings, StoreChoice};
 
 /// Commands that may wait for the role machine.
 const WAITING: usize = 16;
-/// How long the engine may take to forget a stream.
-const FORGETTING: Duration = Duration::from_secs(10);
+/// How long the engine may take to do what it is ordered to.
+const ORDER: Duration = Duration::from_secs(10);
 
 impl Settings {
     /// What keeps the messages, in words and without a password.
@@ -310,15 +310,38 @@ pub(crate) fn all_streams(entries: Vec<StreamEntry>) -> Vec<ferromq_admin::Strea
     entries.into_iter().map(entry).collect()
 }
 
-/// Lets the engine forget a stream; answered when that is durable. An engine that ends meanwhile leaves it open.
+/// The durable subscriptions, as operators see them.
+pub(crate) fn subscriptions(views: Vec<DurableView>) -> Vec<SubscriptionEntry> {
+    let entry = |view: DurableView| SubscriptionEntry {
+        client: view.name.client.to_string(),
+        name: view.name.name.to_string(),
+        topic: view.topic.to_string(),
+        selector: view.selector,
+        active: view.active,
+        held: view.held,
+    };
+    views.into_iter().map(entry).collect()
+}
+
+/// Lets the engine forget a stream; answered when that is durable.
 pub(crate) async fn forget(reception: Reception, name: String, reply: Reply<u64>) {
-    let asked = reception.ask(Intent::ForgetStream(Text::from(name)));
-    let answer = match tokio::time::timeout(FORGETTING, asked).await {
-        Ok(Effect::Forgotten(freed)) => Ok(freed),
+    order(reception, Intent::ForgetStream(Text::from(name)), "ferromq streams", reply).await;
+}
+
+/// Lets the engine end a durable subscription; answered when that is durable.
+pub(crate) async fn end_subscription(reception: Reception, name: SubscriptionName, reply: Reply<u64>) {
+    order(reception, Intent::EndSubscription(name), "ferromq subscriptions", reply).await;
+}
+
+/// Lets the engine do what it answers with a number. An engine that ends meanwhile leaves it open; `tells` is the verb that
+/// says then whether it was done.
+async fn order(reception: Reception, intent: Intent, tells: &str, reply: Reply<u64>) {
+    let answer = match tokio::time::timeout(ORDER, reception.ask(intent)).await {
+        Ok(Effect::Forgotten(count) | Effect::Dropped(count)) => Ok(count),
         Ok(Effect::Failed(fault)) => Err(Refusal::Role(fault.text)),
         Ok(_) => Err(Refusal::Failed("the engine does not say what it did".to_owned())),
         Err(_) => Err(Refusal::Failed(format!(
-            "the engine has not answered within {FORGETTING:?}; `ferromq streams` tells whether it was done"
+            "the engine has not answered within {ORDER:?}; `{tells}` tells whether it was done"
         ))),
     };
     // Who asked may have gone.

@@ -190,6 +190,8 @@ pub enum Intent {
     /// An operator forgets the stream of a link that is not up, to or from a broker that is gone for good; what was held
     /// for it is free again ([`Effect::Forgotten`]). It needs no login: it comes from within.
     ForgetStream(Text),
+    /// An operator ends a durable subscription that nobody uses ([`Effect::Dropped`]). It needs no login, either.
+    EndSubscription(SubscriptionName),
     /// Answered when everything before it has been answered.
     Flush,
 }
@@ -358,6 +360,8 @@ pub enum Effect {
     Stream(StreamReport),
     /// A stream is forgotten, and so many messages that were held for it are free again.
     Forgotten(u64),
+    /// A durable subscription has ended, and so many messages that it kept are dropped.
+    Dropped(u64),
     /// Prepared transactions.
     Transactions(Vec<ferromq_model::Xid>),
     /// It can't be done.

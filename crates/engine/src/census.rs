@@ -2,30 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use crate::durable::DurableKey;
+use crate::durable::{Durable, DurableKey};
 use crate::engine::Engine;
 use crate::place::{Body, PlaceKey, Site};
 use crate::window::{Entry, State, Window};
 use crate::{BrokerView, ConnectionView, ConsumerView, Counters, DestinationView, DurableView, View};
 
 impl Engine {
+    /// Every durable subscription, by name.
+    pub fn all_subscriptions(&self) -> Vec<DurableView> {
+        let durables = self.durable_names.values().filter_map(|key| self.durables.get(*key));
+        let view = |durable: &Durable| DurableView {
+            name: durable.record.name.clone(),
+            topic: durable.record.topic.clone(),
+            selector: durable.record.selector.as_ref().map(ToString::to_string),
+            active: durable.consumer.is_some(),
+            held: durable.held(),
+        };
+        durables.map(view).collect()
+    }
+
     /// A picture of everything, for administrators and tests.
     pub fn view(&self) -> View {
         let mut destinations: Vec<DestinationView> =
             self.places.arena.iter().map(|(key, site)| self.view_of(key, site)).collect();
         destinations.sort_by(|a, b| a.destination.cmp(&b.destination));
-        let durables = self
-            .durable_names
-            .values()
-            .filter_map(|key| self.durables.get(*key))
-            .map(|durable| DurableView {
-                name: durable.record.name.clone(),
-                topic: durable.record.topic.clone(),
-                selector: durable.record.selector.as_ref().map(ToString::to_string),
-                active: durable.consumer.is_some(),
-                held: durable.held(),
-            })
-            .collect();
+        let durables = self.all_subscriptions();
         let mut connections: Vec<ConnectionView> = self
             .connections
             .iter()

@@ -212,7 +212,9 @@ impl Engine {
 
     fn intend(&mut self, conn: ConnId, tag: Option<Tag>, intent: Intent) {
         let Some(connection) = self.connections.get(&conn) else { return };
-        if connection.facts.is_none() && !matches!(intent, Intent::Connect(_) | Intent::ForgetStream(_)) {
+        let open_to_all =
+            matches!(intent, Intent::Connect(_) | Intent::ForgetStream(_) | Intent::EndSubscription(_));
+        if connection.facts.is_none() && !open_to_all {
             return self.outbox.fail(
                 conn,
                 tag,
@@ -266,6 +268,7 @@ impl Engine {
             Intent::OpenStream(stream) => return self.open_stream(conn, tag, &stream),
             Intent::BeginLink { stream, report } => self.begin_link(conn, &stream, &report),
             Intent::ForgetStream(stream) => return self.forget_stream(conn, tag, &stream),
+            Intent::EndSubscription(name) => return self.end_subscription(conn, tag, &name),
             Intent::Flush => return self.flush(conn, tag),
         };
         match done {

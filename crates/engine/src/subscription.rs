@@ -222,6 +222,20 @@ impl Engine {
         self.outbox.require();
     }
 
+    /// An operator ends a durable subscription that nobody uses.
+    pub(crate) fn end_subscription(&mut self, conn: ConnId, tag: Option<Tag>, name: &SubscriptionName) {
+        let key = self.durable_names.get(name);
+        let held = key.and_then(|key| self.durables.get(*key)).map_or(0, Durable::held);
+        if let Err(fault) = self.unsubscribe(name) {
+            return self.outbox.fail(conn, tag, fault);
+        }
+        self.outbox.log(
+            Severity::Warn,
+            format!("durable subscription {} of client {} is ended, as was ordered; {held} messages that it kept are dropped", name.name, name.client),
+        );
+        self.outbox.reply(conn, tag, Effect::Dropped(held));
+    }
+
     /// A client gives a durable subscription up.
     pub(crate) fn unsubscribe(&mut self, name: &SubscriptionName) -> Result<(), Fault> {
         let Some(key) = self.durable_names.get(name).copied() else {

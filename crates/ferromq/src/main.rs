@@ -28,6 +28,7 @@ mod send;
 mod status;
 mod store;
 mod streams;
+mod subscriptions;
 mod switchover;
 mod whereabouts;
 
@@ -64,6 +65,8 @@ enum Verb {
     Status(status::Args),
     /// List the streams to and from other brokers, and forget those of brokers that are gone.
     Streams(streams::Args),
+    /// List the durable subscriptions, and end those that nobody uses any longer.
+    Subscriptions(subscriptions::Args),
     /// Hand the mastership over to a standby, in order.
     Switchover(switchover::Args),
     /// Make a standby the master although another's claim looks held.
@@ -110,6 +113,7 @@ fn main() -> std::process::ExitCode {
         Verb::Browse(args) => receive::browse(args),
         Verb::Status(args) => status::run(args),
         Verb::Streams(args) => streams::run(args),
+        Verb::Subscriptions(args) => subscriptions::run(args),
         Verb::Switchover(args) => switchover::run(args),
         Verb::ForceClaim(args) => force_claim::run(args),
         Verb::Contest(args) => check::contest::second(&args),

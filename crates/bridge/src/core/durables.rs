@@ -1,6 +1,8 @@
 //! Durable subscribers over there, and the durable subscriptions here that stand for them: found again when the bridge
 //! begins, compared with the remote broker's own (`syncDurableSubs`), and given up with the last subscriber.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ferromq_openwire::{
     BrokerSubscriptionInfo, ConsumerInfo, Destination, DestinationKind, RemoveSubscriptionInfo, WireStr,
 };
@@ -12,9 +14,19 @@ use crate::rivals::Wish;
 /// Every durable subscription of a bridge is named so (ActiveMQ's name).
 const PREFIX: &str = "NC-DS";
 
+/// A durable subscription that the bridge made while the local broker had another name. It goes on under that name, for it
+/// has what was sent meanwhile.
+#[derive(Debug)]
+struct Former {
+    client: String,
+    name: String,
+}
+
 /// What both brokers told of their durable subscriptions.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
+    /// By their topics.
+    former: BTreeMap<Destination, Former>,
     local: Option<Vec<ConsumerInfo>>,
     remote: Option<Vec<ConsumerInfo>>,
     /// The remote broker was told of the local ones.
@@ -32,9 +44,22 @@ impl Bridge {
     }
 
     fn durable_name(&self, destination: &Destination) -> Option<String> {
+        if let Some(former) = self.durables.former.get(destination) {
+            return Some(former.name.clone());
+        }
         let local = self.local.as_ref()?;
+        Some(self.name_by(&local.name, destination))
+    }
+
+    /// What a broker of that name calls it.
+    fn name_by(&self, broker: &str, destination: &Destination) -> String {
         let token = &self.settings.client_id_token;
-        Some(format!("{PREFIX}{token}{}{token}{}", local.name, destination.name))
+        format!("{PREFIX}{token}{broker}{token}{}", destination.name)
+    }
+
+    /// The client id under which a durable subscription was made, if the local broker had another name then.
+    pub(super) fn former_client(&self, name: &str) -> Option<&str> {
+        self.durables.former.values().find(|former| former.name == name).map(|former| former.client.as_str())
     }
 
     /// The local broker has told of its durable subscriptions: those of an earlier life of this bridge forward what they
@@ -44,6 +69,7 @@ impl Bridge {
             return;
         }
         let list: Vec<ConsumerInfo> = info.subscription_infos.unwrap_or_default().to_vec();
+        self.note_former(&list);
         if !self.settings.dynamic_only {
             for info in &list {
                 self.adopt(info);
@@ -56,8 +82,11 @@ impl Bridge {
     fn adopt(&mut self, info: &ConsumerInfo) {
         let (Some(destination), Some(name)) = (&info.destination, &info.subscription_name) else { return };
         let name = name.to_string();
-        let own = info.client_id.as_ref().is_some_and(|client| *client.to_str() == *self.local_client)
-            && self.durable_name(destination).is_some_and(|expected| expected == name);
+        let client = info.client_id.as_ref();
+        let own = self.durable_name(destination).is_some_and(|expected| expected == name)
+            && client.is_some_and(|client| {
+                *client.to_str() == *self.former_client(&name).unwrap_or(&self.local_client)
+            });
         if own
             && destination.kind == DestinationKind::Topic
             && self.settings.permits(destination)
@@ -68,7 +97,51 @@ impl Bridge {
         }
     }
 
-    /// The remote broker has told of its durable subscriptions.
+    /// Finds what the bridge subscribed to while a broker had another name. Where it was the local one, that goes on, unless
+    /// the topic is subscribed to by the present name as well; else somebody must know what keeps messages for nobody.
+    fn note_former(&mut self, list: &[ConsumerInfo]) {
+        let Some(local) = self.local.clone() else { return };
+        let present: BTreeSet<&Destination> = list
+            .iter()
+            .filter(|info| info.client_id.as_ref().is_some_and(|id| *id.to_str() == *self.local_client))
+            .filter_map(|info| info.destination.as_ref())
+            .collect();
+        let mut stranded = Vec::new();
+        for info in list {
+            let (Some(topic), Some((client, name))) = (&info.destination, subscription(info)) else {
+                continue;
+            };
+            let Some((remote, by)) = self.ends_of(&client) else { continue };
+            let same_peer = self.remote.as_ref().is_some_and(|broker| broker.name == remote);
+            if name != self.name_by(by, topic) || (same_peer && by == local.name) {
+                continue;
+            }
+            let free = !present.contains(topic) && !self.durables.former.contains_key(topic);
+            if same_peer && free && local.keeps_streams {
+                self.durables.former.insert(topic.clone(), Former { client, name });
+            } else if same_peer || self.settings.only_link {
+                stranded.push(format!("{name} of client {client}"));
+            }
+        }
+        self.tell_stranded(&stranded);
+    }
+
+    /// The names of the remote and the local broker in a client id of this connector's bridges.
+    fn ends_of<'a>(&self, client: &'a str) -> Option<(&'a str, &'a str)> {
+        let token = &self.settings.client_id_token;
+        let ends = client.strip_prefix(&self.settings.name)?.strip_prefix(token)?;
+        ends.split_once(&format!("{token}inbound{token}"))
+    }
+
+    fn tell_stranded(&mut self, stranded: &[String]) {
+        let Some(first) = stranded.first() else { return };
+        let count = stranded.len();
+        let text = format!(
+            "durable subscriptions that this connector made while a broker had another name keep messages that nobody \
+             fetches: {first}, {count} in all; `ferromq subscriptions` lists them, and `ferromq subscriptions end` ends one"
+        );
+        self.orders.push_back(Order::Warn(text));
+    }
     pub(super) fn list_remote(&mut self, info: BrokerSubscriptionInfo) {
         self.durables.remote = Some(info.subscription_infos.unwrap_or_default().to_vec());
         self.compare();
@@ -111,12 +184,10 @@ impl Bridge {
             return false;
         }
         let token = &self.settings.client_id_token;
-        let leads_here = match (&self.local, &self.remote) {
-            (Some(local), Some(remote)) => {
-                subscriber.client.ends_with(&[&local.name, "inbound", &*remote.name].join(token))
-            }
-            _ => false,
-        };
+        // Whatever the remote broker was called when it made it.
+        let leads_here = self.local.as_ref().is_some_and(|local| {
+            subscriber.client.contains(&format!("{token}{}{token}inbound{token}", local.name))
+        });
         leads_here || self.settings.consumer_ttl == 1
     }
 
@@ -211,6 +282,11 @@ impl Bridge {
             }
         }
     }
+}
+
+/// Client id and name of a durable subscription.
+fn subscription(info: &ConsumerInfo) -> Option<(String, String)> {
+    Some((info.client_id.as_ref()?.to_string(), info.subscription_name.as_ref()?.to_string()))
 }
 
 /// The durable subscriber that a consumer is.

@@ -58,6 +58,7 @@ impl Bridge {
             consumer_id: Some(ConsumerId::new(&self.local_session, number)),
             priority: self.priority(remote.priority, path.len()),
             selector: remote.selector.filter(|_| selects),
+            client_id: durable.as_deref().and_then(|name| self.former_client(name)).map(WireStr::from),
             subscription_name: durable.map(WireStr::from),
             destination: Some(destination),
             prefetch_size: i32::try_from(self.settings.prefetch.max(1)).unwrap_or(i32::MAX),
@@ -126,7 +127,7 @@ impl Bridge {
                 command_id: self.command_id(),
                 response_required: true,
                 connection_id: Some(self.local_session.connection()),
-                client_id: Some(WireStr::from(self.local_client.as_str())),
+                client_id: Some(WireStr::from(self.former_client(&name).unwrap_or(&self.local_client))),
                 subscription_name: Some(WireStr::from(name)),
             };
             self.say(Side::Local, info);

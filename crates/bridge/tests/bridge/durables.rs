@@ -1,7 +1,9 @@
 //! Durable subscribers over there, and the durable subscriptions that stand for them.
 
 use ferromq_bridge::{Bridge, Order, Rule, Settings, Side};
-use ferromq_openwire::{BrokerSubscriptionInfo, Command, ConsumerInfo, Destination, Response, WireStr};
+use ferromq_openwire::{
+    BrokerInfo, BrokerSubscriptionInfo, Command, ConsumerInfo, Destination, Response, WireStr,
+};
 
 use super::played::{
     NOW, consumer, durable, given_up, info, removals, removed, said, subscriptions, tell, up,
@@ -102,6 +104,85 @@ fn durable_subscriptions_of_an_earlier_life_go_on_unless_they_are_to_wait() {
         bridge.handle(Side::Local, list([left_behind(), durable(78, "somebody", "else")]).into(), NOW);
         assert_eq!(subscriptions(&said(&mut bridge)).len(), made, "dynamicOnly={dynamic_only}");
     }
+}
+
+/// What a bridge between brokers of ours is told at first: the local one keeps streams.
+fn up_with_streams(settings: Settings) -> Bridge {
+    let mut bridge = Bridge::new(settings, "1");
+    let local = BrokerInfo { network_properties: Some("ferromqLinks=1\n".into()), ..info("here") };
+    bridge.handle(Side::Local, local.into(), NOW);
+    bridge.handle(Side::Remote, info("there").into(), NOW);
+    for side in [Side::Local, Side::Remote] {
+        bridge.handle(side, Response::default().into(), NOW);
+    }
+    said(&mut bridge);
+    bridge
+}
+
+fn warnings(orders: &[Order]) -> Vec<&str> {
+    let warnings = orders.iter().filter_map(|order| match order {
+        Order::Warn(text) => Some(text.as_str()),
+        _ => None,
+    });
+    warnings.collect()
+}
+
+#[test]
+fn what_was_subscribed_to_before_the_local_broker_was_renamed_goes_on_under_its_old_name() {
+    for dynamic_only in [false, true] {
+        // Given: a durable subscription that the connector made while the broker was called "old"
+        let old = ("NC_there_inbound_old".to_owned(), "NC-DS_old_t".to_owned());
+        let mut settings = Settings::default();
+        settings.dynamic_only = dynamic_only;
+        let mut bridge = up_with_streams(settings);
+        // When: the broker tells of it, and the subscriber over there comes back
+        bridge.handle(Side::Local, list([durable(77, &old.0, &old.1)]).into(), NOW);
+        let mut orders = said(&mut bridge);
+        orders.extend(tell(&mut bridge, durable(1, "ann", "a")));
+        // Then: what it has kept is fetched under the names that it has, and no second one is made
+        let made = subscriptions(&orders);
+        let names: Vec<_> = made.iter().map(|info| (&info.client_id, &info.subscription_name)).collect();
+        assert_eq!(names, [(&Some(old.0.as_str().into()), &Some(old.1.as_str().into()))]);
+        assert_eq!(warnings(&orders), [""; 0]);
+        // When: the subscriber gives up, then: so does the bridge, by those names
+        assert_eq!(dropped(&tell(&mut bridge, given_up("ann", "a"))), [old]);
+    }
+}
+
+#[test]
+fn what_nobody_fetches_since_a_broker_was_renamed_is_told_of() {
+    let former = durable(77, "NC_before_inbound_here", "NC-DS_here_t");
+    // Given: the remote broker had another name; then: it is told of once, unless another link may fetch it
+    for only_link in [true, false] {
+        let mut settings = Settings::default();
+        settings.only_link = only_link;
+        let mut bridge = up_with_streams(settings);
+        bridge.handle(Side::Local, list([former.clone()]).into(), NOW);
+        let orders = said(&mut bridge);
+        assert_eq!(warnings(&orders).len(), usize::from(only_link));
+        assert!(
+            warnings(&orders)
+                .iter()
+                .all(|text| text.contains("NC-DS_here_t of client NC_before_inbound_here"))
+        );
+        assert!(subscriptions(&orders).is_empty(), "it may belong to another broker");
+    }
+    // Given: the local one had, and has subscribed to the topic anew since; then: both would send the same
+    let mut bridge = up_with_streams(Settings::default());
+    let old = durable(78, "NC_there_inbound_old", "NC-DS_old_t");
+    bridge.handle(Side::Local, list([old, left_behind()]).into(), NOW);
+    let orders = said(&mut bridge);
+    assert_eq!(subscriptions(&orders).first().unwrap().subscription_name, Some("NC-DS_here_t".into()));
+    assert_eq!((subscriptions(&orders).len(), warnings(&orders).len()), (1, 1));
+    // Given: what looks similar and is not the connector's; then: nothing is said
+    let mut bridge = up_with_streams(Settings::default());
+    let others = [
+        durable(79, "NC2_there_inbound_old", "NC-DS_old_t"),
+        durable(80, "NC_there_inbound_old", "mine"),
+        durable(81, "NC_there_outbound", "NC-DS_old_t"),
+    ];
+    bridge.handle(Side::Local, list(others).into(), NOW);
+    assert!(said(&mut bridge).is_empty());
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn connector(given: &NetworkConnector) -> Result<Connector, StartError> {
             .map_err(|error| StartError::Network { name: given.name.clone(), reason: error.to_string() })
     };
     let mut search = None;
-    let links = match &given.peers {
+    let links: Vec<Vec<ConnectOptions>> = match &given.peers {
         NetworkPeers::Each(peers) => peers
             .iter()
             .map(|peer| match peer.components() {
@@ -84,7 +84,9 @@ fn connector(given: &NetworkConnector) -> Result<Connector, StartError> {
         }
         _ => Vec::new(),
     };
-    Ok(Connector { settings: settings(given), links, search, retry: retry(&given.discovery.reconnect) })
+    let mut settings = settings(given);
+    settings.only_link = links.len() == 1 && search.is_none();
+    Ok(Connector { settings, links, search, retry: retry(&given.discovery.reconnect) })
 }
 
 fn retry(given: &Reconnect) -> Retry {

@@ -19,7 +19,7 @@ const LINKS: &str = "ferromqLinks=1\n";
 /// An answer to the command `correlation_id`.
 pub(super) fn response(correlation_id: i32, effect: Effect) -> Command {
     match effect {
-        Effect::Done | Effect::Durables(_) | Effect::Forgotten(_) => {
+        Effect::Done | Effect::Durables(_) | Effect::Forgotten(_) | Effect::Dropped(_) => {
             wire::Response { correlation_id, ..Default::default() }.into()
         }
         Effect::Count(result) => {
