@@ -129,6 +129,8 @@ pub struct StreamCount {
     pub linked: bool,
     /// Messages that are not known to have arrived over there.
     pub under_way: u64,
+    /// Destinations for which the other broker has no room.
+    pub without_room: Vec<String>,
 }
 
 /// A durable subscription, as one who may end it sees it.

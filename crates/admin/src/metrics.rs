@@ -184,7 +184,7 @@ impl Page {
 
     fn streams(&mut self, streams: &[StreamCount]) {
         type Part = fn(&StreamCount) -> u64;
-        let parts: [(&str, &str, Part); 2] = [
+        let parts: [(&str, &str, Part); 3] = [
             ("ferromq_stream_under_way", "Messages that are not known to have arrived.", |stream| {
                 stream.under_way
             }),
@@ -192,6 +192,11 @@ impl Page {
                 "ferromq_stream_held",
                 "Of those, messages that nobody here gets until a link says what became of them.",
                 StreamCount::held,
+            ),
+            (
+                "ferromq_stream_without_room",
+                "Destinations for which the other broker has no room.",
+                |stream| stream.without_room.len() as u64,
             ),
         ];
         for (name, help, part) in parts {
@@ -275,7 +280,12 @@ mod tests {
         let meters = Meters::new(Arc::new(Still));
         let orders =
             DestinationCount { name: "queue://a\\b\n".into(), held: 3, ..DestinationCount::default() };
-        let stream = |name: &str, linked| StreamCount { name: name.into(), linked, under_way: 5 };
+        let stream = |name: &str, linked| StreamCount {
+            name: name.into(),
+            linked,
+            under_way: 5,
+            without_room: vec!["queue://full".into()],
+        };
         let streams = [stream("a>b/east", true), stream("a>c/west", false)];
         let page = render(&view, &meters, Some(&[orders]), Some(&streams));
         for line in [
@@ -291,6 +301,7 @@ mod tests {
             "ferromq_link_forwarded_total{connector=\"east\",remote=\"tcp://b:61616\",mirror=\"false\"} 12",
             "ferromq_link_longest_wait_seconds{connector=\"east\",remote=\"tcp://b:61616\",mirror=\"false\"} 1.5",
             "ferromq_stream_under_way{stream=\"a>b/east\"} 5",
+            "ferromq_stream_without_room{stream=\"a>b/east\"} 1",
             "ferromq_stream_held{stream=\"a>b/east\"} 0",
             "ferromq_stream_held{stream=\"a>c/west\"} 5",
             "ferromq_sync_seconds_bucket{le=\"0.001\"} 3",

@@ -280,6 +280,7 @@ fn stream(stream: &StreamCount) -> proto::Stream {
         linked: stream.linked,
         under_way: stream.under_way,
         held: stream.held(),
+        without_room: stream.without_room.clone(),
     }
 }
 

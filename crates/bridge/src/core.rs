@@ -38,6 +38,7 @@ struct Broker {
     /// Where clients find it, if it says so.
     url: Option<WireStr>,
     keeps_streams: bool,
+    turns_back: bool,
 }
 
 /// A bridge between two brokers; see the [crate].
@@ -233,6 +234,7 @@ impl Bridge {
             }
             (Side::Local, Command::MessageDispatch(dispatch)) => self.dispatched(dispatch),
             (Side::Local, Command::BrokerSubscriptionInfo(info)) => self.list_local(info),
+            (Side::Local, Command::ControlCommand(command)) => self.tried_again(command),
             (Side::Local, _) => {}
             (Side::Remote, Command::BrokerInfo(info)) => {
                 self.remote = broker(&info);

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use ferromq_openwire::WireStr;
 
-use crate::core::stream::KEEPS_STREAMS;
+use crate::core::stream::{KEEPS_STREAMS, TURNS_BACK};
 use crate::{Login, Rule, Settings};
 
 /// More than any list that a peer has reason to send.
 const MOST_RULES: usize = 10_000;
 
 /// The text that makes the peer build the same bridge the other way round.
-/// `keeps_streams` is said of the local broker.
-pub(crate) fn write(settings: &Settings, keeps_streams: bool) -> String {
+/// `keeps_streams` and `turns_back` are said of the local broker.
+pub(crate) fn write(settings: &Settings, keeps_streams: bool, turns_back: bool) -> String {
     let mut text = String::from("#\n");
     let mut put = |key: &str, value: String| {
         text.push_str(key);
@@ -58,9 +58,11 @@ pub(crate) fn write(settings: &Settings, keeps_streams: bool) -> String {
             put(key, format!("[{}]", rules.iter().map(Rule::text).collect::<Vec<_>>().join(", ")));
         }
     }
-    if keeps_streams && settings.exactly_once {
-        text.push_str(KEEPS_STREAMS);
-        text.push('\n');
+    for (says, line) in [(keeps_streams, KEEPS_STREAMS), (turns_back, TURNS_BACK)] {
+        if says && settings.exactly_once {
+            text.push_str(line);
+            text.push('\n');
+        }
     }
     text
 }
@@ -199,7 +201,7 @@ mod tests {
             forget_counters_after: None,
             ..Settings::default()
         };
-        let read = read(&write(&settings, true));
+        let read = read(&write(&settings, true, true));
         let switches = |it: &Settings| {
             let flags = [it.dynamic_only, it.suppress_queues, it.suppress_topics, it.sync_durables];
             (flags, [it.virtual_consumers, it.compress, it.tell_failed], it.forget_counters_after)
@@ -218,9 +220,9 @@ mod tests {
         let settings = read(stored);
         assert_eq!(settings.name, " Köln\t😀");
         assert!(!settings.permits(&Destination::queue("größe.a")));
-        let again = read(&write(&settings, false));
+        let again = read(&write(&settings, false, false));
         assert!(again.name == settings.name && !again.permits(&Destination::queue("größe.a")));
-        assert!(write(&settings, false).is_ascii());
+        assert!(write(&settings, false, false).is_ascii());
     }
 
     #[test]

@@ -294,7 +294,12 @@ pub(crate) fn counts(view: View) -> Vec<DestinationCount> {
 
 /// What operators see of the streams to other brokers.
 pub(crate) fn streams(views: Vec<StreamView>) -> Vec<StreamCount> {
-    let count = |StreamView { name, linked, under_way }| StreamCount { name, linked, under_way };
+    let count = |StreamView { name, linked, under_way, without_room }| StreamCount {
+        name,
+        linked,
+        under_way,
+        without_room,
+    };
     views.into_iter().map(count).collect()
 }
 

@@ -178,7 +178,13 @@ pub enum Intent {
     ListDurables,
     /// A broker is about to send this stream over the connection; answered with what of it is here
     /// ([`Effect::Stream`]).
-    OpenStream(Text),
+    OpenStream {
+        /// Its name.
+        stream: Text,
+        /// Whether the sender takes back what finds no room here ([`Intent::TakeBack`]); without that it waits here for as
+        /// long as it takes.
+        takes_back: bool,
+    },
     /// The local end of a link: what is handed to the connection from now on belongs to a stream, of which the remote
     /// broker has so much.
     BeginLink {
@@ -187,6 +193,17 @@ pub enum Intent {
         /// What the remote broker answered to [`Intent::OpenStream`].
         report: StreamReport,
     },
+    /// The local end of a link: the remote broker had no room for this message, did not take it and never will at this
+    /// position. It is in its place again as if it had never been sent.
+    TakeBack {
+        /// The consumer that it was handed to.
+        consumer: LocalId,
+        /// Its position in the link's stream.
+        position: StreamPosition,
+    },
+    /// The sender of a stream has back what was turned back of this destination, and tries again
+    /// ([`Notice::TriedAgain`] at its own broker).
+    Resume(Destination),
     /// An operator forgets the stream of a link that is not up, to or from a broker that is gone for good; what was held
     /// for it is free again ([`Effect::Forgotten`]). It needs no login: it comes from within.
     ForgetStream(Text),
@@ -391,6 +408,12 @@ pub enum Notice {
         consumer: LocalId,
         /// Its window now.
         prefetch: u32,
+    },
+    /// To the local end of a link: what follows of this destination is a new attempt, and the remote broker is to be told so
+    /// ([`Intent::Resume`]).
+    TriedAgain {
+        /// Which.
+        destination: Destination,
     },
 }
 

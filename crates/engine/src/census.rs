@@ -216,6 +216,7 @@ impl Engine {
                 holders.entry((origin.place, origin.durable, *at)).or_insert(1);
             }
         }
+        self.links.balance()?;
         for ((place, durable, at), count) in &holders {
             let window = window_of(*place, *durable);
             let state = window.and_then(|window| window.get(*at)).map(|entry| entry.state);

@@ -6,6 +6,7 @@ use ferromq_model::{Delivery, Ticket};
 use ferromq_store::{MessageRef, StoreOp};
 
 use crate::consumer::{Consumer, ConsumerKey, Dispatched, Origin, Role, Stage};
+use crate::durable::Share;
 use crate::engine::{Engine, Timer};
 use crate::filter::Loneliness;
 use crate::flow::Flow;
@@ -52,8 +53,11 @@ impl Engine {
         let rule = site.policy.network;
         let rate = |attachment: &Attachment| rule.rate.filter(|_| attachment.network);
         let has_room = |attachment: &Attachment| {
+            let may = |consumer: &Consumer| {
+                consumer.has_room() && consumer.link.is_none_or(|link| self.links.may_give(link, key))
+            };
             rate(attachment).is_none_or(|rate| !attachment.period.is_spent(rate, mono))
-                && self.consumers.get(attachment.consumer).is_some_and(Consumer::has_room)
+                && self.consumers.get(attachment.consumer).is_some_and(may)
         };
         let more = queue.open_attachments(has_room, &mut open);
         if open.is_empty() {
@@ -148,6 +152,13 @@ impl Engine {
                 break;
             };
             let Some(consumer) = self.consumers.get_mut(attachment.consumer) else { break };
+            if consumer.link.is_some_and(|link| !self.links.may_give(link, key)) {
+                open.remove(slot);
+                if open.is_empty() {
+                    break;
+                }
+                continue;
+            }
             let mut position = None;
             if let Some(link) = consumer.link {
                 let candidate = Candidate {
@@ -369,9 +380,12 @@ impl Engine {
         let mut hungry = None;
         while consumer.has_room() {
             // The oldest message of all topics that the subscription covers.
+            let may_go =
+                |share: &&mut Share| consumer.link.is_none_or(|link| self.links.may_give(link, share.place));
             let next = durable
                 .shares
                 .iter_mut()
+                .filter(may_go)
                 .filter_map(|share| {
                     let mut at = share.window.start(0);
                     while share.window.at(at).is_some_and(|entry| entry.state != State::Ready) {

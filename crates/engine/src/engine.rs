@@ -53,6 +53,8 @@ pub(crate) enum Timer {
     Expired(PlaceKey, Place, Place),
     /// Try a spool again that could not be written.
     Spool,
+    /// Try a link again with a place that was full at its other end.
+    Again(usize, PlaceKey),
 }
 
 /// What may have something to hand out.
@@ -198,6 +200,7 @@ impl Engine {
                 Timer::Inactive => self.look_for_inactive(),
                 Timer::Expired(place, first, last) => self.look_at_taken(place, first, last),
                 Timer::Spool => self.try_spool(),
+                Timer::Again(link, place) => self.try_again(link, place),
             }
         }
         self.settle();
@@ -265,8 +268,15 @@ impl Engine {
             }
             Intent::Unsubscribe(name) => self.unsubscribe(&name),
             Intent::ListDurables => return self.list_durables(conn, tag),
-            Intent::OpenStream(stream) => return self.open_stream(conn, tag, &stream),
+            Intent::OpenStream { stream, takes_back } => {
+                return self.open_stream(conn, tag, &stream, takes_back);
+            }
             Intent::BeginLink { stream, report } => self.begin_link(conn, &stream, &report),
+            Intent::TakeBack { consumer, position } => self.take_back(conn, consumer, position),
+            Intent::Resume(destination) => {
+                self.resume_sender(conn, &destination);
+                Ok(())
+            }
             Intent::ForgetStream(stream) => return self.forget_stream(conn, tag, &stream),
             Intent::EndSubscription(name) => return self.end_subscription(conn, tag, &name),
             Intent::Flush => return self.flush(conn, tag),

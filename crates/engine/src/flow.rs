@@ -105,7 +105,10 @@ pub(crate) struct Parked {
     pub(crate) conn: ConnId,
     pub(crate) tag: Option<Tag>,
     pub(crate) request: SendRequest,
+    /// Those who wait longer are let in first.
     pub(crate) since: Instant,
+    /// When it is turned back, if it came over a link whose sender takes it back.
+    pub(crate) until: Option<Instant>,
     /// The connection is not read from because of it.
     pub(crate) paused: bool,
 }
@@ -200,9 +203,10 @@ impl Engine {
         let refusal = self.refusal(key, full, &request);
         if full == Full::Disk || mode == NoSpace::Fail && !passing {
             self.name_blocked(key, &refusal.text);
-            return self.outbox.fail(conn, tag, refusal);
+            return self.turn_back(conn, tag, &request, refusal);
         }
         let now = self.now.mono;
+        let of_link = self.may_turn_back(conn, tag, &request);
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         connection.parked += 1;
         connection.parked_bytes += request.message.charge() as u64;
@@ -211,6 +215,11 @@ impl Engine {
         } else {
             connection.parked > MOST_PARKED
         };
+        if too_many && of_link {
+            connection.parked -= 1;
+            connection.parked_bytes -= request.message.charge() as u64;
+            return self.turn_back(conn, tag, &request, refusal);
+        }
         // A peer that heeds neither answers nor windows must not fill the memory with what waits.
         let paused = tag.is_none() && request.window_bytes == 0 || too_many;
         if paused {
@@ -219,9 +228,12 @@ impl Engine {
                 self.outbox.send(Output::Pause(conn));
             }
         }
-        let Some(site) = self.places.get_mut(key) else { return };
-        site.parked.push_back(Parked { conn, tag, request, since: now, paused });
-        if site.parked.len() == 1 {
+        if of_link {
+            self.park_for_link(conn, tag, key, request);
+        } else if let Some(site) = self.places.get_mut(key) {
+            site.parked.push_back(Parked { conn, tag, request, since: now, until: None, paused });
+        }
+        if !self.flow.blocked.contains(&key) {
             self.flow.blocked.push(key);
             // A disk that needs a moment is no news.
             if full != Full::Unwritten {
@@ -229,7 +241,9 @@ impl Engine {
             }
             self.arm_naming(key);
         }
-        if let NoSpace::FailAfter(wait) = mode {
+        if let NoSpace::FailAfter(wait) = mode
+            && !of_link
+        {
             self.timers.insert((now + wait, Timer::Parked(key)));
         }
     }
@@ -275,23 +289,27 @@ impl Engine {
 
     /// Time to refuse sends that waited too long.
     pub(crate) fn parked_too_long(&mut self, key: PlaceKey) {
+        self.turn_back_late(key);
         let now = self.now.mono;
         let Some(policy) = self.policy(key) else { return };
         let mode = policy.no_space.unwrap_or(self.settings.no_space);
         if let NoSpace::FailAfter(wait) = mode {
             while let Some(site) = self.places.get_mut(key)
-                && site.parked.front().is_some_and(|parked| parked.since + wait <= now)
-                && let Some(parked) = site.parked.pop_front()
+                && let Some(first) = site.parked.iter().position(|parked| parked.until.is_none())
+                && site.parked.get(first).is_some_and(|parked| parked.since + wait <= now)
+                && let Some(parked) = site.parked.remove(first)
             {
                 self.unparked(&parked);
-                let full = self
-                    .room_now(key, self.is_stored(key, &parked.request.message))
-                    .err()
-                    .unwrap_or(Full::Behind);
+                let full = self.full_now(key, &parked.request.message);
                 let refusal = self.refusal(key, full, &parked.request);
                 self.outbox.fail(parked.conn, parked.tag, refusal);
             }
         }
+    }
+
+    /// Why a message has to wait now.
+    pub(crate) fn full_now(&self, key: PlaceKey, message: &Message) -> Full {
+        self.room_now(key, self.is_stored(key, message)).err().unwrap_or(Full::Behind)
     }
 
     fn is_stored(&self, key: PlaceKey, message: &Message) -> bool {
@@ -324,7 +342,7 @@ impl Engine {
         }
     }
 
-    fn refusal(&self, key: PlaceKey, full: Full, request: &SendRequest) -> Fault {
+    pub(crate) fn refusal(&self, key: PlaceKey, full: Full, request: &SendRequest) -> Fault {
         let name = self.places.get(key).map(|site| site.destination.to_string()).unwrap_or_default();
         let who = &request.producer;
         let (what, remedy) = match full {

@@ -15,6 +15,8 @@ mod doubt;
 mod forget;
 mod receiver;
 mod sender;
+mod throttle;
+mod turning;
 
 use ferromq_model::{Instant, MessageId, StreamId, Text};
 use ferromq_store::{Recovered, StoreOp, StreamOp, StreamRecord, StreamState};
@@ -27,6 +29,7 @@ use crate::{ConnId, Fault};
 
 pub(crate) use receiver::{Incoming, Seen};
 pub(crate) use sender::{Candidate, Given, Outgoing};
+pub(crate) use turning::Turned;
 
 /// Positions between the oldest that is not settled and the next one, at most: what the receiver can be asked about.
 pub(crate) const SPAN: u64 = 1_024;
@@ -53,6 +56,10 @@ pub(crate) struct Links {
 impl Links {
     /// A connection is gone; what is under way on it is in doubt.
     pub(crate) fn lost(&mut self, conn: ConnId, now: Instant) {
+        for stream in self.outgoing.iter_mut().filter(|stream| stream.conn == Some(conn)) {
+            // The next connection finds out by itself.
+            stream.throttles.clear();
+        }
         let outgoing = self.outgoing.iter_mut().map(|stream| (&mut stream.conn, &mut stream.heard));
         let incoming = self.incoming.iter_mut().map(|stream| (&mut stream.conn, &mut stream.heard));
         for (held, heard) in outgoing.chain(incoming).filter(|(held, _)| **held == Some(conn)) {

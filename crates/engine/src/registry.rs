@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 
 use crate::consumer::ConsumerKey;
 use crate::dedup::Slot;
+use crate::links::Turned;
 use crate::place::PlaceKey;
 use crate::transaction::Transaction;
 use crate::{LocalId, Tag};
@@ -52,6 +53,10 @@ pub(crate) struct Connection {
     pub(crate) link: Option<usize>,
     /// The stream that it sends.
     pub(crate) stream: Option<usize>,
+    /// The sender of that stream takes back what finds no room here.
+    pub(crate) takes_back: bool,
+    /// Destinations of which its messages are turned back.
+    pub(crate) turned: FxHashMap<Destination, Turned>,
 }
 
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use ferromq_model::{Destination, DestinationPattern, Message, ProducerId, Text};
 use ferromq_store::StoreOp;
 
 use crate::engine::{Engine, fault};
+use crate::flow::Full;
 use crate::links::Seen;
 use crate::outbox::Held;
 use crate::place::{Body, PlaceKey};
@@ -49,6 +50,12 @@ impl Engine {
             Seen::New => {}
             Seen::Before => return self.accepted_before(conn, tag, &request),
             Seen::Wrong => return self.refuse_stream(conn, &request),
+        }
+        if self.turns_away(conn, tag, &request)
+            && let Some(place) = target.places().first()
+        {
+            let why = self.refusal(*place, Full::Behind, &request);
+            return self.turn_back(conn, tag, &request, why);
         }
         for place in target.places() {
             let Err(full) = self.room(*place, &request.message) else { continue };

@@ -51,6 +51,8 @@ pub struct Settings {
     /// The names of the network connectors: what is held because it may be at the other end of a link whose connector is
     /// not there any longer is let go. `None` to hold all of it.
     pub connectors: Option<Vec<String>>,
+    /// How long a message that came over a link waits for room before it is turned back to its sender.
+    pub link_patience: Duration,
     /// How long a connection that was refused stays open, so that its peer can read why.
     pub refused_linger: Duration,
     /// A transaction may hold at most so many messages and acknowledgements.
@@ -82,6 +84,7 @@ impl Default for Settings {
             gc_period: Duration::ZERO,
             orphan_hops: 16,
             connectors: None,
+            link_patience: Duration::from_secs(1),
             refused_linger: Duration::from_secs(2),
             transaction_entries: 1 << 20,
             transaction_bytes: 512 << 20,

@@ -100,6 +100,8 @@ pub struct StreamView {
     pub linked: bool,
     /// Messages that have a position and are not known to have arrived.
     pub under_way: u64,
+    /// Destinations for which the other end has no room, sorted; of very many the first ones.
+    pub without_room: Vec<String>,
 }
 
 /// A stream of either direction, as operators see it who may forget it.

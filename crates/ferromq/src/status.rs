@@ -153,6 +153,7 @@ fn stream(stream: &Stream) -> Value {
         "linked": stream.linked,
         "under_way": stream.under_way,
         "held": stream.held,
+        "without_room": stream.without_room,
     })
 }
 
@@ -229,6 +230,15 @@ fn human(address: &str, status: &Status) -> String {
     line("since the start", events.join(", "));
     for link in &status.links {
         line("link", link_line(link));
+    }
+    for stream in status.streams.iter().flat_map(|known| &known.streams) {
+        if !stream.without_room.is_empty() {
+            let full = stream.without_room.join(", ");
+            line(
+                "full",
+                format!("{full}: no room at the other end of {}, so their messages wait here", stream.name),
+            );
+        }
     }
     for stream in status.streams.iter().flat_map(|known| &known.streams).filter(|stream| stream.held > 0) {
         let (held, name) = (stream.held, &stream.name);
@@ -317,13 +327,25 @@ mod tests {
 
     #[test]
     fn messages_that_nobody_gets_for_now_are_told_of() {
-        let stream = |name: &str, linked, held| Stream { name: name.to_owned(), linked, under_way: 9, held };
+        let stream = |name: &str, linked, held| Stream {
+            name: name.to_owned(),
+            linked,
+            under_way: 9,
+            held,
+            without_room: if linked {
+                vec!["queue://a".to_owned(), "queue://b".to_owned()]
+            } else {
+                Vec::new()
+            },
+        };
         let mut active = status(Role::Active);
         let streams = vec![stream("a>b/east", true, 0), stream("a>c/west", false, 9)];
         active.streams = Some(Streams { streams });
         let text = human("http://127.0.0.1:1", &active);
         let told = "  held                9 messages that may be at the other end of a>c/west, until a link says so\n";
-        assert!(text.contains(told) && !text.contains("a>b/east"), "{text}");
+        assert!(text.contains(told), "{text}");
+        let told = "  full                queue://a, queue://b: no room at the other end of a>b/east, so their messages wait here\n";
+        assert!(text.contains(told), "{text}");
         let streams = &object("http://127.0.0.1:1", &active)["streams"];
         assert_eq!((&streams[0]["under_way"], &streams[1]["held"]), (&json!(9), &json!(9)));
         active.streams = None;

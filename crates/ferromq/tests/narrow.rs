@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ferromq_testkit::{Launch, Node, PATIENCE, Receiver};
+use rustix::process::Signal;
 use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ferromq");
@@ -161,4 +162,41 @@ fn a_broker_that_is_far_away_is_waited_for() {
     let a = linked("a", &format!("static:({})?name=nc", way(&b, Duration::from_millis(1_200), &still)));
     assert!(a.log().wait_for("has been established", PATIENCE).is_some(), "{:?}", a.log().all());
     assert!(!a.log().all().concat().contains("no network connection"), "at the first attempt");
+}
+
+#[test]
+fn a_queue_that_is_full_over_there_holds_up_no_other_of_its_link() {
+    // Given brokers with room for few messages of one queue, and a link both ways
+    let folder = tempfile::tempdir().unwrap();
+    let narrow = |name: &str| {
+        let file = folder.path().join(name);
+        let policy = format!("[[policy]]\ndestination = 'queue://full.{name}'\nstore_limit = '20KiB'\n");
+        std::fs::write(&file, policy).unwrap();
+        launch(name).arg("--config").arg(file)
+    };
+    let b = narrow("b").start().unwrap();
+    let uri = format!("static:({})?name=nc&duplex=true", b.url());
+    let a = narrow("a").arg("--network-connector").arg(uri).start().unwrap();
+    let body = "x".repeat(1_000);
+    let all: Vec<String> = (0..3_000).map(|number| format!("m{number} {body}")).collect();
+    let lines: Vec<&str> = all.iter().map(String::as_str).collect();
+    for (from, to, full) in [(&a, &b, "queue://full.b"), (&b, &a, "queue://full.a")] {
+        let (slow, quick) = (consume(to, full), consume(to, "queue://open"));
+        link_is(from, |link| link["consumers"] == 2);
+        // whose consumer stands still, when more comes than there is room for
+        slow.signal(Signal::STOP);
+        send(from, full, &lines[..500]);
+        // then more messages of another queue go over than a stream has positions
+        send(from, "queue://open", &lines);
+        assert!(quick.wait_for(3_000), "{:?}\n{:?}", from.log().all(), to.log().all());
+        assert!(quick.all() == all);
+        // and it can be seen which queue is full.
+        let told = Command::new(PROGRAM).args(["status", from.url(), "--json"]).output().unwrap();
+        let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+        assert_eq!(told["streams"][0]["without_room"], serde_json::json!([full]), "{told:#}");
+        // When the consumer goes on, what waited here comes, in order.
+        slow.signal(Signal::CONT);
+        assert!(slow.wait_for(500), "{:?}\n{:?}", from.log().all(), to.log().all());
+        assert!(slow.all() == all[..500]);
+    }
 }

@@ -66,7 +66,7 @@ fn a_broker_that_keeps_streams_says_so_where_nobody_else_looks() {
         let answers = world.answers();
         let Some(Command::BrokerInfo(info)) = answers.get(1) else { panic!("{answers:?}") };
         let said = info.network_properties.as_ref().map(ToString::to_string);
-        assert_eq!(said.as_deref(), links.then_some("ferromqLinks=1\n"));
+        assert_eq!(said.as_deref(), links.then_some("ferromqLinks=1\nferromqTurnsBack=1\n"));
     }
 }
 
@@ -76,7 +76,9 @@ fn a_stream_is_opened_and_its_report_comes_back_to_the_other_end() {
     assert_eq!(position_of(&mut receiver, 1 << 62 | 5), None, "nothing was opened yet");
     let id = receiver.request(control("ferromq-link open\nID:a>ID:b/nc"));
     let (tag, intent) = receiver.wanted();
-    assert!(matches!(intent, Intent::OpenStream(name) if name.to_str() == "ID:a>ID:b/nc"));
+    assert!(
+        matches!(intent, Intent::OpenStream { stream: name, takes_back: false } if name.to_str() == "ID:a>ID:b/nc")
+    );
     let report = StreamReport {
         highest: 9,
         taken: BTreeMap::from([(7, u64::MAX), (9, 3)]),

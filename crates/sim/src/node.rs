@@ -45,12 +45,17 @@ const SPOOL: &str = "/spool";
 /// Queues whose messages are not persistent, and which have so little memory that most of them are spooled.
 pub(crate) const VOLATILE: &str = "V";
 
+/// The queue in which there is room for few messages, so that links turn some of them back.
+pub(crate) const NARROW: &str = "N";
+
 fn settings() -> Settings {
     let mut policies = Policies::default();
     policies.add(false, VOLATILE, Policy { memory_bytes: 3_000, ..Policy::default() });
+    policies.add(false, NARROW, Policy { store_bytes: 1_000, ..Policy::default() });
     let spool =
         SpoolSettings { memory_bytes: 0, block_bytes: 4_000, block_messages: 3, unwritten_bytes: 12_000 };
-    Settings { policies, spool: Some(spool), ..Settings::default() }
+    let link_patience = std::time::Duration::from_millis(3);
+    Settings { policies, spool: Some(spool), link_patience, ..Settings::default() }
 }
 
 /// What the world has to arrange for the node.

@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::Signal;
+
 use crate::{Lines, PATIENCE};
 
 /// `ferromq receive`; killed when dropped.
@@ -49,6 +51,15 @@ impl Receiver {
     /// What it writes: a line for each message.
     pub const fn lines(&self) -> &Lines {
         &self.lines
+    }
+
+    /// Sends a signal: one that is stopped (`SIGSTOP`) takes what its window has room for, and answers for none of it.
+    ///
+    /// # Panics
+    /// It is gone.
+    pub fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
+            .expect("it runs");
     }
 
     /// What came so far.

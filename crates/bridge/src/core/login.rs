@@ -5,7 +5,7 @@ use ferromq_openwire::{
     Throwable, WireStr,
 };
 
-use super::stream::KEEPS_STREAMS;
+use super::stream::{KEEPS_STREAMS, TURNS_BACK};
 use super::{Bridge, Broker, Ending, Order, Side, text_of};
 use crate::{Login, properties};
 
@@ -75,6 +75,7 @@ impl Bridge {
                 network_properties: Some(WireStr::from(properties::write(
                     &self.settings,
                     local.keeps_streams,
+                    local.turns_back,
                 ))),
                 ..Default::default()
             };
@@ -192,5 +193,6 @@ pub(super) fn broker(info: &BrokerInfo) -> Option<Broker> {
         name: info.broker_name.as_ref().map(ToString::to_string).unwrap_or_default(),
         url: info.broker_url.clone(),
         keeps_streams: properties::has(info.network_properties.as_ref(), KEEPS_STREAMS),
+        turns_back: properties::has(info.network_properties.as_ref(), TURNS_BACK),
     })
 }

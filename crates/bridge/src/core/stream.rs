@@ -5,12 +5,22 @@
 //! broker gives each message a position, and the bridge passes it on as it is. What was under way when a link was
 //! lost is decided between the brokers that way, and never here.
 
-use ferromq_openwire::{Command, ControlCommand, DataResponse, WireStr};
+use ferromq_openwire::{
+    Command, ConsumerId, ControlCommand, DataResponse, ExceptionClass, Throwable, WireStr,
+};
 
+use super::traffic::Flight;
 use super::{Bridge, Broker, Ending, Side, text_of};
 
 /// The line in a `BrokerInfo`'s properties by which a broker tells that it keeps streams.
 pub(crate) const KEEPS_STREAMS: &str = "ferromqLinks=1";
+
+/// The line by which a broker tells that it turns back what finds no room, and takes back what was turned back.
+pub(crate) const TURNS_BACK: &str = "ferromqTurnsBack=1";
+/// With this the local broker begins anew with a destination.
+const AGAIN: &str = "ferromq-link again\n";
+/// What marks the number of a message as its position in a stream.
+const POSITION: i64 = 1 << 62;
 
 /// How far the stream is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +52,35 @@ impl Bridge {
         self.settings.exactly_once && local.keeps_streams && remote.keeps_streams
     }
 
+    /// Whether messages for which the remote broker has no room go back to where they lay.
+    fn takes_back(&self) -> bool {
+        let turns = |broker: &Option<Broker>| broker.as_ref().is_some_and(|broker| broker.turns_back);
+        turns(&self.local) && turns(&self.remote)
+    }
+
+    /// Whether a message that was refused for want of room is to lie where it lay, so that it holds up no other.
+    pub(super) fn goes_back(&self, flight: &Flight, reason: &Throwable) -> bool {
+        self.stream == Stream::On
+            && self.takes_back()
+            && reason.known_class() == Some(ExceptionClass::ResourceAllocation)
+            && flight.id.broker_sequence_id & POSITION != 0
+    }
+
+    /// The local broker has a message again that the remote one did not take.
+    pub(super) fn give_back(&mut self, flight: &Flight) {
+        let ConsumerId { session_id, value, .. } = ConsumerId::new(&self.local_session, flight.subscription);
+        let text = format!("ferromq-link back\n{session_id}:{value}:{}", flight.id.broker_sequence_id);
+        let command_id = self.command_id();
+        self.say(Side::Local, control(command_id, text));
+    }
+
+    /// The local broker tries again what was given back to it, and the remote one is told.
+    pub(super) fn tried_again(&mut self, command: ControlCommand) {
+        if command.command.as_ref().is_some_and(|text| text.to_str().starts_with(AGAIN)) {
+            self.say(Side::Remote, command);
+        }
+    }
+
     /// Asks the remote broker for what it has; it lets go of the connection before.
     pub(super) fn open_stream(&mut self, local: &Broker, remote: &Broker) {
         let back = if self.mirror { "~" } else { "" };
@@ -50,7 +89,8 @@ impl Bridge {
         let name = format!("{}>{}/{}{back}", text(&local.id), text(&remote.id), self.settings.name);
         let name = name.replace('\n', " ");
         let command_id = self.command_id();
-        self.say(Side::Remote, control(command_id, format!("ferromq-link open\n{name}")));
+        let open = if self.takes_back() { "open back" } else { "open" };
+        self.say(Side::Remote, control(command_id, format!("ferromq-link {open}\n{name}")));
         self.stream = Stream::Asked(name, command_id);
     }
 
@@ -75,12 +115,7 @@ impl Bridge {
     }
 
     /// A broker's answer to a command; says whether that was about the stream.
-    pub(super) fn stream_answered(
-        &mut self,
-        side: Side,
-        request: i32,
-        refusal: Option<&ferromq_openwire::Throwable>,
-    ) -> bool {
+    pub(super) fn stream_answered(&mut self, side: Side, request: i32, refusal: Option<&Throwable>) -> bool {
         let ours = match &self.stream {
             Stream::Asked(_, asked) => side == Side::Remote && *asked == request,
             Stream::Told(told) => side == Side::Local && *told == request,

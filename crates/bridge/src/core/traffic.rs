@@ -126,6 +126,12 @@ impl Bridge {
         let number = flight.subscription;
         match refusal {
             None => self.went(&flight),
+            Some(reason) if self.goes_back(&flight, reason) => {
+                self.give_back(&flight);
+                if let Some(other) = self.copies.stayed(&flight) {
+                    self.launch(other);
+                }
+            }
             Some(reason) if is_passing(reason) && self.closing.contains_key(&number) => {
                 if let Some(other) = self.copies.stayed(&flight) {
                     self.launch(other);

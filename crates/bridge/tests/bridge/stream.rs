@@ -239,3 +239,64 @@ fn the_other_half_of_a_duplex_bridge_has_a_stream_of_its_own() {
     bridge.handle(Side::Remote, other.into(), NOW);
     assert!(said(&mut bridge).is_empty());
 }
+
+/// Both brokers turn back what finds no room.
+fn turning_info(name: &str) -> BrokerInfo {
+    let network_properties = Some("ferromqLinks=1\nferromqTurnsBack=1\n".into());
+    BrokerInfo { network_properties, ..info(name, true) }
+}
+
+/// A bridge between two brokers that turn back what finds no room; what it asked the remote one for.
+fn turning(settings: Settings) -> (Bridge, String) {
+    let mut bridge = Bridge::new(settings, "1");
+    bridge.handle(Side::Local, turning_info("here").into(), NOW);
+    bridge.handle(Side::Remote, turning_info("there").into(), NOW);
+    let mut orders = said(&mut bridge);
+    for side in [Side::Local, Side::Remote] {
+        bridge.handle(side, Response::default().into(), NOW);
+    }
+    orders.extend(said(&mut bridge));
+    let (_, asked, text) = controls(&orders).remove(0);
+    bridge.handle(Side::Remote, report(asked, "0"), NOW);
+    let (_, told, _) = controls(&said(&mut bridge)).remove(0);
+    bridge.handle(Side::Local, answer(told), NOW);
+    assert!(bridge.is_up());
+    said(&mut bridge);
+    (bridge, text)
+}
+
+#[test]
+fn what_finds_no_room_goes_back_to_the_broker_that_has_it() {
+    let (mut bridge, asked) = turning(Settings::default());
+    assert!(asked.starts_with("ferromq-link open back\n"), "{asked}");
+    let to = subscribed(&mut bridge);
+    let sent = dispatch(&mut bridge, &to, 1).remove(0);
+    let full = refusal(sent.command_id, "javax.jms.ResourceAllocationException", "full");
+    bridge.handle(Side::Remote, full, NOW);
+    let orders = said(&mut bridge);
+    let back = controls(&orders);
+    let [(Side::Local, _, text)] = back.as_slice() else { panic!("{orders:?}") };
+    let id = to.consumer_id.unwrap();
+    assert_eq!(*text, format!("ferromq-link back\n{}:{}:{POSITION}", id.session_id, id.value));
+    assert_eq!((bridge.counts().in_flight, bridge.next_deadline()), (0, None), "nothing of it stays");
+    // The new attempt is announced where it goes
+    let again =
+        ControlCommand { command: Some("ferromq-link again\nqueue://q".into()), ..Default::default() };
+    bridge.handle(Side::Local, again.into(), NOW);
+    let said_again = controls(&said(&mut bridge));
+    assert!(matches!(&said_again[..], [(Side::Remote, _, text)] if text == "ferromq-link again\nqueue://q"));
+    // and nothing else that a broker says is passed on.
+    let other = ControlCommand { command: Some("shutdown".into()), ..Default::default() };
+    bridge.handle(Side::Local, other.into(), NOW);
+    assert!(controls(&said(&mut bridge)).is_empty());
+}
+
+#[test]
+fn a_refusal_that_leaves_open_whether_it_was_stored_is_asked_again_at_the_same_position() {
+    let (mut bridge, _) = turning(Settings::default());
+    let to = subscribed(&mut bridge);
+    let sent = dispatch(&mut bridge, &to, 1).remove(0);
+    bridge.handle(Side::Remote, refusal(sent.command_id, "java.io.IOException", "disk"), NOW);
+    assert!(controls(&said(&mut bridge)).is_empty());
+    assert_eq!(bridge.counts().in_flight, 1);
+}

@@ -93,7 +93,7 @@ impl Incoming {
 
 impl Engine {
     /// A broker is about to send a stream, and is told what of it is here. Whoever sent it before sends no more.
-    pub(crate) fn open_stream(&mut self, conn: ConnId, tag: Option<Tag>, name: &Text) {
+    pub(crate) fn open_stream(&mut self, conn: ConnId, tag: Option<Tag>, name: &Text, takes_back: bool) {
         match self.find_incoming(name) {
             Err(fault) => self.outbox.fail(conn, tag, fault),
             Ok(index) => {
@@ -106,6 +106,7 @@ impl Engine {
                 let report = stream.report();
                 if let Some(connection) = self.connections.get_mut(&conn) {
                     connection.stream = Some(index);
+                    connection.takes_back = takes_back;
                 }
                 // What is told is durable, and so is what was taken from the connection before.
                 self.outbox.reply_after(self.outbox.issued(), conn, tag, Effect::Stream(report));
@@ -172,6 +173,7 @@ impl Engine {
         let Some(index) = self.connections.get(&conn).and_then(|connection| connection.stream) else {
             return;
         };
+        self.had_room(conn, &message.destination);
         let Some(stream) = self.links.incoming.get_mut(index) else { return };
         // Of a topic it depends on the subscription over there.
         let stored = message.persistent && message.destination.kind == DestinationKind::Queue;

@@ -6,14 +6,16 @@ use ferromq_model::{
     DestinationId, Instant, Message, Sequence, StreamId, StreamPosition, SubscriptionId, Text, Ticket,
 };
 use ferromq_store::{Passage, StoreOp, StreamOp, StreamRecord};
+use rustc_hash::FxHashMap;
 
+use super::throttle::Throttle;
 use super::{MOST_STREAMS, OWN, SPAN, fingerprint};
 use crate::consumer::{ConsumerKey, Origin};
 use crate::engine::{Engine, fault};
 use crate::outbox::{Held, Outbox};
 use crate::place::{PlaceKey, Site};
 use crate::window::Place;
-use crate::{ConnId, Fault, FaultKind, Output, StreamView};
+use crate::{ConnId, Fault, FaultKind, Notice, Output, StreamView};
 
 /// Positions that are reserved at once: those of messages in memory alone are not in the store, and must not come
 /// again after a restart.
@@ -38,6 +40,8 @@ pub(crate) struct Outgoing {
     last: Ticket,
     /// No position could be given lately.
     full: bool,
+    /// Places of which the other end turned something back.
+    pub(super) throttles: FxHashMap<PlaceKey, Throttle>,
     /// The highest position that the store has or had; `None` if that is not known, of a store of an older version.
     pub(super) stored: Option<u64>,
     /// A position that stays in the store without a message, to tell how far this store had come.
@@ -61,6 +65,14 @@ pub(crate) struct Given {
     pub(crate) position: u64,
 }
 
+/// What follows when a position is settled.
+struct Settled {
+    /// Whose consumers may go on, because the stream was full.
+    has_room: Option<ConnId>,
+    /// The place that its message lay in, if that is sent carefully.
+    throttled: Option<PlaceKey>,
+}
+
 impl Outgoing {
     fn new(id: StreamId, name: Text) -> Self {
         Self {
@@ -74,6 +86,7 @@ impl Outgoing {
             flights: BTreeMap::new(),
             last: Ticket(0),
             full: false,
+            throttles: FxHashMap::default(),
             stored: Some(0),
             mark: None,
         }
@@ -194,6 +207,15 @@ impl super::Links {
     ) -> Option<StreamPosition> {
         let stream = self.outgoing.get_mut(link)?;
         let position = stream.take(link, outbox)?;
+        if let Some(throttle) = stream.throttles.get_mut(&candidate.origin.place) {
+            throttle.given();
+            if std::mem::take(&mut throttle.untold)
+                && let Some(conn) = stream.conn
+            {
+                let destination = candidate.message.destination.clone();
+                outbox.notify(conn, Notice::TriedAgain { destination });
+            }
+        }
         let Candidate { origin, at, message, destination, sequence, subscription, stored } = candidate;
         let passage = Passage {
             destination: destination.unwrap_or_default(),
@@ -223,14 +245,18 @@ impl super::Links {
         }
     }
 
-    /// A message with a position has left its place. The answer is whose consumers may go on.
-    fn settle(&mut self, given: Given, outbox: &mut Outbox) -> Option<ConnId> {
+    /// A message with a position has left its place.
+    fn settle(&mut self, given: Given, outbox: &mut Outbox) -> Option<Settled> {
         let stream = self.outgoing.get_mut(given.link)?;
         let flight = stream.flights.remove(&given.position)?;
         if flight.stored {
             stream.unstore(given.position, outbox);
         }
-        std::mem::take(&mut stream.full).then_some(stream.conn)?
+        let place = flight.origin.map(|origin| origin.place);
+        Some(Settled {
+            has_room: if std::mem::take(&mut stream.full) { stream.conn } else { None },
+            throttled: place.filter(|place| stream.throttles.contains_key(place)),
+        })
     }
 }
 
@@ -277,13 +303,18 @@ impl Engine {
             name: stream.name.to_string(),
             linked: stream.conn.is_some(),
             under_way: stream.flights.len() as u64,
+            without_room: self.without_room(stream),
         };
         self.links.outgoing.iter().filter(|stream| stream.id != OWN).map(view).collect()
     }
 
     /// A message that has a position left its place, or was never sent.
     pub(super) fn forget_position(&mut self, given: Given) {
-        if let Some(conn) = self.links.settle(given, &mut self.outbox) {
+        let Some(settled) = self.links.settle(given, &mut self.outbox) else { return };
+        if let Some(place) = settled.throttled {
+            self.throttled_settled(given.link, place);
+        }
+        if let Some(conn) = settled.has_room {
             self.link_has_room(conn);
         }
     }

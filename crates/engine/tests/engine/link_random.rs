@@ -1,6 +1,7 @@
 //! Two brokers and a link, with everything that can happen in any order: each message is at one of them, once.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use ferromq_engine::*;
 use ferromq_model::*;
@@ -10,8 +11,15 @@ use crate::bench::*;
 /// A connection of the link at the receiver, and what is on its way there; it may outlive the sender's end.
 struct Wire {
     client: Client,
-    frames: VecDeque<Got>,
+    frames: VecDeque<Frame>,
     asked: BTreeMap<u32, Got>,
+}
+
+/// What a bridge sends.
+enum Frame {
+    Message(Got),
+    /// What follows of this destination is a new attempt.
+    Again(Destination),
 }
 
 /// What is wrong on purpose.
@@ -22,6 +30,8 @@ enum Bug {
     IgnoresTheReport,
     /// The receiver takes messages as if they had no position.
     ForgetsPositions,
+    /// The sender takes back what waits for room over there.
+    TakesBackTooEarly,
 }
 
 struct World {
@@ -37,18 +47,37 @@ struct World {
     asked: BTreeMap<u32, String>,
     accepted: Vec<String>,
     consumed: Vec<String>,
+    /// Messages that were turned back for want of room.
+    turned: u64,
+    /// Few faults, so that something is turned back.
+    calm: bool,
 }
 
 impl World {
     fn new(seed: u64, bug: Bug) -> Self {
-        let policy = || Bench::policy(Policy { window: 16, ..Policy::default() });
-        let (mut a, mut b) = (policy(), policy());
+        let policy = |store_bytes| Bench::policy(Policy { window: 16, store_bytes, ..Policy::default() });
+        // Every second receiver has room for few.
+        let (mut a, mut b) = (policy(0), policy(if seed.is_multiple_of(2) { 0 } else { 400 }));
         a.crash();
         b.crash();
         let producer = a.connect("producer");
         let (dice, wires) = (Dice(seed), Vec::new());
         let (asked, accepted, consumed) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { a, b, dice, bug, producer, link: None, wires, next: 0, asked, accepted, consumed }
+        Self {
+            a,
+            b,
+            dice,
+            bug,
+            producer,
+            link: None,
+            wires,
+            next: 0,
+            asked,
+            accepted,
+            consumed,
+            turned: 0,
+            calm: seed % 4 == 1,
+        }
     }
 
     fn send(&mut self) {
@@ -77,14 +106,26 @@ impl World {
         let Some(link) = &self.link else { return };
         let Some(wire) = self.wires.last_mut() else { return };
         let mine: Vec<Got> = self.a.take().into_iter().filter(|got| got.conn == link.conn).collect();
-        wire.frames.extend(mine);
+        let told = std::mem::take(&mut self.a.notices).into_iter().filter(|(conn, _)| *conn == link.conn);
+        wire.frames.extend(told.map(|(_, notice)| match notice {
+            Notice::TriedAgain { destination } => Frame::Again(destination),
+            other => panic!("{other:?}"),
+        }));
+        wire.frames.extend(mine.into_iter().map(Frame::Message));
     }
 
     /// A frame arrives, on this connection or on one that the sender has given up.
     fn arrive(&mut self) {
         let which = self.dice.below(self.wires.len().max(1) as u64) as usize;
         let Some(wire) = self.wires.get_mut(which) else { return };
-        let Some(got) = wire.frames.pop_front() else { return };
+        let got = match wire.frames.pop_front() {
+            None => return,
+            Some(Frame::Again(destination)) => {
+                self.b.tell(&wire.client, Intent::Resume(destination));
+                return;
+            }
+            Some(Frame::Message(got)) => got,
+        };
         let request = SendRequest {
             producer: ProducerId::new(wire.client.id.clone(), 1, 1),
             message: got.delivery.message.clone().unwrap(),
@@ -100,22 +141,31 @@ impl World {
     fn acknowledge(&mut self) {
         let Some(link) = self.link.clone() else { return };
         let Some(wire) = self.wires.last_mut() else { return };
-        let done: Vec<u32> = wire
-            .asked
-            .keys()
-            .copied()
-            .filter(|tag| matches!(self.b.replies.get(tag), Some(Effect::Done)))
-            .collect();
-        for tag in done {
+        let early = self.bug == Bug::TakesBackTooEarly;
+        let asked: Vec<u32> = wire.asked.keys().copied().collect();
+        for tag in asked {
+            let back = match self.b.replies.get(&tag) {
+                None if !early => continue,
+                Some(Effect::Done) => false,
+                Some(Effect::Failed(fault)) if fault.kind == FaultKind::ResourceAllocation => true,
+                None => true,
+                other => panic!("{other:?}"),
+            };
             let got = wire.asked.remove(&tag).unwrap();
-            self.a.tell(&link, ack(AckKind::Individual, &got, &got, 1, None));
+            if back {
+                self.turned += 1;
+                let position = got.delivery.position.unwrap();
+                self.a.tell(&link, Intent::TakeBack { consumer: got.consumer, position });
+            } else {
+                self.a.tell(&link, ack(AckKind::Individual, &got, &got, 1, None));
+            }
         }
     }
 
     fn connect(&mut self) {
         self.cut();
         let client = self.b.engine_client();
-        let tag = self.b.begin(&client, Intent::OpenStream("a>b".into()));
+        let tag = self.b.begin(&client, Intent::OpenStream { stream: "a>b".into(), takes_back: true });
         self.b.run();
         let Some(Effect::Stream(mut report)) = self.b.replies.remove(&tag) else { panic!("no report") };
         self.wires.push(Wire { client, frames: VecDeque::new(), asked: BTreeMap::new() });
@@ -169,7 +219,8 @@ impl World {
             self.a.take().into_iter().partition(|got| got.conn == client.conn);
         let mine: Vec<Got> = mine.into_iter().take(most as usize).collect();
         if let Some(wire) = self.wires.last_mut() {
-            wire.frames.extend(others.into_iter().filter(|got| Some(got.conn) == link));
+            let others = others.into_iter().filter(|got| Some(got.conn) == link);
+            wire.frames.extend(others.map(Frame::Message));
         }
         for got in &mine {
             self.a.begin(&client, ack(AckKind::Individual, got, got, 1, None));
@@ -179,17 +230,43 @@ impl World {
         // Those that came meanwhile go back.
         let rest: Vec<Got> = self.a.take().into_iter().filter(|got| Some(got.conn) == link).collect();
         if let Some(wire) = self.wires.last_mut() {
-            wire.frames.extend(rest);
+            wire.frames.extend(rest.into_iter().map(Frame::Message));
         }
         self.a.detach(&client);
         self.a.run();
     }
 
+    /// Somebody takes some messages over there.
+    fn consume_there(&mut self, most: u32) {
+        let client = self.b.engine_client();
+        let (_, facts) = self.b.consumer(&client, "Q", |facts| facts.prefetch = most);
+        self.b.begin(&client, Intent::AddConsumer(facts));
+        self.b.run();
+        for got in self.b.take().into_iter().take(most as usize) {
+            self.b.begin(&client, ack(AckKind::Individual, &got, &got, 1, None));
+            self.consumed.push(got.text());
+        }
+        self.b.run();
+        self.b.take();
+        self.b.detach(&client);
+        self.b.run();
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.a.wait(time);
+        self.b.wait(time);
+    }
+
     fn step(&mut self) {
-        match self.dice.below(100) {
+        let roll = self.dice.below(100);
+        if self.calm && (88..96).contains(&roll) && self.dice.below(5) > 0 {
+            return;
+        }
+        match roll {
             0..20 => self.send(),
             20..35 => self.a.sync(),
-            35..45 => self.b.sync(),
+            35..43 => self.b.sync(),
+            43..45 => self.pass(Duration::from_millis(1_200)),
             45..50 => self.a.answer_load(),
             50..60 => self.carry(),
             60..80 => self.arrive(),
@@ -201,6 +278,10 @@ impl World {
             96..98 => {
                 let most = 1 + self.dice.below(3) as u32;
                 self.consume_here(most);
+            }
+            98..99 => {
+                let most = 1 + self.dice.below(9) as u32;
+                self.consume_there(most);
             }
             _ if !self.wires.is_empty() => {
                 // A connection ends at the receiver as well; what was on its way is lost.
@@ -229,6 +310,8 @@ impl World {
             }
             self.b.run();
             self.acknowledge();
+            self.pass(Duration::from_millis(50));
+            self.consume_there(30);
         }
         self.a.run();
         assert!(self.wires.iter().all(|wire| wire.frames.is_empty()));
@@ -245,8 +328,15 @@ impl World {
     }
 }
 
-/// Plays one seed; the messages that were lost, and those that are there twice.
-fn play(seed: u64, bug: Bug) -> (Vec<String>, Vec<String>) {
+/// What became of one seed.
+struct Account {
+    lost: Vec<String>,
+    twice: Vec<String>,
+    turned: u64,
+}
+
+/// Plays one seed.
+fn play(seed: u64, bug: Bug) -> Account {
     let mut world = World::new(seed, bug);
     world.a.auto = false;
     world.b.auto = false;
@@ -256,24 +346,28 @@ fn play(seed: u64, bug: Bug) -> (Vec<String>, Vec<String>) {
         world.step();
     }
     let found = world.settle();
+    let turned = world.turned;
     let lost = world.accepted.iter().filter(|text| !found.contains_key(*text)).cloned().collect();
     let twice = found.into_iter().filter(|(_, count)| *count > 1).map(|(text, _)| text).collect();
-    (lost, twice)
+    Account { lost, twice, turned }
 }
 
 #[test]
 fn each_message_is_there_once_whatever_happens() {
+    let mut all_turned = 0;
     for seed in 0..150 {
-        let (lost, twice) = play(seed, Bug::None);
+        let Account { lost, twice, turned } = play(seed, Bug::None);
+        all_turned += turned;
         assert!(lost.is_empty() && twice.is_empty(), "seed {seed}: lost {lost:?}, twice {twice:?}");
     }
+    assert!(all_turned > 200, "{all_turned} were turned back");
 }
 
 #[test]
 fn a_link_that_does_not_listen_or_does_not_remember_is_found() {
-    for bug in [Bug::IgnoresTheReport, Bug::ForgetsPositions] {
+    for bug in [Bug::IgnoresTheReport, Bug::ForgetsPositions, Bug::TakesBackTooEarly] {
         let found = (0..150).any(|seed| {
-            let (lost, twice) = play(seed, bug);
+            let Account { lost, twice, .. } = play(seed, bug);
             !lost.is_empty() || !twice.is_empty()
         });
         assert!(found, "the check finds nothing");

@@ -29,7 +29,7 @@ fn link(b: &mut Bench, report: StreamReport) -> Client {
 }
 
 fn open(b: &mut Bench, client: &Client) -> StreamReport {
-    match b.ask(client, Intent::OpenStream("a>b".into())) {
+    match b.ask(client, Intent::OpenStream { stream: "a>b".into(), takes_back: true }) {
         Effect::Stream(report) => report,
         other => panic!("{other:?}"),
     }
@@ -215,7 +215,8 @@ fn what_was_under_way_is_nobodys_until_the_link_is_up_again() {
             } else {
                 b.detach(&l);
             }
-            let held = StreamView { name: "a>b".to_owned(), linked: false, under_way: 3 };
+            let held =
+                StreamView { name: "a>b".to_owned(), linked: false, under_way: 3, without_room: Vec::new() };
             assert_eq!(b.engine.streams(), [held]);
             let d = b.connect("d");
             b.consume(&d, "A");
@@ -227,7 +228,8 @@ fn what_was_under_way_is_nobodys_until_the_link_is_up_again() {
             // Then the third is free, and the others are gone.
             assert_eq!(b.texts(), ["m3"]);
             assert_eq!(kept(&b).len(), 0);
-            let none = StreamView { name: "a>b".to_owned(), linked: true, under_way: 0 };
+            let none =
+                StreamView { name: "a>b".to_owned(), linked: true, under_way: 0, without_room: Vec::new() };
             assert_eq!(b.engine.streams(), [none]);
             assert_eq!(b.held("A"), 2, "two are with d");
             b.check();
@@ -372,7 +374,7 @@ fn who_opens_a_stream_is_told_what_is_durable_and_the_one_before_sends_no_more()
     let sent = b.begin(&old, first);
     let new = b.attach("new");
     b.begin(&new, Intent::Connect(facts(&new, "new")));
-    let asked = b.begin(&new, Intent::OpenStream("a>b".into()));
+    let asked = b.begin(&new, Intent::OpenStream { stream: "a>b".into(), takes_back: true });
     assert!(!b.replies.contains_key(&asked), "what it would be told is not durable yet");
     let second = request(&mut b, 2);
     let late = b.begin(&old, second);
@@ -652,16 +654,22 @@ fn streams_of_brokers_that_are_gone_make_room_for_others() {
     let from = b.connect("from");
     let name = |n: usize| Text::from(format!("a{n}>b"));
     for n in 0..1_024 {
-        b.ask(&from, Intent::OpenStream(name(n)));
+        b.ask(&from, Intent::OpenStream { stream: name(n), takes_back: true });
     }
-    let refusal = b.refused(&from, Intent::OpenStream(name(1_024)));
+    let refusal = b.refused(&from, Intent::OpenStream { stream: name(1_024), takes_back: true });
     assert!(refusal.text.contains("`ferromq streams forget`"), "{}", refusal.text);
     b.detach(&from);
     let operator = b.attach("operator");
     assert!(matches!(b.ask(&operator, Intent::ForgetStream(name(7))), Effect::Forgotten(0)));
     let from = b.connect("from");
-    assert!(matches!(b.ask(&from, Intent::OpenStream(name(1_024))), Effect::Stream(_)));
-    assert!(matches!(b.ask(&from, Intent::OpenStream(name(7))), Effect::Failed(_)));
+    assert!(matches!(
+        b.ask(&from, Intent::OpenStream { stream: name(1_024), takes_back: true }),
+        Effect::Stream(_)
+    ));
+    assert!(matches!(
+        b.ask(&from, Intent::OpenStream { stream: name(7), takes_back: true }),
+        Effect::Failed(_)
+    ));
     b.crash();
     let known = b.engine.all_streams();
     assert!(known.len() == 1_024 && known.iter().all(|stream| stream.incoming && stream.name != "a7>b"));
@@ -672,7 +680,7 @@ fn a_store_without_streams_says_so() {
     let mut b = Bench::new();
     let l = b.connect("link");
     for intent in [
-        Intent::OpenStream("a>b".into()),
+        Intent::OpenStream { stream: "a>b".into(), takes_back: true },
         Intent::BeginLink { stream: "a>b".into(), report: StreamReport::default() },
     ] {
         assert_eq!(b.refused(&l, intent).kind, FaultKind::Unsupported);
@@ -724,7 +732,7 @@ fn meshed() -> (Bench, (Client, LocalId), [Client; 2]) {
     let local = b.consume(&subscriber, "topic://T");
     let links = ["short", "long"].map(|name| {
         let client = b.connect(name);
-        b.ask(&client, Intent::OpenStream(name.into()));
+        b.ask(&client, Intent::OpenStream { stream: name.into(), takes_back: true });
         client
     });
     (b, (subscriber, local), links)
@@ -780,7 +788,7 @@ fn a_copy_that_comes_over_another_link_after_a_crash_is_known() {
     b.do_it(&links[0], over(&links[0], &message, Some(1), 1));
     b.crash();
     let link = b.connect("long");
-    b.ask(&link, Intent::OpenStream("long".into()));
+    b.ask(&link, Intent::OpenStream { stream: "long".into(), takes_back: true });
     b.do_it(&link, over(&link, &message, Some(1), 2));
     assert_eq!(b.engine.view().broker.duplicates, 1);
 }

@@ -22,6 +22,7 @@ mod groups;
 mod inactive;
 mod link_random;
 mod links;
+mod links_full;
 mod memory;
 mod network;
 mod policy;

@@ -201,7 +201,7 @@ impl Session {
         let request = request(info.command_id, info.response_required);
         let text = info.command.as_ref().filter(|_| self.peer.network).map(ToString::to_string);
         let Some(intent) = text.as_deref().and_then(streams::intent) else { return self.answer(request) };
-        self.sends_stream |= matches!(intent, Ok(Intent::OpenStream(_)));
+        self.sends_stream |= matches!(intent, Ok(Intent::OpenStream { .. }));
         self.ask("a link's stream", request, None, intent, now);
     }
 

@@ -13,8 +13,8 @@ use super::streams;
 /// The longest text of an exception, in characters; a string of the tight encoding ends at 32,766 bytes.
 const FAULT_TEXT_CHARS: usize = 4_096;
 
-/// By this in its `BrokerInfo` a broker tells that its links have streams.
-const LINKS: &str = "ferromqLinks=1\n";
+/// By this in its `BrokerInfo` a broker tells that its links have streams, and turn back what finds no room.
+const LINKS: &str = "ferromqLinks=1\nferromqTurnsBack=1\n";
 
 /// An answer to the command `correlation_id`.
 pub(super) fn response(correlation_id: i32, effect: Effect) -> Command {

@@ -17,6 +17,7 @@ use super::monitor::{Due, Monitor};
 use super::names::Names;
 use super::outbound;
 use super::registry::Registry;
+use super::streams;
 use crate::cluster::News;
 use crate::{LoginQuestion, LoginRefused, PeerBroker, SessionError, SessionSettings};
 
@@ -503,6 +504,7 @@ impl Session {
             Notice::PrefetchSet { consumer, prefetch } => {
                 self.consumer_control(consumer, false, i32::try_from(prefetch).unwrap_or(i32::MAX))
             }
+            Notice::TriedAgain { destination } => streams::again(&destination),
         };
         self.say(&command);
     }

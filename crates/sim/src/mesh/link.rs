@@ -2,7 +2,7 @@
 
 use ferromq_bridge::{Bridge, Order, Settings, Side};
 use ferromq_model::Instant;
-use ferromq_openwire::{Command, ControlCommand, Response};
+use ferromq_openwire::{Command, ControlCommand, ExceptionResponse, Response, Throwable};
 
 use super::LinkBug;
 
@@ -61,14 +61,26 @@ impl Link {
         while let Some(order) = bridge.poll() {
             let order = spoiled(order, self.bug);
             if let Order::Say(Side::Remote, Command::Message(message)) = &order
-                && self.bug == Some(LinkBug::AcknowledgeTooEarly)
+                && let Some(answer) = self.bug.and_then(|bug| invented(bug, message.command_id))
             {
-                let answer = Response { correlation_id: message.command_id, ..Default::default() };
-                bridge.handle(Side::Remote, answer.into(), now);
+                bridge.handle(Side::Remote, answer, now);
             }
             orders.push(order);
         }
         orders
+    }
+}
+
+/// What the other broker has not said.
+fn invented(bug: LinkBug, correlation_id: i32) -> Option<Command> {
+    match bug {
+        LinkBug::AcknowledgeTooEarly => Some(Response { correlation_id, ..Default::default() }.into()),
+        LinkBug::TakeBackTooEarly => {
+            let full = Throwable::new("javax.jms.ResourceAllocationException", "no room");
+            let exception = Some(std::sync::Arc::new(full));
+            Some(ExceptionResponse { correlation_id, exception, ..Default::default() }.into())
+        }
+        _ => None,
     }
 }
 

@@ -15,6 +15,7 @@ use ferromq_openwire::{Destination, WireFormatOptions};
 
 use crate::Report;
 use crate::client::{AckMode, Client, Consuming, Producing, Role};
+use crate::node::NARROW;
 use crate::oracle::Channel;
 
 /// What is wrong on purpose, alone.
@@ -30,16 +31,19 @@ pub enum LinkBug {
     NoStreams,
     /// A bridge acknowledges before the other broker has answered.
     AcknowledgeTooEarly,
+    /// A bridge takes back what the other broker has not turned back.
+    TakeBackTooEarly,
 }
 
 impl LinkBug {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::IgnoreReport,
         Self::ForgetWhatWasGiven,
         Self::ForgetWhatWasTaken,
         Self::NoStreams,
         Self::AcknowledgeTooEarly,
+        Self::TakeBackTooEarly,
     ];
 
     /// Whether a position stays out of the store: `given` by a sender, or taken by a receiver.
@@ -80,7 +84,8 @@ impl Plan {
         let mut number = 0;
         let mut add = |host: usize, queue: u32, role: Role| {
             number += 1;
-            let (to, options) = (Destination::queue(format!("Q{queue}")), WireFormatOptions::default());
+            let to = if queue == 1 { NARROW.to_owned() } else { format!("Q{queue}") };
+            let (to, options) = (Destination::queue(to), WireFormatOptions::default());
             plan.clients.push((host, Client::new(number, to, role, options)));
         };
         let anywhere = |dice: &mut SeededEntropy| {
