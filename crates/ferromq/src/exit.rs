@@ -1,5 +1,6 @@
 //! How the program ends: exit codes as in `sysexits.h`, and the last words on standard error.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Why the program could not do what it was asked for.
@@ -50,7 +51,8 @@ pub(crate) fn report(outcome: Outcome) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { exit, text }) => {
             if !text.is_empty() {
-                eprintln!("ferromq: {text}");
+                // The code tells who does not read it.
+                let _ = writeln!(io::stderr(), "ferromq: {text}");
             }
             ExitCode::from(exit as u8)
         }

@@ -1,5 +1,7 @@
 //! `ferromq run`: the broker in the foreground.
 
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::Path;
 
 use ferromq_broker::{Broker, ErrorKind, Settings, StartError, StoreChoice};
@@ -42,16 +44,29 @@ async fn serve(config: &Config, settings: Settings, end_with_stdin: bool) -> Out
     let broker = Broker::start(settings).map_err(refused)?;
     // Who reads these lines finds the notice as well.
     let (_open, operators) = door.open(broker.door(), in_folder.then_some(data.as_path()));
-    println!("role {}", broker.role());
+    say(format_args!("role {}", broker.role()));
     for url in broker.urls() {
-        println!("listening on {url}");
+        say(format_args!("listening on {url}"));
     }
     for url in operators {
-        println!("operators on {url}");
+        say(format_args!("operators on {url}"));
     }
     hint(broker.urls(), kept, &data);
 
-    broker.serve(orders, |role| println!("role {role}")).await.map_err(|error| Failure::new(Exit::Io, error))
+    broker
+        .serve(orders, |role| say(format_args!("role {role}")))
+        .await
+        .map_err(|error| Failure::new(Exit::Io, error))
+}
+
+/// A line on standard output. The broker goes on although nobody reads it any longer.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// The same on standard error, for people.
+fn advise(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Each SIGTERM or SIGINT is an order to stop, and so is the end of standard input if it is to be.
@@ -85,12 +100,12 @@ fn signals(end_with_stdin: bool) -> std::io::Result<mpsc::Receiver<&'static str>
 fn hint(urls: &[String], kept: StoreChoice, data: &Path) {
     let url = urls.first().map_or("", String::as_str);
     match kept {
-        StoreChoice::Memory => eprintln!("messages are kept in memory and gone when the broker ends"),
-        StoreChoice::Postgres => eprintln!("messages are kept in the database"),
-        _ => eprintln!("messages are kept in {}", data.display()),
+        StoreChoice::Memory => advise("messages are kept in memory and gone when the broker ends"),
+        StoreChoice::Postgres => advise("messages are kept in the database"),
+        _ => advise(format_args!("messages are kept in {}", data.display())),
     }
-    eprintln!("try it:  ferromq send --url {url} queue://hello 'Hello, world'");
-    eprintln!("         ferromq receive --url {url} queue://hello --count 1");
+    advise(format_args!("try it:  ferromq send --url {url} queue://hello 'Hello, world'"));
+    advise(format_args!("         ferromq receive --url {url} queue://hello --count 1"));
 }
 
 fn refused(error: StartError) -> Failure {

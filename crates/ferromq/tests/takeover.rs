@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use ferromq_testkit::{Launch, Node, PATIENCE};
+use ferromq_testkit::{Launch, Node, PATIENCE, reserved_address};
 use peer::{Peer, ferromq};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 mod peer;
 
@@ -18,9 +21,13 @@ fn node(name: &str, folder: &Path, takeover_after: &str) -> Launch {
 
 /// A client that tries until somebody serves it, as one behind `failover:` does.
 fn persistent_client(node: &Node) -> Peer {
+    persistent_client_at(node.address())
+}
+
+fn persistent_client_at(address: SocketAddr) -> Peer {
     let until = Instant::now() + PATIENCE;
     loop {
-        match Peer::connect(node.address()) {
+        match Peer::connect(address) {
             Ok(peer) => return peer,
             Err(error) if Instant::now() >= until => panic!("nobody serves: {error}"),
             Err(_) => std::thread::sleep(Duration::from_millis(10)),
@@ -278,4 +285,51 @@ fn a_master_whose_claim_was_removed_steps_down_and_nothing_that_was_answered_is_
     assert!(told.is_some(), "{}", b.log().all().join("\n"));
     b.becomes("active (epoch 4");
     assert_eq!(b.stop().code(), Some(0));
+}
+
+/// A node on whose outputs nobody listens any longer, once it has said where it listens.
+struct Unheard(Child);
+
+impl Unheard {
+    fn start(name: &str, url: &str, data: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ferromq"))
+            .args(["run", "--name", name, "--listen", url, "--takeover-after", "500ms", "--data"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        let listens = said.lines().any(|line| line.unwrap().starts_with("listening on "));
+        drop(child.stderr.take());
+        let node = Self(child);
+        assert!(listens, "{name} does not start");
+        node
+    }
+
+    fn stop(mut self) -> Option<i32> {
+        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_standby_on_whose_words_nobody_listens_any_longer_takes_over_and_ends_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let a = node("a", folder.path(), "500ms").start().unwrap();
+    let url = reserved_address();
+    let b = Unheard::start("b", &url, &folder.path().join("shared"));
+    Peer::connect(a.address()).unwrap().send("orders", "kept").unwrap();
+    a.kill();
+    let mut receiver = persistent_client_at(url.trim_start_matches("tcp://").parse().unwrap());
+    receiver.consume("orders", 10).unwrap();
+    assert_eq!(receiver.receive().unwrap(), ("kept".to_owned(), false));
+    assert_eq!(b.stop(), Some(0));
 }
