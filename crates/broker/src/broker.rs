@@ -226,13 +226,13 @@ impl Broker {
                     held_since = None;
                 }
                 Event::Failed(reported) if reported.bug || self.ha.is_none() => {
-                    break Err(Broken(reported.reason));
+                    break Err(reported.into());
                 }
                 Event::Failed(reported) => {
                     tracing::error!(reason = reported.reason, "stepping down");
                     self.step_down(true, &mut announce);
                 }
-                Event::Hopeless(reason) => break Err(Broken(reason)),
+                Event::Hopeless(reason) => break Err(Broken::Storage(reason)),
                 Event::LeaseOver => {
                     tracing::error!(
                         "the lease ran out while its renewal hangs in the storage; stepping down"
@@ -276,7 +276,7 @@ impl Broker {
                         Ok(Some(role)) => self.become_role(role, &mut announce),
                         Ok(None) => {}
                         Err(StartError::Store(error)) if is_hopeless(&error) => {
-                            break Err(Broken(error.to_string()));
+                            break Err(Broken::Storage(error.to_string()));
                         }
                         Err(error) => {
                             tracing::error!(%error, "the store could not be taken over");
@@ -521,9 +521,7 @@ impl Broker {
                  lease's end"
                     .to_owned(),
             )),
-            Err(Broken(why)) => {
-                Err(Refusal::Failed(format!("the store could not be closed in order: {why}")))
-            }
+            Err(why) => Err(Refusal::Failed(format!("the store could not be closed in order: {why}"))),
         }
     }
 
@@ -633,7 +631,7 @@ impl Broker {
     /// What is not waited for any longer. A thread that the storage holds up ends with the process.
     fn hanging(&self, what: &str) -> Broken {
         let store = self.settings.store_shown();
-        Broken(format!(
+        Broken::Storage(format!(
             "{what} hangs: the storage does not answer ({store}); ended without waiting for it. What was acknowledged is safe"
         ))
     }

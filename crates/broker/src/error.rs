@@ -180,7 +180,24 @@ impl StartError {
     }
 }
 
-/// The broker had to stop by itself.
+/// Why a broker had to stop by itself. What was acknowledged is safe.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct Broken(pub String);
+#[non_exhaustive]
+pub enum Broken {
+    /// The store failed, or can't be used any longer.
+    #[error("{0}")]
+    Storage(String),
+    /// The program is wrong: to go on would be wrong as well.
+    #[error("{0}")]
+    Bug(String),
+}
+
+impl Broken {
+    /// Whose turn it is to do something about it.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Storage(_) => ErrorKind::Storage,
+            Self::Bug(_) => ErrorKind::Bug,
+        }
+    }
+}

@@ -2,12 +2,20 @@
 
 use tokio::sync::watch;
 
+use crate::Broken;
+
 /// What was reported first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reported {
     pub(crate) reason: String,
     /// The program is wrong: going on would be wrong as well.
     pub(crate) bug: bool,
+}
+
+impl From<Reported> for Broken {
+    fn from(Reported { reason, bug }: Reported) -> Self {
+        if bug { Self::Bug(reason) } else { Self::Storage(reason) }
+    }
 }
 
 /// The saying side; clones speak to the same listener. The first word counts.

@@ -193,19 +193,19 @@ impl Reign {
         self.mailbox.post(Letter::Stop);
         let closed = tokio::task::spawn_blocking(move || match self.engine.join() {
             Ok(Some(storage)) => storage.close(),
-            Ok(None) | Err(_) => (Err(Broken("the engine's thread ended by a bug".to_owned())), None),
+            Ok(None) | Err(_) => (Err(Broken::Bug("the engine's thread ended by a bug".to_owned())), None),
         });
         let (closed, spool) = tokio::select! {
             biased;
-            closed = closed => closed.unwrap_or_else(|error| (Err(Broken(error.to_string())), None)),
+            closed = closed => closed.unwrap_or_else(|error| (Err(Broken::Bug(error.to_string())), None)),
             () = hangs => {
                 self.cutoff.cut();
                 let reason = "closing the store hangs: the storage does not answer, and the lease is over; a standby takes over";
-                (Err(Broken(reason.to_owned())), None)
+                (Err(Broken::Storage(reason.to_owned())), None)
             }
         };
         match self.failed.so_far() {
-            Some(reported) => (Err(Broken(reported.reason)), spool),
+            Some(reported) => (Err(reported.into()), spool),
             None => (closed, spool),
         }
     }

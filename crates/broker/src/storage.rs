@@ -360,6 +360,6 @@ impl Storage {
         let spool = self.spool.map(Spooling::end);
         self.loader.close();
         let closed = self.driver.close();
-        (closed.map_err(|error| Broken(format!("the store could not be closed: {error}"))), spool)
+        (closed.map_err(|error| Broken::Storage(format!("the store could not be closed: {error}"))), spool)
     }
 }

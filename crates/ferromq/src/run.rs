@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 
-use ferromq_broker::{Broker, ErrorKind, Settings, StartError, StoreChoice};
+use ferromq_broker::{Broken, Broker, ErrorKind, Settings, StartError, StoreChoice};
 use ferromq_config::{Config, load};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -53,10 +53,7 @@ async fn serve(config: &Config, settings: Settings, end_with_stdin: bool) -> Out
     }
     hint(broker.urls(), kept, &data);
 
-    broker
-        .serve(orders, |role| say(format_args!("role {role}")))
-        .await
-        .map_err(|error| Failure::new(Exit::Io, error))
+    broker.serve(orders, |role| say(format_args!("role {role}"))).await.map_err(ended)
 }
 
 /// A line on standard output. The broker goes on although nobody reads it any longer.
@@ -109,12 +106,30 @@ fn hint(urls: &[String], kept: StoreChoice, data: &Path) {
 }
 
 fn refused(error: StartError) -> Failure {
-    let exit = match error.kind() {
+    Failure::new(exit(error.kind()), error)
+}
+
+fn ended(broken: Broken) -> Failure {
+    Failure::new(exit(broken.kind()), broken)
+}
+
+const fn exit(kind: ErrorKind) -> Exit {
+    match kind {
         ErrorKind::Caller => Exit::Usage,
         ErrorKind::Resource => Exit::Unavailable,
         ErrorKind::Refused => Exit::CantCreate,
         ErrorKind::Storage => Exit::Io,
         _ => Exit::Software,
-    };
-    Failure::new(exit, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_ended_by_a_bug_is_told_from_one_whose_store_failed() {
+        assert_eq!(ended(Broken::Bug("it is wrong".to_owned())).exit, Exit::Software);
+        assert_eq!(ended(Broken::Storage("it is gone".to_owned())).exit, Exit::Io);
+    }
 }
