@@ -237,6 +237,8 @@ impl EngineThread {
     /// Works until [`Letter::Stop`]; gives the storage back, to be closed. Nothing if the engine ended by a bug on the thread
     /// of somebody who lent a hand, which has been reported.
     pub(crate) fn run(self) -> Option<Storage> {
+        // It reports before the rest is let go of, for which the storage may be long.
+        let _guard = self.shared.failure.guard("engine");
         let mut letters = Vec::new();
         loop {
             let patience = {
@@ -252,10 +254,15 @@ impl EngineThread {
     }
 }
 
-/// What is left when it ends by a bug, on whichever thread, is let go of: the store's threads end as well.
+/// What is left when it ends by a bug, on whichever thread, is let go of in order: the store's threads have ended when this
+/// one has, and others can have the store.
 impl Drop for EngineThread {
     fn drop(&mut self) {
-        drop(self.shared.lock().take());
+        let room = self.shared.lock().take();
+        if let Some(room) = room {
+            // There is a failure to report already.
+            let _ = room.storage.close();
+        }
     }
 }
 
@@ -269,85 +276,4 @@ fn log(event: &LogEvent) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use ferromq_engine::{ConnId, Intent, Tag};
-    use ferromq_env::SystemClock;
-    use ferromq_gateway::openwire::OpenWireProperties;
-    use ferromq_model::{ClaimId, Epoch};
-    use ferromq_net::{Look, Outbox, mailbox};
-
-    use super::*;
-    use crate::failure::{FailureWatch, failure};
-    use crate::{Settings, StoreChoice, storage};
-
-    struct Begun {
-        mailbox: Mailbox<Letter>,
-        shared: Arc<Shared>,
-        thread: thread::JoinHandle<Option<Storage>>,
-        failed: FailureWatch,
-    }
-
-    /// An engine on a store in memory, whose thread runs.
-    fn begin() -> Begun {
-        let settings = Settings { store: StoreChoice::Memory, ..Settings::default() };
-        let (mailbox, inbox) = mailbox(1 << 20);
-        let (failure, failed) = failure();
-        let memory = Arc::new(crate::memory::DatabaseMemory::of_this_machine());
-        let follower = storage::follower(&settings, &memory).unwrap();
-        let epoch = Epoch { number: 1, claim: ClaimId(1) };
-        let (storage, recovered) =
-            storage::open(&settings, follower, epoch, "test-1", &mailbox, &failure).unwrap();
-        let mut engine = Engine::new(settings.engine.clone(), Arc::new(OpenWireProperties), recovered.epoch);
-        let mut outputs = Vec::new();
-        engine.recover(recovered, &mut outputs);
-        let (clock, lease) = (Arc::new(SystemClock), LeaseView::unlimited());
-        let room = EngineRoom::new(engine, outputs, storage, clock, lease, failure);
-        let engine = EngineThread::new(room, &mailbox, inbox);
-        let shared = Arc::clone(&engine.shared);
-        Begun { mailbox, shared, thread: thread::spawn(move || engine.run()), failed }
-    }
-
-    #[tokio::test]
-    async fn a_question_that_comes_alone_is_answered_whoever_sees_to_it() {
-        let begun = begin();
-        let outbox = Arc::<Outbox>::default();
-        let conn = ConnId(1);
-        begun.mailbox.bring(Letter::Plug(conn, Arc::clone(&outbox)));
-        begun.mailbox.bring(Letter::Input(Input::Attach { conn }));
-        let intent = Intent::ForgetStream("none".into());
-        begun.mailbox.bring(Letter::Input(Input::Intent { conn, tag: Some(Tag(7)), intent }));
-        let mut parcels = VecDeque::new();
-        while parcels.is_empty() {
-            outbox.arrival().await;
-            outbox.take(&mut parcels);
-        }
-        assert!(matches!(parcels.pop_front(), Some(Parcel::Reply(Tag(7), _))));
-        begun.mailbox.post(Letter::Stop);
-        let storage = begun.thread.join().unwrap().unwrap();
-        storage.close().0.unwrap();
-    }
-
-    #[test]
-    fn an_engine_that_ends_by_a_bug_says_so_and_lets_go_of_the_store() {
-        let begun = begin();
-        begun.mailbox.post(Letter::Look(Look(Box::new(|_| panic!("a bug")))));
-        assert!(begun.thread.join().is_err());
-        assert!(begun.shared.lock().is_none());
-
-        // The same on the thread of somebody who lent a hand.
-        let begun = begin();
-        let shared = Arc::clone(&begun.shared);
-        let bug = thread::spawn(move || {
-            let _guard = shared.failure.guard("engine");
-            let _room = shared.room.lock().unwrap();
-            panic!("a bug");
-        });
-        assert!(bug.join().is_err());
-        begun.mailbox.post(Letter::Relieved(ConnId(1)));
-        assert!(begun.thread.join().unwrap().is_none());
-        assert!(begun.shared.lock().is_none());
-        assert!(begun.failed.so_far().is_some_and(|reported| reported.bug));
-    }
-}
+mod tests;

@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use crate::bridges::{Bridges, LinksView, MirrorDesk};
 use crate::cluster::ClusterDesk;
 use crate::engine_thread::{EngineRoom, EngineThread};
-use crate::failure::{Failure, FailureWatch, Reported, failure};
+use crate::failure::{FailureWatch, Reported, failure};
 use crate::firsts::Firsts;
 use crate::lease::LeaseView;
 use crate::neighbours::Neighbours;
@@ -115,8 +115,8 @@ impl Reign {
             .over(lanes.clone())
             .with_mirrors(mirrors.host(run.replace("ID:", "")))
             .with_peers(desk.host());
-        let room = EngineRoom::new(engine, outputs, storage, clock, lease, failure.clone()).telling(firsts);
-        let engine = spawn(EngineThread::new(room, &mailbox, inbox), failure)?;
+        let room = EngineRoom::new(engine, outputs, storage, clock, lease, failure).telling(firsts);
+        let engine = spawn(EngineThread::new(room, &mailbox, inbox))?;
         let session = |(listener, (address, cluster)): (usize, (&ListenAddress, _))| {
             let mut session = settings.session(address, identity.clone());
             session.cluster = cluster;
@@ -211,12 +211,6 @@ impl Reign {
     }
 }
 
-fn spawn(engine: EngineThread, failure: Failure) -> Result<JoinHandle<Option<Storage>>, StartError> {
-    thread::Builder::new()
-        .name("engine".into())
-        .spawn(move || {
-            let _guard = failure.guard("engine");
-            engine.run()
-        })
-        .map_err(StartError::Thread)
+fn spawn(engine: EngineThread) -> Result<JoinHandle<Option<Storage>>, StartError> {
+    thread::Builder::new().name("engine".into()).spawn(move || engine.run()).map_err(StartError::Thread)
 }
