@@ -3,12 +3,12 @@
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use ferromq_engine::{ConnId, Intent, Tag};
+use ferromq_engine::{ConnId, Intent, SendRequest, Tag};
 use ferromq_env::SystemClock;
 use ferromq_gateway::openwire::OpenWireProperties;
-use ferromq_model::{ClaimId, Epoch, Ticket};
+use ferromq_model::{ClaimId, ConnectionFacts, Destination, Epoch, Message, MessageId, ProducerId, Ticket};
 use ferromq_net::{Look, Outbox, mailbox};
-use ferromq_store::driver::Cutoff;
+use ferromq_store::driver::{Cutoff, DriverSettings};
 use ferromq_store::{
     Budget, Claimed, Durable, Follower, Maintenance, MemoryStore, Position, StoreBackend, StoreError,
 };
@@ -194,4 +194,59 @@ fn an_engine_that_ends_by_a_bug_says_so_and_lets_go_of_the_store() {
     assert!(begun.thread.join().unwrap().is_none());
     assert!(begun.failed.so_far().is_some_and(|reported| reported.bug));
     assert_eq!(done.try_iter().last(), Some(Did::Close));
+}
+
+fn persistent_message(number: u32) -> Intent {
+    let producer = ProducerId::new("ID:producer-1".into(), 1, 1);
+    let id = MessageId::new(producer.clone(), i64::from(number));
+    let message = Message { persistent: true, ..Message::new(id, Destination::queue("orders")) };
+    Intent::Send(SendRequest {
+        producer,
+        message: message.into(),
+        transaction: None,
+        window_bytes: 0,
+        position: None,
+    })
+}
+
+#[tokio::test]
+async fn what_a_hand_finds_no_room_for_in_the_stores_queue_is_handed_over_by_the_engines_thread() {
+    // Given an engine whose thread is busy elsewhere, and a disk that hangs
+    let (store, disk, done) = Watched::new();
+    let ready = Ready::on(store);
+    let (conn, outbox) = (ConnId(1), Arc::<Outbox>::default());
+    let facts = ConnectionFacts {
+        connection: "ID:producer-1".into(),
+        client_id: "producer".into(),
+        ..ConnectionFacts::default()
+    };
+    let connect = ask(conn, 0, Intent::Connect(facts.into()));
+    let mut letters =
+        vec![Letter::Plug(conn, Arc::clone(&outbox)), Letter::Input(Input::Attach { conn }), connect];
+    assert!(matches!(ready.shared.see_to(&mut letters), Seen::Done(_)));
+    assert_eq!(replies(&outbox, 1).await, [0]);
+
+    // When who brings messages sees to them until the store's queue is full
+    let more_than_fit = 2 * u32::try_from(DriverSettings::default().waiting_batches).unwrap();
+    let (shared, (say, said)) = (Arc::clone(&ready.shared), mpsc::channel());
+    thread::spawn(move || {
+        let leaves = |number: &u32| {
+            shared.see_to(&mut vec![ask(conn, *number, persistent_message(*number))]) == Seen::Rest
+        };
+        say.send((1..=more_than_fit).find(leaves))
+    });
+    let left = said.recv_timeout(PATIENCE);
+    let hung = done.try_recv().is_err();
+    let begun = ready.begin();
+    drop(disk);
+
+    // Then it has left the rest, and not waited for the disk
+    let sent = left.expect("a hand does not wait for the disk").expect("the store's queue has an end");
+    assert!(hung, "the disk has done something");
+    // And the engine's thread has handed that over: each is stored once and in order, and answered
+    let expected: Vec<u32> = (1..=sent).collect();
+    assert_eq!(replies(&outbox, expected.len()).await, expected);
+    begun.end();
+    let in_order = (1..=sent).map(|number| Did::Commit(Ticket(number.into())));
+    assert_eq!(done.try_iter().collect::<Vec<_>>(), in_order.chain([Did::Close]).collect::<Vec<_>>());
 }
