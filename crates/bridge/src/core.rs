@@ -1,6 +1,7 @@
 //! [`Bridge`]: the state machine between two brokers.
 
 mod advisory;
+mod clocks;
 mod copies;
 mod durables;
 mod login;
@@ -70,6 +71,7 @@ pub struct Bridge {
     rivals: Rivals,
     durables: durables::Lists,
     copies: copies::Copies,
+    clocks: clocks::Clocks,
     ledger: Ledger,
     reported: i64,
     /// Remote consumers that came when the limit was reached.
@@ -113,6 +115,7 @@ impl Bridge {
             rivals: Rivals::default(),
             durables: durables::Lists::default(),
             copies: copies::Copies::default(),
+            clocks: clocks::Clocks::default(),
             ledger: Ledger::default(),
             reported: 0,
             beyond: 0,

@@ -61,6 +61,9 @@ impl Bridge {
 
     /// The local broker hands something out: an advisory, or a message that is wanted over there.
     pub(super) fn dispatched(&mut self, dispatch: MessageDispatch) {
+        if let Some(message) = &dispatch.message {
+            self.note_clock(Side::Local, message);
+        }
         let number = dispatch.consumer_id.as_ref().map(|id| id.value);
         if number.is_none() || number != self.local_advisories {
             return self.forward(dispatch);
@@ -83,6 +86,7 @@ impl Bridge {
     /// An advisory for the bridge's own consumer.
     pub(super) fn advised(&mut self, dispatch: &MessageDispatch) {
         let Some(message) = &dispatch.message else { return };
+        self.note_clock(Side::Remote, message);
         self.told(message);
         self.acknowledge_advisory(Side::Remote, self.advisories.clone(), message);
     }

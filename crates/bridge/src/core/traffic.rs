@@ -92,6 +92,7 @@ impl Bridge {
     pub(super) fn launch(&mut self, flight: Flight) {
         let Some(local) = self.local.as_ref().map(|broker| broker.id.clone()) else { return };
         let mut message = outward(&flight.message, &self.producer, &local);
+        self.give_time(&mut message);
         if self.settings.compress {
             compress(&mut message);
         }
@@ -179,6 +180,9 @@ impl Bridge {
 
     /// What the remote broker says besides answers. Over a duplex bridge it is a client here as well.
     pub(super) fn take_remote(&mut self, command: Command) {
+        if let Command::Message(message) = &command {
+            self.note_clock(Side::Remote, message);
+        }
         match command {
             Command::Message(message) if is_advisory(&message) => self.told(&message),
             command if self.asks_for_duplex() && is_about_stream(&command) => {

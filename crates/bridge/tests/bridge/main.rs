@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "what can not be set up ends the test")]
 
+mod clocks;
 mod copies;
 mod demand;
 mod durables;
