@@ -4,6 +4,7 @@
 mod load;
 mod scenarios;
 mod site;
+mod table;
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use load::Account;
 pub(crate) use load::NetLoad;
 pub(crate) use scenarios::{NetScenario, all};
 pub(crate) use site::{Kind, LinkSpec, Net, SiteSpec};
+use table::Row;
 
 use super::node::{Micros, Node, micros};
 use super::report::{self, Timeline};
@@ -77,6 +79,18 @@ enum Expected {
     Nothing,
 }
 
+impl Expected {
+    /// As the report says it.
+    const fn words(self) -> &'static str {
+        match self {
+            Expected::Whole => "all, once, in order",
+            Expected::Once => "all, once",
+            Expected::AtLeastOnce => "all, repetitions flagged",
+            Expected::Nothing => "none",
+        }
+    }
+}
+
 /// A scenario that is being played.
 struct Play<'a> {
     java: &'a Java,
@@ -89,7 +103,7 @@ struct Play<'a> {
     net: Option<Net>,
     past: Vec<Node>,
     tally: Tally,
-    rows: Vec<(String, Account, u64)>,
+    rows: Vec<Row>,
     marks: Vec<(Micros, String)>,
     random: Random,
 }
@@ -235,7 +249,7 @@ impl Play<'_> {
             Expected::Nothing => (Account { missing: 0, ..account }, 0),
             _ => (account, stuck),
         };
-        self.rows.push((what.to_owned(), row.0, row.1));
+        self.rows.push(Row { what: what.to_owned(), account: row.0, stuck: row.1, wanted: expected.words() });
         self.state(what, holds);
         if !holds {
             println!("   {account:?}, {stuck} of the missing ones are in a queue");
@@ -260,38 +274,25 @@ impl Play<'_> {
     }
 
     /// Of a flow of which only a part is meant for its consumer: exactly so many came, each once.
-    fn part(&mut self, what: &str, producer: &str, consumer: &str, wanted: u64) -> Result<()> {
-        self.arrived(producer, consumer, wanted, ARRIVAL);
+    fn part(&mut self, what: &str, producer: &str, consumer: &str, meant: u64) -> Result<()> {
+        self.arrived(producer, consumer, meant, ARRIVAL);
         self.quiet()?;
         let account = self.load.account(producer, consumer)?;
-        let holds = account.received == wanted && account.duplicated == 0 && account.reordered == 0;
+        let holds = account.received == meant && account.duplicated == 0 && account.reordered == 0;
         // What is not meant for it is not missing.
-        let missing = wanted.saturating_sub(account.received);
-        self.rows.push((what.to_owned(), Account { missing, answered: wanted, ..account }, 0));
+        let missing = meant.saturating_sub(account.received);
+        let row = Account { missing, answered: meant, ..account };
+        self.rows.push(Row {
+            what: what.to_owned(),
+            account: row,
+            stuck: 0,
+            wanted: "its part, once, in order",
+        });
         self.state(what, holds);
         if !holds {
-            println!("   {account:?}, and {wanted} were wanted");
+            println!("   {account:?}, and {meant} were wanted");
         }
         Ok(())
-    }
-
-    fn table(&self) {
-        println!(
-            "\n{:<62} {:>7} {:>9} {:>6} {:>11} {:>10} {:>6} {:>9}",
-            "flow", "sent", "received", "lost", "duplicated", "reordered", "stuck", "drain"
-        );
-        for (what, account, stuck) in &self.rows {
-            println!(
-                "{what:<62} {:>7} {:>9} {:>6} {:>11} {:>10} {:>6} {:>6} ms",
-                account.sent,
-                account.received,
-                account.missing - stuck,
-                account.duplicated,
-                account.reordered,
-                stuck,
-                account.drain_ms
-            );
-        }
     }
 }
 
@@ -327,7 +328,7 @@ pub(crate) fn play(
     };
     let played = (scenario.play)(&mut play);
     play.end_net();
-    play.table();
+    println!("\n{}", table::text(&play.rows));
     let (ticks, events) = play.load.history();
     let title = format!("{} between {}, client {line}, seed {seed}", scenario.name, between.name());
     let timeline = Timeline {

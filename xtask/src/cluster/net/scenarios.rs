@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::load::Account;
 use super::site::LinkSpec;
-use super::{Between, Expected, Play};
+use super::{Between, Expected, Play, Row};
 use crate::cluster::stage::StoreKind;
 
 mod clients;
@@ -383,7 +383,8 @@ fn request(play: &mut Play<'_>) -> Result<()> {
             drain_ms,
             ..Account::default()
         };
-        play.rows.push((what.clone(), account, 0));
+        let wanted = Expected::Once.words();
+        play.rows.push(Row { what: what.clone(), account, stuck: 0, wanted });
         play.state(&format!("{what}, each once"), received == REQUESTS && duplicated == 0);
     }
     Ok(())

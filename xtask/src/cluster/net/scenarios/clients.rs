@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::cluster::QUICK;
 use crate::cluster::net::load::Account;
 use crate::cluster::net::site::LinkSpec;
-use crate::cluster::net::{Expected, Play};
+use crate::cluster::net::{Expected, Play, Row};
 use crate::spread;
 
 /// A subscription belongs to the broker at which it was made, and keeps there what its subscriber misses elsewhere.
@@ -77,7 +77,8 @@ fn leaves(play: &mut Play<'_>, at: &str) -> Result<()> {
 pub(super) fn spread(play: &mut Play<'_>) -> Result<()> {
     let rows = &mut play.rows;
     let tally = spread::run(play.java, play.line, false, |what, sums| {
-        rows.extend(Account::parse(sums).map(|account| (what.to_owned(), account, 0)));
+        let row = |account| Row { what: what.to_owned(), account, stuck: 0, wanted: Expected::Once.words() };
+        rows.extend(Account::parse(sums).map(row));
     })?;
     play.tally.add(tally);
     Ok(())
