@@ -298,6 +298,13 @@ impl NetworkConnector {
 
     /// What its values together must make sense of.
     fn sense(&self, section: &mut Section<'_, '_>) {
+        if self.message_ttl == 0 || (self.consumer_ttl == 0 && !self.static_bridge) {
+            let ttl = section.place("network_ttl");
+            let own = if self.message_ttl == 0 { "message_ttl" } else { "consumer_ttl" };
+            let place = if ttl == Source::Default { section.place(own) } else { ttl };
+            let problem = "a TTL of 0 lets nothing pass, not even to the next broker";
+            section.reader.warn(&place, problem, "write 1 for the next broker, or -1 for any number");
+        }
         if self.static_bridge && self.statically_included.is_empty() {
             let place = section.place("static_bridge");
             let problem = "static_bridge forwards statically_included destinations only, and there are none";

@@ -153,8 +153,29 @@ fn parse(text: &str) -> Result<Found, Vec<Mistake>> {
             Default::default()
         }
     };
+    mistakes.extend(discovered(&discovery.discovered));
+    let reconnect = discovery.reconnect;
+    if reconnect.max_delay_ms < reconnect.initial_delay_ms {
+        let problem = format!(
+            "maxReconnectDelay is {}, less than initialReconnectDelay, so that each wait is {} ms",
+            reconnect.max_delay_ms, reconnect.initial_delay_ms
+        );
+        warnings.push((problem, "make it at least as long".into()));
+    }
     let peers = multicast.map_or(peers, NetworkPeers::Found);
     if mistakes.is_empty() { Ok(Found { peers, discovery, warnings }) } else { Err(mistakes) }
+}
+
+/// What is wrong with the options that each broker gets.
+fn discovered(options: &Options) -> Vec<Mistake> {
+    let Ok(any) = Uri::parse("tcp://any") else { return Vec::new() };
+    let given = Uri { options: options.clone(), ..any };
+    match ConnectUri::from_uri(&given) {
+        Ok(_) => Vec::new(),
+        Err(errors) => {
+            errors.iter().map(|error| (format!("of discovered.*: {error}"), String::new())).collect()
+        }
+    }
 }
 
 fn plain(error: &UriError) -> Mistake {
