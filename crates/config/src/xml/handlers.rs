@@ -110,19 +110,14 @@ impl<'a> Translation<'a> {
         supported: Verdict,
     ) -> Verdict {
         match words {
-            ["if", wanted, key, then] => match value::truth(text) {
-                Some(truth) if truth == (*wanted == "true") => self.set(key, then, source, scope),
-                Some(_) => {}
-                None => return Verdict::rejected("this should be true or false", ""),
-            },
+            ["if", wanted, key, then] => {
+                return self.if_so(wanted, (key, then), text, source, scope, supported);
+            }
+            ["flag", key, flag] => return self.flag(key, flag, text, source, scope, supported),
             ["clamp", key, least, most] => {
                 return self.clamp(key, text, [least, most], source, scope, supported);
             }
-            ["broker_name"] => {
-                let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':');
-                let name: String = text.chars().map(|c| if fits(c) { c } else { '_' }).collect();
-                self.set("broker.name", &name, source, scope);
-            }
+            ["broker_name"] => self.set("broker.name", &broker_name(text), source, scope),
             ["data_directory"] => self.set("broker.data_dir", text, source, scope),
             ["temporary"] => {
                 scope.dropped = true;
@@ -142,52 +137,20 @@ impl<'a> Translation<'a> {
             }
             ["policy_of"] => return Verdict::ignored("write `queue` or `topic`"),
             ["name", prefix] => self.set(".destination", &format!("{prefix}{text}"), source, scope),
-            // 0 stands for "not set" to ActiveMQ.
-            ["percent", key] => match text.trim().parse::<i64>() {
-                // To ActiveMQ, too, what is not above 0 is not said.
-                Ok(..=0) => return Verdict::supported("0 says nothing"),
-                Ok(percent @ 1..=100) => self.share(key, source).percent = percent.unsigned_abs(),
-                Ok(_) => {
-                    self.share(key, source).percent = 100;
-                    return Verdict::ignored("there is no more than 100 %, which counts");
-                }
-                Err(_) => {
-                    return Verdict::rejected("this should be a whole number", "write percentLimit=\"60\"");
-                }
-            },
+            ["percent", key] => return self.percent(key, text, source, supported),
             ["total", key] => match value::bytes(text) {
                 Some(total) => self.share(key, source).total = total,
                 None => return Verdict::rejected("this should be a size", "write total=\"100 gb\""),
             },
+            // 0 stands for "not set" to ActiveMQ.
             ["positive", key] if text == "0" => {
                 return Verdict::supported(format!("0 leaves `{key}` unset"));
             }
-            ["positive", key] => {
+            ["positive" | "fail", key] => {
                 self.set(key, text, source, scope);
                 self.no_contradiction(key, source, scope);
             }
-            ["fail", key] => {
-                self.set(key, text, source, scope);
-                self.no_contradiction(key, source, scope);
-            }
-            ["flag", key, flag] => match value::truth(text) {
-                Some(true) => self.push(key, (*flag).to_owned(), source, scope),
-                Some(false) => return Verdict::supported("is false unless asked for"),
-                None => return Verdict::rejected("this should be true or false", ""),
-            },
-            ["groups"] => {
-                let (kind, options) = text.split_once(['?', ':']).unwrap_or((text, ""));
-                let size = options.strip_prefix("cacheSize=").unwrap_or(options);
-                match (kind, size) {
-                    ("cached", "") => {}
-                    ("cached", size) => self.set(".message_groups", size, source, scope),
-                    _ => {
-                        return Verdict::ignored(
-                            "groups are remembered one by one, as many as `message_groups`",
-                        );
-                    }
-                }
-            }
+            ["groups"] => return self.groups(text, source, scope, supported),
             ["keep_alive"] => return Self::keep_alive(text, supported),
             ["lock_interval"] => return self.lock_interval(text, source, scope, supported),
             ["lease_time"] => return self.lease_time(text, source, scope),
@@ -195,10 +158,8 @@ impl<'a> Translation<'a> {
             ["segment"] => return self.segment(text, source, scope, supported),
             ["lower", key] => self.set(key, &text.to_ascii_lowercase(), source, scope),
             ["schema"] => {
-                let letters = text.trim_matches('_').chars().filter(char::is_ascii_alphanumeric);
-                let name: String = letters.map(|c| c.to_ascii_lowercase()).take(40).collect();
-                if !name.is_empty() {
-                    self.set("store.schema", &format!("ferromq_{name}"), source, scope);
+                if let Some(name) = schema(text) {
+                    self.set("store.schema", &name, source, scope);
                 }
             }
             ["words", key] => {
@@ -207,6 +168,71 @@ impl<'a> Translation<'a> {
                 }
             }
             _ => return Verdict::rejected("this is not understood here", "write the elements inside of it"),
+        }
+        supported
+    }
+
+    /// What follows from one of two truths, and from the other nothing.
+    fn if_so(
+        &mut self,
+        wanted: &str,
+        (key, then): (&str, &str),
+        text: &str,
+        source: &'a Source,
+        scope: &mut Scope,
+        supported: Verdict,
+    ) -> Verdict {
+        match value::truth(text) {
+            Some(truth) if truth == (wanted == "true") => self.set(key, then, source, scope),
+            Some(_) => {}
+            None => return Verdict::rejected("this should be true or false", ""),
+        }
+        supported
+    }
+
+    /// A word of a list that stands for itself.
+    fn flag(
+        &mut self,
+        key: &str,
+        flag: &str,
+        text: &str,
+        source: &'a Source,
+        scope: &mut Scope,
+        supported: Verdict,
+    ) -> Verdict {
+        match value::truth(text) {
+            Some(true) => self.push(key, flag.to_owned(), source, scope),
+            Some(false) => return Verdict::supported("is false unless asked for"),
+            None => return Verdict::rejected("this should be true or false", ""),
+        }
+        supported
+    }
+
+    /// A limit as a part of something.
+    fn percent(&mut self, key: &str, text: &str, source: &'a Source, supported: Verdict) -> Verdict {
+        match text.trim().parse::<i64>() {
+            // To ActiveMQ, too, what is not above 0 is not said.
+            Ok(..=0) => return Verdict::supported("0 says nothing"),
+            Ok(percent @ 1..=100) => self.share(key, source).percent = percent.unsigned_abs(),
+            Ok(_) => {
+                self.share(key, source).percent = 100;
+                return Verdict::ignored("there is no more than 100 %, which counts");
+            }
+            Err(_) => {
+                return Verdict::rejected("this should be a whole number", "write percentLimit=\"60\"");
+            }
+        }
+        supported
+    }
+
+    /// How message groups are remembered: `cached`, `cached?cacheSize=64`, or in another way.
+    fn groups(&mut self, text: &str, source: &'a Source, scope: &mut Scope, supported: Verdict) -> Verdict {
+        let (kind, options) = text.split_once(['?', ':']).unwrap_or((text, ""));
+        let size = options.strip_prefix("cacheSize=").unwrap_or(options);
+        match (kind, size) {
+            ("cached", "") => {}
+            ("cached", size) => self.set(".message_groups", size, source, scope),
+            _ => return Verdict::ignored("groups are remembered one by one, as many as `message_groups`"),
         }
         supported
     }
@@ -351,6 +377,19 @@ impl<'a> Translation<'a> {
             }
         }
     }
+}
+
+/// With what a name may not have replaced.
+fn broker_name(text: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':');
+    text.chars().map(|c| if fits(c) { c } else { '_' }).collect()
+}
+
+/// A schema of our own for what ActiveMQ kept in tables with this prefix.
+fn schema(prefix: &str) -> Option<String> {
+    let letters = prefix.trim_matches('_').chars().filter(char::is_ascii_alphanumeric);
+    let name: String = letters.map(|c| c.to_ascii_lowercase()).take(40).collect();
+    (!name.is_empty()).then(|| format!("ferromq_{name}"))
 }
 
 /// The elements of a list, or of lists in it.
