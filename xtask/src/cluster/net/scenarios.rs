@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::Between;
 use super::load::Account;
+use super::play::{Expected, Play};
 use super::site::LinkSpec;
-use super::{Between, Expected, Play, Row};
+use super::table::Row;
 use crate::cluster::stage::StoreKind;
 
 mod clients;

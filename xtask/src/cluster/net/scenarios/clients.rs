@@ -4,8 +4,9 @@ use anyhow::Result;
 
 use crate::cluster::QUICK;
 use crate::cluster::net::load::Account;
+use crate::cluster::net::play::{Expected, Play};
 use crate::cluster::net::site::LinkSpec;
-use crate::cluster::net::{Expected, Play, Row};
+use crate::cluster::net::table::Row;
 use crate::spread;
 
 /// A subscription belongs to the broker at which it was made, and keeps there what its subscriber misses elsewhere.

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::cluster::net::Between;
+use crate::cluster::net::play::{ARRIVAL, Expected, Play};
 use crate::cluster::net::site::LinkSpec;
-use crate::cluster::net::{ARRIVAL, Between, Expected, Play};
 
 pub(super) fn conduit(play: &mut Play<'_>) -> Result<()> {
     const MESSAGES: u64 = 500;

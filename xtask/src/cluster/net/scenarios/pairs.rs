@@ -5,8 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::goes_on;
+use crate::cluster::net::Between;
+use crate::cluster::net::play::{Expected, Play};
 use crate::cluster::net::site::{LinkSpec, SiteSpec};
-use crate::cluster::net::{Between, Expected, Play};
 use crate::cluster::stage::StoreKind;
 
 const BOTH: [usize; 2] = [0, 1];
