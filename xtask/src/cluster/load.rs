@@ -1,8 +1,8 @@
-//! [`Load`]: the Java program that sends and receives through `failover:`, and what it prints.
+//! [`Load`]: a Java program that sends and receives until it is told to stop, and what it prints.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
 }
 
 impl Load {
-    /// Starts it and waits until everything is connected.
+    /// Starts the one whose clients fail over, and waits until everything is connected.
     pub(crate) fn start(java: &Java, options: &LoadOptions<'_>) -> Result<Load> {
         let programs = java.programs(options.line)?;
         let mut command = java.command(&programs);
@@ -82,6 +82,11 @@ impl Load {
             .arg(format!("--url={}", options.url))
             .arg(format!("--against={}", options.against))
             .arg(format!("--bystanders={}", options.bystanders));
+        Load::launch(command)
+    }
+
+    /// Starts a program that says the same, and waits until everything is connected.
+    pub(crate) fn launch(mut command: Command) -> Result<Load> {
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("can't run java")?;
         let orders = child.stdin.take().context("no standard input")?;
@@ -131,7 +136,13 @@ impl Load {
 
     /// Waits until more was answered, on every lane, than now.
     pub(crate) fn progress(&mut self, limit: Duration) -> Result<()> {
-        let before = answered(&self.mark()?);
+        let before = self.mark()?;
+        self.progress_since(&before, limit)
+    }
+
+    /// Waits until more was answered, on every lane, than at a mark.
+    pub(crate) fn progress_since(&mut self, before: &str, limit: Duration) -> Result<()> {
+        let before = answered(before);
         let until = Instant::now() + limit;
         loop {
             std::thread::sleep(Duration::from_millis(20));
@@ -145,7 +156,8 @@ impl Load {
         }
     }
 
-    fn mark(&mut self) -> Result<String> {
+    /// What became of each lane so far, as `name=answered/came/repeated`.
+    pub(crate) fn mark(&mut self) -> Result<String> {
         let before = lock(&self.heard.0).marks;
         self.order("mark")?;
         self.wait_for(START_LIMIT, "the load does not answer", |heard| {
