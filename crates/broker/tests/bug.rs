@@ -181,7 +181,8 @@ async fn a_program_that_goes_on_after_a_bug_can_have_the_store_again() {
         let (url, serving) = start();
         let _first = send(&url, &round.to_string()).await;
         assert!(client(&url).await.is_err());
-        let broken = serving.await.unwrap().unwrap_err();
+        let ended = tokio::time::timeout(PATIENCE, serving).await.expect("the broker ends");
+        let broken = ended.unwrap().unwrap_err();
         assert_eq!(broken.kind(), ErrorKind::Bug, "{broken}");
     }
     let (url, _serving) = start();
