@@ -13,6 +13,20 @@ fn small() -> Policy {
     Policy { store_bytes: 2_000, memory_bytes: 2_000, ..Policy::default() }
 }
 
+/// A pair of whose hundred messages of a queue some were turned back; and how many are over there.
+fn turned_back() -> (Pair, u32) {
+    let mut pair = Pair::new(small(), true);
+    let p = pair.a.connect("p");
+    pair.want("Q");
+    for n in 0..100 {
+        pair.send(&p, "Q", &format!("m{n}"));
+    }
+    pair.wait(SECOND);
+    let there = u32::try_from(pair.b.held("Q")).unwrap();
+    assert!(there < 100 && pair.turned > 0);
+    (pair, there)
+}
+
 /// Two brokers, and what a bridge does between them.
 struct Pair {
     a: Bench,
@@ -355,14 +369,7 @@ fn a_durable_subscription_of_a_link_keeps_what_finds_no_room() {
 
 #[test]
 fn what_was_turned_back_is_for_a_consumer_here_if_one_comes() {
-    let mut pair = Pair::new(small(), true);
-    let p = pair.a.connect("p");
-    pair.want("Q");
-    for n in 0..100 {
-        pair.send(&p, "Q", &format!("m{n}"));
-    }
-    pair.wait(SECOND);
-    let there = pair.b.held("Q");
+    let (mut pair, there) = turned_back();
     let c = pair.a.connect("c");
     pair.a.consume(&c, "Q");
     let mut seen = Vec::new();
@@ -373,23 +380,16 @@ fn what_was_turned_back_is_for_a_consumer_here_if_one_comes() {
             pair.a.ack(&c, &got);
         }
     }
-    assert_eq!(seen, texts(there as u32..100));
+    assert_eq!(seen, texts(there..100));
 }
 
 #[test]
 fn what_was_turned_back_is_free_after_the_death_of_the_sender() {
-    let mut pair = Pair::new(small(), true);
-    let p = pair.a.connect("p");
-    pair.want("Q");
-    for n in 0..100 {
-        pair.send(&p, "Q", &format!("m{n}"));
-    }
-    pair.wait(SECOND);
-    let there = pair.b.held("Q");
+    let (mut pair, there) = turned_back();
     pair.a.crash();
     let c = pair.a.connect("c");
     pair.a.consume(&c, "Q");
-    assert_eq!(pair.a.texts(), texts(there as u32..100));
+    assert_eq!(pair.a.texts(), texts(there..100));
 }
 
 #[test]
