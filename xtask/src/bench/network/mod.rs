@@ -45,6 +45,9 @@ pub struct Args {
 /// What profiles showed; kept beside the program so that a run does not wipe it out.
 const NOTES: &str = include_str!("notes.md");
 
+/// How often latency is measured, within one broker and over the link in turn; each figure is the median.
+const ROUNDS: usize = 3;
+
 /// Consumers that come and go in a second: each is two changes of demand.
 const CHURN: u32 = 500;
 
@@ -53,9 +56,10 @@ const CHURN: u32 = 500;
 struct Figures {
     /// With 16 producers, and with one.
     forwarded: Vec<(&'static str, Outcome, Cpu)>,
-    /// At 200 a second: within one broker, and over the link.
-    local: Option<Outcome>,
-    linked: Option<Outcome>,
+    /// At 200 a second, in each round: within one broker, and over the link.
+    latency: Vec<[Outcome; 2]>,
+    /// The same of ActiveMQ that stores a message before it hands it out, as FerroMQ does.
+    store_first: Vec<[Outcome; 2]>,
     /// From the healed link to the first message over it, in milliseconds.
     restored_ms: Vec<f64>,
     /// Of a core, of the neighbour and of the broker where the consumers are, and changes a second.
@@ -163,8 +167,8 @@ fn measure_all(args: &Args, tools: &Tools, kind: Kind) -> Figures {
     let mut figures = Figures::default();
     for (name, workload) in [("forwarded-16", "pq-16x16-1q"), ("forwarded-1", "pq-1x1")] {
         if wanted(name) {
-            let measured = forwarded(args, tools, kind, workload, true);
-            match measured {
+            match Two::start(tools, kind, false).and_then(|two| forwarded(args, tools, &two, workload, true))
+            {
                 Ok((outcome, cpu)) => {
                     println!("  {name:<13} {}", outcome.brief());
                     figures.forwarded.push((name, outcome, cpu));
@@ -174,18 +178,14 @@ fn measure_all(args: &Args, tools: &Tools, kind: Kind) -> Figures {
         }
     }
     if wanted("latency") {
-        for over_link in [false, true] {
-            match forwarded(args, tools, kind, "pq-rate200", over_link) {
-                Ok((outcome, _)) => {
-                    println!(
-                        "  {:<13} {}",
-                        if over_link { "over the link" } else { "one broker" },
-                        outcome.brief()
-                    );
-                    let place = if over_link { &mut figures.linked } else { &mut figures.local };
-                    *place = Some(outcome);
-                }
-                Err(error) => figures.fail("latency", &error),
+        match latency(args, tools, kind, false) {
+            Ok(rounds) => figures.latency = rounds,
+            Err(error) => figures.fail("latency", &error),
+        }
+        if kind == Kind::Theirs {
+            match latency(args, tools, kind, true) {
+                Ok(rounds) => figures.store_first = rounds,
+                Err(error) => figures.fail("latency, store first", &error),
             }
         }
     }
@@ -225,13 +225,16 @@ struct Two {
 
 impl Two {
     fn start(tools: &Tools, kind: Kind, cuttable: bool) -> Result<Two> {
+        let sites = [SiteSpec::single("a", kind), SiteSpec::single("b", kind)];
+        let link = LinkSpec::new(0, 1, &[]);
+        Self::start_as(tools, &sites, if cuttable { link.cuttable() } else { link })
+    }
+
+    fn start_as(tools: &Tools, sites: &[SiteSpec], link: LinkSpec) -> Result<Two> {
         let folder = tools.scratch().join("network");
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder)?;
-        let sites = [SiteSpec::single("a", kind), SiteSpec::single("b", kind)];
-        let link = LinkSpec::new(0, 1, &[]);
-        let link = if cuttable { link.cuttable() } else { link };
-        let net = Net::start(tools.java(), Line::V6, &folder, &sites, &[link])?;
+        let net = Net::start(tools.java(), Line::V6, &folder, sites, &[link])?;
         Ok(Two { net: Some(net), folder })
     }
 
@@ -259,14 +262,28 @@ impl Drop for Two {
     }
 }
 
+/// At 200 messages a second, within one broker and over the link in turn, so that both meet the same disk.
+fn latency(args: &Args, tools: &Tools, kind: Kind, store_first: bool) -> Result<Vec<[Outcome; 2]>> {
+    let sites = ["a", "b"].map(|name| SiteSpec { store_first, ..SiteSpec::single(name, kind) });
+    let two = Two::start_as(tools, &sites, LinkSpec::new(0, 1, &[]))?;
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let (local, _) = forwarded(args, tools, &two, "pq-rate200", false)?;
+        let (linked, _) = forwarded(args, tools, &two, "pq-rate200", true)?;
+        let first = if store_first { ", store first" } else { "" };
+        println!("  one broker{first}: {}; over the link: {}", local.brief(), linked.brief());
+        rounds.push([local, linked]);
+    }
+    Ok(rounds)
+}
+
 fn forwarded(
     args: &Args,
     tools: &Tools,
-    kind: Kind,
-    workload: &str,
+    two: &Two,
+    workload: &'static str,
     over_link: bool,
 ) -> Result<(Outcome, Cpu)> {
-    let two = Two::start(tools, kind, false)?;
     let (here, there) = (two.pid(0)?, two.pid(1)?);
     let mut looks: Vec<u64> = Vec::new();
     let mut outcome = Outcome::default();

@@ -29,11 +29,13 @@ pub(crate) struct SiteSpec {
     pub(crate) kind: Kind,
     pub(crate) nodes: usize,
     pub(crate) store: StoreKind,
+    /// An ActiveMQ stores a message before it hands it out (`concurrentStoreAndDispatchQueues=false`).
+    pub(crate) store_first: bool,
 }
 
 impl SiteSpec {
     pub(crate) fn single(name: &str, kind: Kind) -> Self {
-        Self { name: name.to_owned(), kind, nodes: 1, store: StoreKind::File }
+        Self { name: name.to_owned(), kind, nodes: 1, store: StoreKind::File, store_first: false }
     }
 
     pub(crate) fn pair(name: &str, kind: Kind, store: StoreKind) -> Self {
@@ -252,8 +254,12 @@ fn site(
             }
             Kind::Theirs => {
                 let broker = vec![format!("--name={}", spec.name), "--lockPoll=500".to_owned()];
-                let options =
-                    RealOptions { line: line.broker(), arguments: broker, ..RealOptions::default() };
+                let options = RealOptions {
+                    line: line.broker(),
+                    arguments: broker,
+                    concurrent_store_and_dispatch: !spec.store_first,
+                    ..RealOptions::default()
+                };
                 let command =
                     RealBroker::command(java, &options, &data.display().to_string(), &port.to_string())?;
                 let words = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
