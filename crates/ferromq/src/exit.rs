@@ -47,10 +47,12 @@ pub(crate) type Outcome = Result<(), Failure>;
 
 /// Says what went wrong, if anything, and chooses the code.
 pub(crate) fn report(outcome: Outcome) -> ExitCode {
+    let heard = crate::logs::drained();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { exit, text }) => {
-            if !text.is_empty() {
+            // Where nobody reads, the end does not wait either.
+            if heard && !text.is_empty() {
                 // The code tells who does not read it.
                 let _ = writeln!(io::stderr(), "ferromq: {text}");
             }

@@ -30,6 +30,7 @@ mod store;
 mod streams;
 mod subscriptions;
 mod switchover;
+mod way;
 mod whereabouts;
 
 /// A message broker that ActiveMQ clients can use unchanged.

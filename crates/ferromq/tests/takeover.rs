@@ -290,18 +290,29 @@ fn a_master_whose_claim_was_removed_steps_down_and_nothing_that_was_answered_is_
 /// A node on whose outputs nobody listens any longer, once it has said where it listens.
 struct Unheard(Child);
 
+/// What becomes of the pipe of its log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pipe {
+    Closed,
+    /// Open, and never read.
+    Full,
+}
+
 impl Unheard {
-    fn start(name: &str, url: &str, data: &Path) -> Self {
+    fn start(name: &str, url: &str, data: &Path, log: Pipe) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ferromq"))
             .args(["run", "--name", name, "--listen", url, "--takeover-after", "500ms", "--data"])
             .arg(data)
+            .env("FERROMQ_LOG", "debug")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
         let listens = said.lines().any(|line| line.unwrap().starts_with("listening on "));
-        drop(child.stderr.take());
+        if log == Pipe::Closed {
+            drop(child.stderr.take());
+        }
         let node = Self(child);
         assert!(listens, "{name} does not start");
         node
@@ -325,11 +336,29 @@ fn a_standby_on_whose_words_nobody_listens_any_longer_takes_over_and_ends_in_ord
     let folder = tempfile::tempdir().unwrap();
     let a = node("a", folder.path(), "500ms").start().unwrap();
     let url = reserved_address();
-    let b = Unheard::start("b", &url, &folder.path().join("shared"));
+    let b = Unheard::start("b", &url, &folder.path().join("shared"), Pipe::Closed);
     Peer::connect(a.address()).unwrap().send("orders", "kept").unwrap();
     a.kill();
     let mut receiver = persistent_client_at(url.trim_start_matches("tcp://").parse().unwrap());
     receiver.consume("orders", 10).unwrap();
     assert_eq!(receiver.receive().unwrap(), ("kept".to_owned(), false));
     assert_eq!(b.stop(), Some(0));
+}
+
+#[test]
+fn a_broker_whose_log_is_not_read_serves_on_and_ends_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = reserved_address();
+    let node = Unheard::start("a", &url, &folder.path().join("shared"), Pipe::Full);
+    let address: SocketAddr = url.trim_start_matches("tcp://").parse().unwrap();
+    // Given more lines than a pipe takes, of connections that come and go
+    for _ in 0..2_000 {
+        drop(Peer::connect(address).unwrap());
+    }
+    // then messages are taken and handed out
+    let mut peer = Peer::connect(address).unwrap();
+    peer.send("orders", "kept").unwrap();
+    peer.consume("orders", 10).unwrap();
+    assert_eq!(peer.receive().unwrap(), ("kept".to_owned(), false));
+    assert_eq!(node.stop(), Some(0));
 }
