@@ -15,6 +15,7 @@ use super::target::{Flavour, Target, Tools};
 use crate::cluster::net::{Kind, LinkSpec, Net, NetLoad, SiteSpec};
 use crate::peers::Line;
 
+mod least;
 mod table;
 
 #[derive(clap::Args, Debug)]
@@ -132,7 +133,8 @@ pub fn run(args: &Args) -> Result<()> {
     let ceilings = Ceilings::measure(&tools)?;
     let machine = super::machine()?;
     let bound = Bound::measure(args, &tools, ceilings)?;
-    println!("{machine}; {ceilings}; {bound}");
+    let least = least::Least::measure(tools.scratch(), args.seconds)?;
+    println!("{machine}; {ceilings}; {bound}; {least}");
     let mut all = Vec::new();
     let kinds: &[Kind] = if args.alone { &[Kind::Ours] } else { &[Kind::Ours, Kind::Theirs] };
     for &kind in kinds {
@@ -144,7 +146,7 @@ pub fn run(args: &Args) -> Result<()> {
     let mut text = String::from("# Networks beside ActiveMQ\n\n");
     writeln!(
         text,
-        "Made by `cargo xtask {}`, which writes this page. {machine}; {ceilings}; {bound}.\n\n{}",
+        "Made by `cargo xtask {}`, which writes this page. {machine}; {ceilings}; {bound}; {least}.\n\n{}",
         super::command_line(),
         tools.versions()?
     )?;
