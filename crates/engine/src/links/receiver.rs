@@ -173,7 +173,7 @@ impl Engine {
         let Some(index) = self.connections.get(&conn).and_then(|connection| connection.stream) else {
             return;
         };
-        self.had_room(conn, &message.destination);
+        self.leave_line(conn, &message.destination);
         let Some(stream) = self.links.incoming.get_mut(index) else { return };
         // Of a topic it depends on the subscription over there.
         let stored = message.persistent && message.destination.kind == DestinationKind::Queue;

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use ferromq_model::{DestinationKind, Instant, StreamPosition};
 
+use super::SPAN;
 use super::sender::{Flight, Outgoing};
-use super::{Given, SPAN};
 use crate::consumer::{ConsumerKey, Dispatched, Role};
 use crate::engine::{Engine, Timer, fault};
 use crate::place::PlaceKey;
-use crate::window::State;
+use crate::window::sequence_of;
 use crate::{ConnId, Fault, FaultKind, LocalId, Severity};
 
 /// How long a destination that is full over there is left alone.
@@ -129,35 +129,31 @@ impl Engine {
             // Its place is gone, or its consumer was: it is here already.
             return Ok(());
         };
-        let given = Given { link, position: position.0 };
-        let Some(origin) = flight.origin else {
-            self.forget_position(given);
-            return Ok(());
+        let held = |dispatched: &Dispatched| {
+            Some(dispatched.origin) == flight.origin && sequence_of(dispatched.at) == flight.passage.sequence
         };
-        let under_way = stream.under_way(origin.place);
-        let news = !stream.throttles.contains_key(&origin.place);
-        let throttle = stream.throttles.entry(origin.place).or_insert_with(|| Throttle::new(under_way));
-        throttle.stop();
-        if news {
-            let so = "; its messages wait here, and are offered to it again and again";
-            self.tell_over_there(link, origin.place, Severity::Warn, "has no room for", so);
-        }
-        let Some(at) = self.window_mut(origin).and_then(|window| window.find(flight.passage.sequence)) else {
-            self.forget_position(given);
-            return Ok(());
+        let Some(dispatched) = consumer.and_then(|key| self.release(key, held)) else {
+            return Err(fault(FaultKind::IllegalState, "this consumer does not hold what comes back"));
         };
-        if let Some(key) = consumer {
-            self.release(key, |dispatched| dispatched.origin == origin && dispatched.at == at);
-        }
-        self.position_settled(origin, at);
-        if let Some(window) = self.window_mut(origin) {
-            let index = window.index_from(at);
-            if window.get_mut(at).is_some_and(|entry| entry.state == State::InFlight) {
-                window.set_state(index, State::Ready);
-                self.ready_again(origin, at);
-            }
-        }
+        self.hold_back(link, dispatched.origin.place);
+        // It was answered for: nothing of it is in doubt.
+        self.links.letting_go = true;
+        self.give_back(&dispatched, false);
+        self.links.letting_go = false;
         Ok(())
+    }
+
+    /// Gives a link nothing more of a place until all that is under way was answered for.
+    fn hold_back(&mut self, link: usize, place: PlaceKey) {
+        let Some(stream) = self.links.outgoing.get_mut(link) else { return };
+        if let Some(throttle) = stream.throttles.get_mut(&place) {
+            return throttle.stop();
+        }
+        let mut throttle = Throttle::new(stream.under_way(place));
+        throttle.stop();
+        stream.throttles.insert(place, throttle);
+        let so = "; its messages wait here, and are offered to it again and again";
+        self.tell_over_there(link, place, Severity::Warn, "has no room for", so);
     }
 
     /// Destinations for which the other end of a stream has no room.
@@ -170,12 +166,12 @@ impl Engine {
     }
 
     /// A consumer holds something no longer.
-    fn release(&mut self, key: ConsumerKey, is: impl Fn(&Dispatched) -> bool) {
-        let Some(consumer) = self.consumers.get_mut(key) else { return };
-        if let Some(index) = consumer.dispatched.iter().position(is) {
-            consumer.take(index);
-            self.wake_consumer(key);
-        }
+    fn release(&mut self, key: ConsumerKey, is: impl Fn(&Dispatched) -> bool) -> Option<Dispatched> {
+        let consumer = self.consumers.get_mut(key)?;
+        let index = consumer.dispatched.iter().position(is)?;
+        let released = consumer.take(index);
+        self.wake_consumer(key);
+        released
     }
 
     /// A message of a place that is sent carefully is under way no longer.

@@ -57,11 +57,6 @@ impl Engine {
         }
     }
 
-    /// A message of a link is taken: there was room.
-    pub(super) fn had_room(&mut self, conn: ConnId, destination: &Destination) {
-        self.leave_line(conn, destination);
-    }
-
     /// Lets a message of a link wait for room, where its sender had come to in the line.
     pub(crate) fn park_for_link(
         &mut self,
@@ -112,7 +107,7 @@ impl Engine {
     }
 
     /// Since when messages to a destination have waited, if this is the first one since they were turned back.
-    fn leave_line(&mut self, conn: ConnId, destination: &Destination) -> Option<Instant> {
+    pub(super) fn leave_line(&mut self, conn: ConnId, destination: &Destination) -> Option<Instant> {
         let connection = self.connections.get_mut(&conn)?;
         let since = connection.turned.get(destination).filter(|turned| turned.resumed)?.since;
         connection.turned.remove(destination);
