@@ -135,6 +135,17 @@ impl Tally {
         self.skipped += other.skipped;
     }
 
+    /// Counts and tells whether a statement about a cluster holds.
+    pub(crate) fn state(&mut self, what: &str, holds: bool) {
+        if holds {
+            self.passed += 1;
+            println!("ok cluster: {what}");
+        } else {
+            self.failed += 1;
+            println!("FAIL cluster: not so: {what}");
+        }
+    }
+
     /// Reads `1 passed, 2 failed, 3 skipped`.
     pub(crate) fn parse(line: &str) -> Option<Tally> {
         let mut tally = Tally::default();

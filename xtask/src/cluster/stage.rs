@@ -269,13 +269,7 @@ impl Stage {
 
     /// A statement that holds or not.
     pub(crate) fn state(&mut self, what: &str, holds: bool) {
-        if holds {
-            self.tally.passed += 1;
-            println!("ok cluster: {what}");
-        } else {
-            self.tally.failed += 1;
-            println!("FAIL cluster: not so: {what}");
-        }
+        self.tally.state(what, holds);
     }
 
     /// Something is done to the cluster.

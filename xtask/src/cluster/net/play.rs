@@ -91,13 +91,7 @@ impl<'a> Play<'a> {
 
     /// A statement that holds or not.
     pub(super) fn state(&mut self, what: &str, holds: bool) {
-        if holds {
-            self.tally.passed += 1;
-            println!("ok cluster: {what}");
-        } else {
-            self.tally.failed += 1;
-            println!("FAIL cluster: not so: {what}");
-        }
+        self.tally.state(what, holds);
     }
 
     /// Something is done to the network.
