@@ -17,6 +17,7 @@ mod exit;
 mod force_claim;
 mod layers;
 mod link;
+mod listing;
 mod local_socket;
 mod logs;
 mod operator;

@@ -1,14 +1,13 @@
 //! `ferromq streams`: what the links of a broker keep of each other, and how that is forgotten.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::Duration;
 
 use ferromq_proto::admin::{ForgetStreamRequest, ListStreamsRequest, StreamEntry};
 use serde_json::{Value, json};
 
 use crate::counted::counted;
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::Outcome;
+use crate::listing::Listing;
 use crate::operator::{self, Credential, Target};
 
 /// Whom to ask, and how to tell.
@@ -57,6 +56,8 @@ struct ForgetArgs {
     credential: Credential,
 }
 
+const LISTING: Listing<StreamEntry> = Listing { line, object, none: "no stream to or from another broker" };
+
 /// Asks and tells, or orders.
 pub(crate) fn run(args: Args) -> Outcome {
     operator::runtime()?.block_on(async {
@@ -72,15 +73,7 @@ async fn list(target: &Target, json: bool) -> Outcome {
     let mut admin = operator::connect(&address).await?;
     let streams = admin.list_streams(operator::question(ListStreamsRequest {})).await;
     let streams = streams.map_err(|status| operator::refused(&address, &status))?.into_inner().streams;
-    let mut text = String::new();
-    for stream in &streams {
-        // Writing into a string does not fail.
-        let _ = if json { writeln!(text, "{}", object(stream)) } else { writeln!(text, "{}", line(stream)) };
-    }
-    if text.is_empty() && !json {
-        text.push_str("no stream to or from another broker\n");
-    }
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::new(Exit::Io, error))
+    LISTING.print(&streams, json, None)
 }
 
 async fn forget(args: ForgetArgs) -> Outcome {

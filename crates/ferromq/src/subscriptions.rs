@@ -1,13 +1,11 @@
 //! `ferromq subscriptions`: the durable subscriptions of a broker, and how one ends that nobody uses any longer.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
-
 use ferromq_proto::admin::{EndSubscriptionRequest, ListSubscriptionsRequest, SubscriptionEntry};
 use serde_json::{Value, json};
 
 use crate::counted::counted;
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::Outcome;
+use crate::listing::Listing;
 use crate::operator::{self, Credential, Target};
 
 /// Whom to ask, and how to tell.
@@ -59,6 +57,8 @@ struct EndArgs {
     credential: Credential,
 }
 
+const LISTING: Listing<SubscriptionEntry> = Listing { line, object, none: "no durable subscription" };
+
 /// Asks and tells, or orders.
 pub(crate) fn run(args: Args) -> Outcome {
     operator::runtime()?.block_on(async {
@@ -74,22 +74,9 @@ async fn list(target: &Target, json: bool) -> Outcome {
     let mut admin = operator::connect(&address).await?;
     let told = admin.list_subscriptions(operator::question(ListSubscriptionsRequest {})).await;
     let told = told.map_err(|status| operator::refused(&address, &status))?.into_inner();
-    let mut text = String::new();
-    for entry in &told.subscriptions {
-        // Writing into a string does not fail.
-        let _ = if json { writeln!(text, "{}", object(entry)) } else { writeln!(text, "{}", line(entry)) };
-    }
-    let shown = told.subscriptions.len() as u64;
-    if text.is_empty() && !json {
-        text.push_str("no durable subscription\n");
-    } else if shown < told.total && !json {
-        let _ = writeln!(
-            text,
-            "and {} that keep no more than these",
-            counted(told.total - shown, "subscription")
-        );
-    }
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::new(Exit::Io, error))
+    let left_out = told.total.saturating_sub(told.subscriptions.len() as u64);
+    let rest = format!("and {} that keep no more than these", counted(left_out, "subscription"));
+    LISTING.print(&told.subscriptions, json, (left_out > 0).then_some(rest))
 }
 
 async fn end(args: EndArgs) -> Outcome {

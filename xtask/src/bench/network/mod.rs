@@ -15,8 +15,11 @@ use super::target::{Flavour, Target, Tools};
 use crate::cluster::net::{Kind, LinkSpec, Net, NetLoad, SiteSpec};
 use crate::peers::Line;
 
+mod latency;
 mod least;
 mod table;
+
+use latency::{Latency, ROUNDS};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -43,11 +46,14 @@ pub struct Args {
     alone: bool,
 }
 
+impl Args {
+    fn wants(&self, row: &str) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|part| row.contains(part.as_str()))
+    }
+}
+
 /// What profiles showed; kept beside the program so that a run does not wipe it out.
 const NOTES: &str = include_str!("notes.md");
-
-/// How often latency is measured, within one broker and over the link in turn; each figure is the median.
-const ROUNDS: usize = 3;
 
 /// Consumers that come and go in a second: each is two changes of demand.
 const CHURN: u32 = 500;
@@ -57,10 +63,7 @@ const CHURN: u32 = 500;
 struct Figures {
     /// With 16 producers, and with one.
     forwarded: Vec<(&'static str, Outcome, Cpu)>,
-    /// At 200 a second, in each round: within one broker, and over the link.
-    latency: Vec<[Outcome; 2]>,
-    /// The same of ActiveMQ that stores a message before it hands it out, as FerroMQ does.
-    store_first: Vec<[Outcome; 2]>,
+    latency: Latency,
     /// From the healed link to the first message over it, in milliseconds.
     restored_ms: Vec<f64>,
     /// Of a core, of the neighbour and of the broker where the consumers are, and changes a second.
@@ -141,6 +144,10 @@ pub fn run(args: &Args) -> Result<()> {
         println!("\n-- two of {}", table::name(kind));
         all.push((kind, measure_all(args, &tools, kind)));
     }
+    if args.wants("latency") {
+        println!("\n-- latency, in turn");
+        latency::measure(args, &tools, &mut all);
+    }
     // The faster of the two is nearer to what disk and client can do.
     let bound = bound.or_faster(Bound::measure(args, &tools, Ceilings::measure(&tools)?)?);
     let mut text = String::from("# Networks beside ActiveMQ\n\n");
@@ -164,11 +171,9 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn measure_all(args: &Args, tools: &Tools, kind: Kind) -> Figures {
-    let wanted =
-        |name: &str| args.rows.is_empty() || args.rows.iter().any(|part| name.contains(part.as_str()));
     let mut figures = Figures::default();
     for (name, workload) in [("forwarded-16", "pq-16x16-1q"), ("forwarded-1", "pq-1x1")] {
-        if wanted(name) {
+        if args.wants(name) {
             match Two::start(tools, kind, false).and_then(|two| forwarded(args, tools, &two, workload, true))
             {
                 Ok((outcome, cpu)) => {
@@ -179,19 +184,7 @@ fn measure_all(args: &Args, tools: &Tools, kind: Kind) -> Figures {
             }
         }
     }
-    if wanted("latency") {
-        match latency(args, tools, kind, false) {
-            Ok(rounds) => figures.latency = rounds,
-            Err(error) => figures.fail("latency", &error),
-        }
-        if kind == Kind::Theirs {
-            match latency(args, tools, kind, true) {
-                Ok(rounds) => figures.store_first = rounds,
-                Err(error) => figures.fail("latency, store first", &error),
-            }
-        }
-    }
-    if wanted("restored") {
+    if args.wants("restored") {
         match restored(args, tools, kind) {
             Ok(millis) => {
                 println!("  restored      {millis:.0?} ms");
@@ -200,7 +193,7 @@ fn measure_all(args: &Args, tools: &Tools, kind: Kind) -> Figures {
             Err(error) => figures.fail("restored", &error),
         }
     }
-    if wanted("demand") {
+    if args.wants("demand") {
         match demand(args, tools, kind) {
             Ok(demand) => {
                 println!("  demand        {demand:?}");
@@ -229,11 +222,11 @@ impl Two {
     fn start(tools: &Tools, kind: Kind, cuttable: bool) -> Result<Two> {
         let sites = [SiteSpec::single("a", kind), SiteSpec::single("b", kind)];
         let link = LinkSpec::new(0, 1, &[]);
-        Self::start_as(tools, &sites, if cuttable { link.cuttable() } else { link })
+        Self::start_in("network", tools, &sites, if cuttable { link.cuttable() } else { link })
     }
 
-    fn start_as(tools: &Tools, sites: &[SiteSpec], link: LinkSpec) -> Result<Two> {
-        let folder = tools.scratch().join("network");
+    fn start_in(folder: &str, tools: &Tools, sites: &[SiteSpec], link: LinkSpec) -> Result<Two> {
+        let folder = tools.scratch().join(folder);
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder)?;
         let net = Net::start(tools.java(), Line::V6, &folder, sites, &[link])?;
@@ -262,21 +255,6 @@ impl Drop for Two {
         }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
-}
-
-/// At 200 messages a second, within one broker and over the link in turn, so that both meet the same disk.
-fn latency(args: &Args, tools: &Tools, kind: Kind, store_first: bool) -> Result<Vec<[Outcome; 2]>> {
-    let sites = ["a", "b"].map(|name| SiteSpec { store_first, ..SiteSpec::single(name, kind) });
-    let two = Two::start_as(tools, &sites, LinkSpec::new(0, 1, &[]))?;
-    let mut rounds = Vec::new();
-    for _ in 0..ROUNDS {
-        let (local, _) = forwarded(args, tools, &two, "pq-rate200", false)?;
-        let (linked, _) = forwarded(args, tools, &two, "pq-rate200", true)?;
-        let first = if store_first { ", store first" } else { "" };
-        println!("  one broker{first}: {}; over the link: {}", local.brief(), linked.brief());
-        rounds.push([local, linked]);
-    }
-    Ok(rounds)
 }
 
 fn forwarded(
