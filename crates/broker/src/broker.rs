@@ -3,44 +3,39 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ferromq_admin::{Command, Door, Refusal, Switched};
+use ferromq_admin::{Command, Door};
 use ferromq_env::{Clock, SystemClock};
 use ferromq_lock::Grant;
-use ferromq_model::{ClaimId, Epoch, Instant, SubscriptionName};
-use ferromq_net::{Census, Lanes, ListenAddress, Listener, Plug, Reservation, Spread, drain};
-use ferromq_store::{Follower, StoreError};
+use ferromq_model::Instant;
+use ferromq_net::{Census, Lanes, Listener, Plug, drain};
+use ferromq_store::Follower;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::claiming::{Begun as Takeover, Claiming};
 use crate::desk::Desk;
-use crate::firsts::Firsts;
-use crate::lease::{AtLeast, First, Keeper, LeaseView, News, Start};
+use crate::lease::{AtLeast, Keeper, LeaseView, News};
 use crate::memory::DatabaseMemory;
-use crate::operator::{self, OperatorSide, Outlook};
-use crate::reign::{Counter, Reign, Throne};
+use crate::operator::OperatorSide;
+use crate::reign::{Reign, Throne};
 use crate::role::{self, Role};
 use crate::standby::{Following, Standby, is_hopeless};
 use crate::witness::Witness;
 use crate::{Broken, Settings, StartError, StoreChoice, storage};
 
+mod orders;
+mod start;
+
+use start::{Begun, begin_aside, reserve};
+
 /// After a reign that failed, others have the first try for so long; doubled while reigns fail at once.
 const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// A start tries storage that is there and answers late again after so long, and goes on for so long.
-const SLOW_START: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// A reign that lasted so long did not fail at once.
 const LASTING: Duration = Duration::from_secs(60);
-/// How long connections may drain at a switchover, unless the operator gives them longer: clients with a failover: URI
-/// wait meanwhile.
-const SWITCHOVER_DRAIN: Duration = Duration::from_millis(600);
-/// After a switchover others have the first try for so long at least.
-const SWITCHOVER_REST: Duration = Duration::from_secs(3);
 /// What was seen of a database is written down so often.
 const REMEMBER_EVERY: Duration = Duration::from_millis(500);
 /// What hangs in a storage is waited for no longer than this, or than a lease that is still held.
 const HANGING: Duration = Duration::from_secs(5);
-/// An operator waits no longer than this for the thread of the lease; the program that asks waits a bit longer.
-const FORCE_PATIENCE: Duration = Duration::from_secs(4);
 /// A thread that could not be had is asked for again after so long.
 const BLIND: Duration = Duration::from_secs(1);
 /// Threads of connections: they need little but a wake-up, and two keep two cores of a small machine busy beside the
@@ -436,118 +431,6 @@ impl Broker {
         }
     }
 
-    async fn obey(&mut self, command: Command, announce: &mut impl FnMut(&Role)) {
-        // Who asked and does not wait for the answer any longer needs none.
-        match command {
-            Command::Destinations { reply } => {
-                if let State::Active(reign) = &self.state {
-                    reign.look(|engine| drop(reply.send(operator::counts(engine.view()))));
-                }
-            }
-            Command::Streams { reply } => {
-                if let State::Active(reign) = &self.state {
-                    reign.look(|engine| drop(reply.send(operator::streams(engine.streams()))));
-                }
-            }
-            Command::AllStreams { reply } => {
-                if let State::Active(reign) = &self.state {
-                    reign.look(|engine| drop(reply.send(operator::all_streams(engine.all_streams()))));
-                }
-            }
-            Command::ForgetStream { name, reply } => match &self.state {
-                State::Active(reign) => drop(tokio::spawn(operator::forget(reign.reception(), name, reply))),
-                _ => drop(reply.send(Err(Refusal::Role("this node is not the master".to_owned())))),
-            },
-            Command::Subscriptions { reply } => {
-                if let State::Active(reign) = &self.state {
-                    reign
-                        .look(|engine| drop(reply.send(operator::subscriptions(engine.all_subscriptions()))));
-                }
-            }
-            Command::EndSubscription { client, name, reply } => match &self.state {
-                State::Active(reign) => {
-                    let name = SubscriptionName { client: client.into(), name: name.into() };
-                    drop(tokio::spawn(operator::end_subscription(reign.reception(), name, reply)));
-                }
-                _ => drop(reply.send(Err(Refusal::Role("this node is not the master".to_owned())))),
-            },
-            Command::Switchover { drain, reply } => drop(reply.send(self.switch_over(drain, announce).await)),
-            Command::ForceClaim { seen, reply } => {
-                let forced = self.force(seen);
-                tokio::spawn(async move { drop(reply.send(forced.await)) });
-            }
-            _ => {}
-        }
-    }
-
-    /// Ends the reign in order and leaves others the first try; nobody who waits is told of success before the role was
-    /// released.
-    async fn switch_over(
-        &mut self,
-        drain: Option<Duration>,
-        announce: &mut impl FnMut(&Role),
-    ) -> Result<Switched, Refusal> {
-        let (Role::Active { epoch, .. }, Some(_)) = (self.role.clone(), &self.ha) else {
-            return Err(Refusal::Role(
-                "this node is not the master of a store that others could take over".to_owned(),
-            ));
-        };
-        let State::Active(reign) = std::mem::replace(&mut self.state, State::Blind) else {
-            return Err(Refusal::Role("this node is just changing its role".to_owned()));
-        };
-        self.operator.tell(|view| view.enter(ferromq_admin::Role::Stopping));
-        self.desk.refuse();
-        let patience = drain.unwrap_or(SWITCHOVER_DRAIN.min(self.settings.drain));
-        let over = self.hangs();
-        let (ended, _) = reign.end(patience, &self.census, std::future::pending(), over).await;
-        self.operator.link(None);
-        let rest = SWITCHOVER_REST.max(self.settings.takeover_after);
-        // From the lease's end on there is nothing left to release.
-        let over = self.hangs();
-        let released = match &self.ha {
-            Some(ha) => tokio::select! {
-                biased;
-                released = ha.keeper.release_and_tell(rest) => released.is_ok(),
-                () = over => false,
-            },
-            None => false,
-        };
-        self.become_role(Role::Standby { master: None, epoch }, announce);
-        self.follow();
-        match ended {
-            Ok(()) if released => Ok(Switched { epoch }),
-            Ok(()) => Err(Refusal::Failed(
-                "the lease could not be released: its thread hangs in the storage or is gone; a standby waits for the \
-                 lease's end"
-                    .to_owned(),
-            )),
-            Err(why) => Err(Refusal::Failed(format!("the store could not be closed in order: {why}"))),
-        }
-    }
-
-    /// What is won comes as news, and the takeover goes its usual way from there. Whoever waits for the answer does not
-    /// wait for ever, and nobody else waits for it.
-    fn force(&self, seen: Epoch) -> impl Future<Output = Result<Epoch, Refusal>> + use<> {
-        let told = match &self.ha {
-            Some(ha) if !matches!(self.state, State::Active(_)) => Some(ha.keeper.force(seen)),
-            _ => None,
-        };
-        async move {
-            let Some(told) = told else {
-                return Err(Refusal::Role("only a standby can claim".to_owned()));
-            };
-            match tokio::time::timeout(FORCE_PATIENCE, told).await {
-                Ok(Ok(won)) => won.map_err(Refusal::Failed),
-                Ok(Err(_)) => Err(Refusal::Failed("the thread of the lease is gone".to_owned())),
-                Err(_) => Err(Refusal::Failed(format!(
-                    "the thread of the lease hangs: the place of the claims has not answered for {} s. A claim that it had \
-                     not begun is not made any more; ask for the status before you try again",
-                    FORCE_PATIENCE.as_secs()
-                ))),
-            }
-        }
-    }
-
     /// Waits until the lease is over, and what hangs in the storage has had some time after that.
     fn hangs(&self) -> impl Future<Output = ()> + use<> {
         let (lease, clock) = (self.lease.clone(), Arc::clone(&self.clock));
@@ -644,141 +527,4 @@ fn opening(
 ) -> impl FnMut() -> Result<Box<dyn Follower>, StartError> + Send + use<> {
     let (settings, memory) = (settings.clone(), Arc::clone(memory));
     move || storage::follower(&settings, &memory)
-}
-
-/// What the first look came to.
-struct Begun {
-    role: Role,
-    state: State,
-    counter: Option<Counter>,
-    lease: LeaseView,
-    ha: Option<Ha>,
-}
-
-/// [`begin`] on a thread of its own: a database is waited for, and that is nothing for a thread of the runtime.
-fn begin_aside(
-    settings: &Settings,
-    clock: &Arc<dyn Clock>,
-    urls: Vec<String>,
-    lanes: &Spread,
-    standby: (&AtLeast, Outlook, &Arc<DatabaseMemory>),
-) -> Result<Begun, StartError> {
-    let runtime = tokio::runtime::Handle::current();
-    let begun = std::thread::scope(|scope| {
-        let beginning = scope.spawn(|| {
-            let _within = runtime.enter();
-            let since = clock.now().mono;
-            loop {
-                match begin(settings, clock, urls.clone(), lanes, standby.clone()) {
-                    Err(error)
-                        if error.is_of_slow_storage() && clock.now().mono.since(since) < SLOW_START.1 =>
-                    {
-                        tracing::warn!(%error, "the storage answers late; it is tried again");
-                        std::thread::sleep(SLOW_START.0);
-                    }
-                    begun => return begun,
-                }
-            }
-        });
-        beginning.join()
-    });
-    begun.unwrap_or_else(|_| Err(StartError::Store(StoreError::Bug("the start ended by a bug".to_owned()))))
-}
-
-fn begin(
-    settings: &Settings,
-    clock: &Arc<dyn Clock>,
-    urls: Vec<String>,
-    lanes: &Spread,
-    (at_least, outlook, memory): (&AtLeast, Outlook, &Arc<DatabaseMemory>),
-) -> Result<Begun, StartError> {
-    let began = clock.now().mono;
-    let follower = storage::follower(settings, memory)?;
-    let throne = |lease: &LeaseView| Throne {
-        settings,
-        clock: Arc::clone(clock),
-        urls,
-        lease: lease.clone(),
-        firsts: Firsts::of_nothing(),
-        lanes: lanes.clone(),
-    };
-    if settings.store == StoreChoice::Memory {
-        let lease = LeaseView::unlimited();
-        let epoch = Epoch { number: 1, claim: ClaimId(1) };
-        let (reign, counter) = Reign::begin(throne(&lease), follower, epoch)?;
-        let role = Role::Active { epoch, takeover: clock.now().mono.since(began) };
-        return Ok(Begun { role, state: State::Active(reign), counter: Some(counter), lease, ha: None });
-    }
-    let follower = storage::look(follower, settings)?;
-    at_least.raise(follower.seen_epoch());
-    let (mut provider, timings) = storage::lock(settings)?;
-    if let Some(witness) = Witness::of(settings) {
-        // Claims are ahead of what was written under them.
-        let seen = provider.look().map_err(|error| storage::understood_claim(error, settings))?;
-        let claimed = seen.map(|seen| seen.epoch).unwrap_or_default();
-        if claimed.number < follower.seen_epoch().number {
-            tracing::warn!(
-                claimed = claimed.number,
-                store = follower.seen_epoch().number,
-                "claims are missing in {}; whoever claims goes on above the epoch of the store",
-                settings.data.display()
-            );
-        }
-        witness.check(claimed.max(follower.seen_epoch()))?;
-    }
-    let mut start = Start { provider, timings, clock: Arc::clone(clock), at_least: at_least.clone() };
-    let first = start.first().map_err(|error| storage::understood_claim(error, settings))?;
-    let won = match &first {
-        First::Won { grant, asked } => Some((*grant, *asked)),
-        First::Master { epoch, owner } => {
-            let owner = owner.clone().unwrap_or_default();
-            // In a database the name itself is locked, and in the folder behind a lock as well: whoever stands there
-            // under ours was here before, and was killed.
-            let named_alone = settings.store == StoreChoice::Postgres || settings.guard.is_some();
-            if !named_alone && role::name_of(&owner) == settings.node_name() {
-                return Err(StartError::SameName { path: settings.data.clone(), owner, epoch: epoch.number });
-            }
-            None
-        }
-    };
-    let (keeper, lease, news) = start.run(won).map_err(StartError::Thread)?;
-    let following = Following { open: opening(settings, memory), at_least: at_least.clone(), outlook };
-    let ha = Ha { keeper, news };
-    match first {
-        First::Won { grant, .. } => match Reign::begin(throne(&lease), follower, grant.epoch) {
-            Ok((reign, counter)) => {
-                let role = Role::Active { epoch: grant.epoch, takeover: clock.now().mono.since(began) };
-                Ok(Begun { role, state: State::Active(reign), counter: Some(counter), lease, ha: Some(ha) })
-            }
-            // Storage so slow that the claim is over, or may be: others have the first try, as after any reign that failed.
-            Err(error) if error.is_passing() => {
-                tracing::error!(%error, "the store could not be taken over");
-                ha.keeper.release(REST.0);
-                let standby = following.begin(None).map_err(StartError::Thread)?;
-                let role = Role::Standby { master: None, epoch: grant.epoch };
-                Ok(Begun { role, state: State::Standby(standby), counter: None, lease, ha: Some(ha) })
-            }
-            Err(error) => Err(error),
-        },
-        First::Master { epoch, owner } => {
-            let standby = following.begin(Some(follower)).map_err(StartError::Thread)?;
-            let master = owner.as_deref().map(|owner| role::name_of(owner).to_owned());
-            let role = Role::Standby { master, epoch };
-            Ok(Begun { role, state: State::Standby(standby), counter: None, lease, ha: Some(ha) })
-        }
-    }
-}
-
-fn reserve(settings: &Settings) -> Result<Vec<(ListenAddress, Reservation)>, StartError> {
-    let mut ports = Vec::new();
-    for address in &settings.listen {
-        let mut address = address.clone();
-        address.maximum_connections = address.maximum_connections.min(settings.door.max_connections);
-        let port = Reservation::new(address.clone())?;
-        if !settings.open_to_network && !settings.asks_for_login() && !port.is_loopback() {
-            return Err(StartError::OpenDoor { url: port.url() });
-        }
-        ports.push((address, port));
-    }
-    Ok(ports)
 }
