@@ -117,6 +117,7 @@ impl<'a> Translation<'a> {
             ["clamp", key, least, most] => {
                 return self.clamp(key, text, [least, most], source, scope, supported);
             }
+            ["usage", key] => return self.usage(key, text, source, scope),
             ["broker_name"] => self.set("broker.name", &broker_name(text), source, scope),
             ["data_directory"] => self.set("broker.data_dir", text, source, scope),
             ["temporary"] => {
@@ -358,6 +359,25 @@ impl<'a> Translation<'a> {
             _ => {
                 self.set(key, text, source, scope);
                 supported
+            }
+        }
+    }
+
+    /// A limit of the whole broker: to ActiveMQ 0 is none.
+    fn usage(&mut self, key: &str, text: &str, source: &Source, scope: &mut Scope) -> Verdict {
+        const MOST: &str = "9223372036854775807";
+        match (value::bytes(text), key) {
+            (Some(0), "limits.memory_bytes") => Verdict::ignored(
+                "0 is no limit to ActiveMQ; here memory always has one, and `limits.memory_bytes` holds, 1 GiB unless \
+                 you set it",
+            ),
+            (Some(0), _) => {
+                self.set(key, MOST, source, scope);
+                Verdict::supported("0 is no limit, as in ActiveMQ; what the disk takes is one")
+            }
+            _ => {
+                let supported = Verdict::supported(format!("`{key}`"));
+                self.clamp(key, text, ["1048576", MOST], source, scope, supported)
             }
         }
     }
