@@ -1,5 +1,7 @@
 //! Layers in, a checked configuration out.
 
+use std::collections::BTreeSet;
+
 use crate::{
     check::{NO_LISTENER, NO_USERS, check},
     diagnostic::{Diagnostic, Diagnostics, Severity},
@@ -183,17 +185,20 @@ pub fn examine(input: &Input) -> (Option<Report>, Result<Loaded, Diagnostics>) {
 
 /// Whoever wrote XML knows attributes, not keys.
 fn in_words_of_xml(diagnostics: &mut Vec<Diagnostic>, syntax: &[Diagnostic], report: &mut Report) {
-    let broken = |source: &Source| {
-        syntax.iter().any(|broken| broken.severity == Severity::Error && broken.source == *source)
-    };
+    let broken: BTreeSet<&Source> = syntax
+        .iter()
+        .filter(|broken| broken.severity == Severity::Error)
+        .map(|broken| &broken.source)
+        .collect();
     // What is missing may be what was refused.
-    let any = syntax.iter().any(|broken| broken.severity == Severity::Error);
+    let any = !broken.is_empty();
     let missing = |problem: &str| {
         problem.starts_with("there is no store.url")
             || problem.starts_with(NO_LISTENER)
             || problem.ends_with(NO_USERS)
     };
-    diagnostics.retain(|diagnostic| !(broken(&diagnostic.source) || any && missing(&diagnostic.problem)));
+    diagnostics
+        .retain(|diagnostic| !(broken.contains(&diagnostic.source) || any && missing(&diagnostic.problem)));
     for diagnostic in diagnostics {
         if diagnostic.problem == NO_LISTENER {
             diagnostic.remedy = "add <transportConnector uri=\"tcp://0.0.0.0:61616\"/>".to_owned();

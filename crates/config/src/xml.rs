@@ -88,6 +88,9 @@ pub(crate) fn parse(input: &Input, name: &str, text: &str) -> Translated {
         let holes: Vec<_> = problems.iter().map(|problem| problem.source.clone()).collect();
         translated.diagnostics.retain(|problem| !holes.contains(&problem.source));
     }
+    for problem in problems.iter_mut().filter(|problem| problem.severity == Severity::Error) {
+        translated.report.correct(problem);
+    }
     translated.diagnostics.extend(problems);
     translated
 }

@@ -167,3 +167,14 @@ fn a_line_of_toml_that_is_a_whole_file_takes_no_longer_than_its_length() {
     );
     assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
 }
+
+#[test]
+fn a_file_of_nothing_but_mistakes_is_told_about_in_a_moment() {
+    let text = broker(&"<foo/>".repeat(20_000));
+    let begin = std::time::Instant::now();
+    let (report, outcome) = examine(&Input::default().file("activemq.xml", text));
+    let report = report.expect("an XML file has a report");
+    let mistakes = outcome.expect_err("a wrong file");
+    assert_eq!(mistakes.iter().filter(|mistake| !report.tells(mistake)).count(), 0);
+    assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
+}

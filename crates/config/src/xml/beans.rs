@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     once::GUARDS,
     properties,
-    property::simple_class,
+    property::{Property, simple_class},
     report::Verdict,
     rules::{Directive, Rule},
     translate::{Scope, Translation},
@@ -25,8 +25,8 @@ impl<'a> Translation<'a> {
     /// Beans by their ids; ActiveMQ's own elements have them, too, where they stand beside the broker.
     pub(super) fn name_beans(&mut self, root: &'a Element) {
         root.visit(&mut |element| {
-            if let Some(id) = element.value("id").filter(|_| element.name == "bean") {
-                self.beans.insert(id, element);
+            if element.name == "bean" {
+                self.beans.extend(ids(element).map(|id| (id, element)));
             }
         });
         let mut named = BTreeSet::new();
@@ -61,6 +61,9 @@ impl<'a> Translation<'a> {
             _ if properties::is_short_form(child) => Verdict::supported(PLACEHOLDERS),
             _ if child.space == Space::Foreign => {
                 Verdict::ignored("it does not run here; run it as a program of its own")
+            }
+            _ if matches!(name, "list" | "set" | "map") => {
+                Verdict::ignored("Java objects do not run here, and nothing that counts refers to it")
             }
             Some(Rule::Handler("bean", _)) => return self.lone_bean(child),
             Some(Rule::Handler("import", _)) => return self.import(child),
@@ -106,7 +109,7 @@ impl<'a> Translation<'a> {
     /// A bean that nothing but itself speaks for.
     fn lone_bean(&mut self, bean: &'a Element) {
         let class = simple_class(bean);
-        if bean.value("id").is_some_and(|id| self.used.contains(id)) {
+        if ids(bean).any(|id| self.used.contains(id)) {
             return;
         }
         let subject = format!("bean {class}");
@@ -148,6 +151,20 @@ impl<'a> Translation<'a> {
         self.report(&bean.source, subject, verdict);
     }
 
+    /// Whether it is one of Spring's ways to take what a bean is from elsewhere, which is told of.
+    pub(super) fn inherits(&mut self, bean: &Element, property: &Property<'_>) -> bool {
+        const WAYS: [&str; 4] = ["parent", "factory-bean", "factory-method", "constructor-arg"];
+        if bean.name != "bean" || !WAYS.contains(&property.name) {
+            return false;
+        }
+        let verdict = Verdict::rejected(
+            "what a bean has from another bean, a constructor or a method is not known here",
+            "write all of it as properties of this bean, and remove it",
+        );
+        self.report(property.source, format!("bean {}", property.name), verdict);
+        true
+    }
+
     /// What a bean of this id would be if it stood here.
     pub(super) fn refer(
         &mut self,
@@ -179,4 +196,10 @@ impl<'a> Translation<'a> {
         self.held(bean, elements, holder, scope);
         self.depth -= 1;
     }
+}
+
+/// What a bean is referred to by: its id, or one of its names.
+fn ids(bean: &Element) -> impl Iterator<Item = &str> {
+    let names = bean.value("name").unwrap_or_default().split([',', ';', ' ']);
+    bean.value("id").into_iter().chain(names.filter(|name| !name.is_empty()))
 }

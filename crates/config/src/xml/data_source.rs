@@ -97,6 +97,7 @@ impl<'a> Translation<'a> {
     ) -> Option<Result<(String, Source, String), Mismatch>> {
         let bean = match given {
             Given::Text(text) => self.bean_of(text.trim_start_matches('#'), source)?,
+            Given::Reference(id) => self.bean_of(id, source)?,
             Given::Element(element) => match element.children.as_slice() {
                 [bean] if bean.name == "bean" => bean,
                 [reference] if reference.name == "ref" => {
@@ -145,9 +146,15 @@ impl<'a> Translation<'a> {
 
     /// As far as it is known; what it has is used as `key`, or not at all.
     fn database(&mut self, bean: &'a Element, key: Option<&str>) -> Database {
-        let class = simple_class(bean);
+        let class = match simple_class(bean) {
+            "" => "bean",
+            class => class,
+        };
         let mut database = Database::default();
         for property in properties_of(bean) {
+            if self.inherits(bean, &property) {
+                continue;
+            }
             let value = text_of(property.given).map(str::to_owned);
             let place = match property.name {
                 name if is_url(name) => &mut database.url,
@@ -156,6 +163,8 @@ impl<'a> Translation<'a> {
                 "databaseName" => &mut database.name,
                 "username" | "user" => &mut database.user,
                 "password" => &mut database.password,
+                // Spring's other id.
+                "name" if bean.value("name").is_some() => continue,
                 "driverClassName" | "driverClass" => {
                     let means = "the broker speaks to the database by itself";
                     let subject = format!("{class} {}", property.name);
@@ -210,7 +219,9 @@ impl<'a> Translation<'a> {
             }
             None => {
                 let host = database.host.as_deref().ok_or("it names no url and no serverName")?;
-                let port = database.port.as_deref().map(|port| format!(":{port}")).unwrap_or_default();
+                let port = database.port.as_deref().filter(|port| *port != "0");
+                // The driver of Java takes 0 for the usual port.
+                let port = port.map(|port| format!(":{port}")).unwrap_or_default();
                 (format!("{host}{port}/{}", database.name.as_deref().unwrap_or("postgres")), "")
             }
         };
@@ -242,8 +253,13 @@ impl<'a> Translation<'a> {
                     options.push("target_session_attrs=read-write".to_owned());
                 }
                 "connectTimeout" => options.push(format!("connect_timeout={value}")),
+                "currentSchema" => {
+                    let consequence = "`store.schema` says where the store is in the database";
+                    let subject = format!("option {name} of the database's url");
+                    self.report(source, subject, Verdict::ignored(consequence));
+                }
                 name => {
-                    let consequence = "times and keep-alives of the connections are the broker's own";
+                    let consequence = "connections, statements and times are the broker's own";
                     let subject = format!("option {name} of the database's url");
                     self.report(source, subject, Verdict::ignored(consequence));
                 }
@@ -270,7 +286,7 @@ impl<'a> Translation<'a> {
 fn asks_for_tls(given: Given<'_>) -> bool {
     let speaks = |text: &str| text.to_ascii_lowercase().contains("ssl");
     match given {
-        Given::Text(text) => speaks(text),
+        Given::Text(text) | Given::Reference(text) => speaks(text),
         Given::Element(element) => {
             let mut found = false;
             element.visit(&mut |inner| {

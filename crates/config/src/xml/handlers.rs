@@ -4,7 +4,7 @@ use super::{
     connectors::uris,
     property::{Given, Property, text_of},
     report::Verdict,
-    translate::{Scope, Share, Translation},
+    translate::{Scope, Share, Translation, no_value},
     tree::Element,
 };
 use crate::{
@@ -94,9 +94,7 @@ impl<'a> Translation<'a> {
         }
         match text_of(property.given) {
             Some(text) => Some(self.handle_text(words, text, property.source, scope, supported)),
-            None => {
-                Some(Verdict::rejected("this should be a value", format!("write {}=\"…\"", property.name)))
-            }
+            None => Some(no_value(property)),
         }
     }
 

@@ -57,10 +57,12 @@ impl Report {
     /// A value that was taken turned out to be wrong, or odd: the mistake names what it is about, and what is refused is
     /// supported no longer.
     pub(crate) fn correct(&mut self, diagnostic: &mut Diagnostic) {
-        let counts = |entry: &&mut Entry| {
-            entry.source == diagnostic.source && !matches!(entry.verdict, Verdict::Ignored { .. })
+        let counts = |entry: &&mut Entry| !matches!(entry.verdict, Verdict::Ignored { .. });
+        let there = self.at(&diagnostic.source);
+        let Some(entry) = self.entries.get_mut(there).and_then(|entries| entries.iter_mut().find(counts))
+        else {
+            return;
         };
-        let Some(entry) = self.entries.iter_mut().find(counts) else { return };
         let reason = std::mem::take(&mut diagnostic.problem);
         diagnostic.problem = format!("{}: {reason}", entry.subject);
         if diagnostic.severity == Severity::Error && matches!(entry.verdict, Verdict::Supported { .. }) {
@@ -71,7 +73,15 @@ impl Report {
     /// Whether a mistake or warning is told by one of the entries already.
     #[must_use]
     pub fn tells(&self, diagnostic: &Diagnostic) -> bool {
-        self.entries.iter().any(|entry| entry.diagnostic().as_ref() == Some(diagnostic))
+        let there = self.entries.get(self.at(&diagnostic.source)).unwrap_or_default();
+        there.iter().any(|entry| entry.diagnostic().as_ref() == Some(diagnostic))
+    }
+
+    /// Those that stand at one place.
+    fn at(&self, source: &Source) -> std::ops::Range<usize> {
+        let begin = self.entries.partition_point(|entry| entry.source < *source);
+        let end = self.entries.partition_point(|entry| entry.source <= *source);
+        begin..end
     }
 }
 

@@ -129,6 +129,10 @@ impl<'a> Translation<'a> {
         self.stray(element);
         let mut said: BTreeMap<&str, &Source> = BTreeMap::new();
         for property in properties_of(element) {
+            let property = self.looked_up(property);
+            if self.inherits(element, &property) {
+                continue;
+            }
             let before = said.insert(property.name, property.source);
             if let Some(before) = before.filter(|_| !LOCKERS.contains(&property.name)) {
                 self.said_twice(name, &property, before);
@@ -138,7 +142,9 @@ impl<'a> Translation<'a> {
                 Some(rule) => self.apply(rule, name, &property, scope),
                 None => {
                     let kind = match property.given {
-                        Given::Text(_) => format!("attribute {} of <{name}>", property.name),
+                        Given::Text(_) | Given::Reference(_) => {
+                            format!("attribute {} of <{name}>", property.name)
+                        }
                         Given::Element(_) => format!("element <{}> in <{name}>", property.name),
                     };
                     self.unknown(property.source, kind, property.name, name);
@@ -165,7 +171,7 @@ impl<'a> Translation<'a> {
                     self.put(path, Node { source: property.source.clone(), value }, scope);
                     Verdict::supported(format!("`{}`", path.trim_start_matches('.')))
                 }
-                None => Verdict::rejected("this should be a value", format!("write {}=\"…\"", property.name)),
+                None => no_value(property),
             },
             Rule::Always(means) => Verdict::supported(means),
             Rule::Same(value, _) if is(value) => Verdict::supported(format!("is {value} in any case")),
@@ -182,6 +188,7 @@ impl<'a> Translation<'a> {
     fn hold(&mut self, elements: &'static str, owner: &str, property: &Property<'a>, scope: &mut Scope) {
         let holder = format!("{owner} {}", property.name);
         match property.given {
+            Given::Reference(id) => self.refer(id, elements, &holder, property.source, scope),
             Given::Text(text) => match text.strip_prefix('#') {
                 Some(id) => self.refer(id, elements, &holder, property.source, scope),
                 None => {
@@ -246,6 +253,15 @@ impl<'a> Translation<'a> {
                 self.report(&child.source, format!("<{name}>"), Verdict::rejected(reason, remedy));
             }
         }
+    }
+
+    /// `#id` is a bean to ActiveMQ, where there is one.
+    fn looked_up(&self, property: Property<'a>) -> Property<'a> {
+        let id = match property.given {
+            Given::Text(text) => text.strip_prefix('#').filter(|id| self.beans.contains_key(id)),
+            _ => None,
+        };
+        Property { given: id.map_or(property.given, Given::Reference), ..property }
     }
 
     /// An element with rules of its own.
@@ -341,4 +357,13 @@ impl<'a> Translation<'a> {
         let verdict = Verdict::rejected("ActiveMQ knows no such thing", remedy);
         self.report(source, what, verdict);
     }
+}
+
+/// Where a value should stand.
+pub(super) fn no_value(property: &Property<'_>) -> Verdict {
+    let reason = match property.given {
+        Given::Reference(_) => "this should be a value; a bean that stands for one is not made here",
+        _ => "this should be a value",
+    };
+    Verdict::rejected(reason, format!("write {}=\"…\"", property.name))
 }
