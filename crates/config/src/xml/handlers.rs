@@ -117,7 +117,8 @@ impl<'a> Translation<'a> {
             }
             ["usage", key] => return self.usage(key, text, source, scope),
             ["broker_name"] => self.set("broker.name", &broker_name(text), source, scope),
-            ["data_directory"] => self.set("broker.data_dir", text, source, scope),
+            ["data_directory"] => self.set("broker.data_dir", folder(text), source, scope),
+            ["folder", key] => self.set(key, folder(text), source, scope),
             ["temporary"] => {
                 scope.dropped = true;
                 return Verdict::ignored(
@@ -395,6 +396,12 @@ impl<'a> Translation<'a> {
             }
         }
     }
+}
+
+/// Spring takes a folder as a URL, too.
+fn folder(text: &str) -> &str {
+    let path = text.strip_prefix("file:").filter(|path| !path.is_empty());
+    path.map_or(text, |path| path.strip_prefix("//").unwrap_or(path))
 }
 
 /// With what a name may not have replaced.
