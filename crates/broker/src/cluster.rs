@@ -1,7 +1,7 @@
 //! [`ClusterDesk`]: which brokers are linked to this one, and what clients are told of them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ferromq_gateway::{Cluster, PeerBroker};
 use ferromq_model::Text;
@@ -59,7 +59,8 @@ pub(crate) struct ClusterDesk {
     mailbox: Mailbox<Letter>,
     /// One for each listener.
     listeners: Vec<Option<Told>>,
-    peers: Mutex<BTreeMap<u64, PeerBroker>>,
+    /// Nothing more once this broker ends.
+    peers: Mutex<Option<BTreeMap<u64, PeerBroker>>>,
 }
 
 struct Told {
@@ -79,7 +80,7 @@ impl ClusterDesk {
             })
         };
         let listeners = updates.iter().zip(urls).map(told).collect();
-        Self { mailbox, listeners, peers: Mutex::default() }
+        Self { mailbox, listeners, peers: Mutex::new(Some(BTreeMap::new())) }
     }
 
     /// What the sessions of a listener tell their clients.
@@ -88,19 +89,30 @@ impl ClusterDesk {
     }
 
     /// For the reception, which sees the links.
-    pub(crate) fn host(self) -> PeerHost {
+    pub(crate) fn host(self: &Arc<Self>) -> PeerHost {
+        let desk = Arc::clone(self);
         Arc::new(move |conn, broker| {
-            let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut peers = desk.lock();
+            let Some(peers) = peers.as_mut() else { return };
             match broker {
                 Some(broker) => peers.insert(conn.0, broker),
                 None => peers.remove(&conn.0),
             };
             // Each listener's list is replaced, whether its present clients are told or only those that come.
-            let changed = self.listeners.iter().flatten().filter(|told| told.renew(&peers)).count();
+            let changed = desk.listeners.iter().flatten().filter(|told| told.renew(peers)).count();
             if changed > 0 {
-                self.mailbox.post(Letter::Brokers);
+                desk.mailbox.post(Letter::Brokers);
             }
         })
+    }
+
+    /// This broker ends, and its links with it: the others are still there, and its clients need them now.
+    pub(crate) fn close(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<u64, PeerBroker>>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -154,7 +166,7 @@ mod tests {
             ClientUpdates::default(),
         ];
         let urls = ["tcp://own:1", "tcp://own:2", "tcp://own:3"].map(String::from);
-        let desk = ClusterDesk::new(mailbox, &updates, &urls);
+        let desk = Arc::new(ClusterDesk::new(mailbox, &updates, &urls));
         let clusters: Vec<_> = (0..3).map(|listener| desk.cluster(listener)).collect();
         assert!(clusters[2].is_none());
         let lists = || clusters.iter().flatten().map(|cluster| format!("{cluster:?}")).collect::<Vec<_>>();
@@ -176,6 +188,22 @@ mod tests {
         assert!(lists()[1].contains("east:1"));
         host(ConnId(2), None);
         assert!(!lists()[1].contains("east:1") && !told(&mut inbox));
+    }
+
+    #[test]
+    fn clients_of_a_broker_that_ends_keep_the_others() {
+        let (mailbox, mut inbox) = mailbox(1 << 20);
+        let updates = ClientUpdates { update: true, on_remove: true, ..Default::default() };
+        let desk = Arc::new(ClusterDesk::new(mailbox, &[updates], &["tcp://own:1".to_owned()]));
+        let (host, cluster) = (desk.host(), desk.cluster(0));
+        for conn in 1..3 {
+            host(ConnId(conn), peer("east", &format!("tcp://east:{conn}")));
+        }
+        host(ConnId(1), None);
+        assert!(told(&mut inbox), "one that has gone");
+        desk.close();
+        host(ConnId(2), None);
+        assert!(!told(&mut inbox) && format!("{cluster:?}").contains("east:2"), "{cluster:?}");
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub(crate) struct Reign {
     failed: FailureWatch,
     cutoff: Cutoff,
     metrics: Option<Arc<StoreMetrics>>,
+    cluster: Arc<ClusterDesk>,
     bridges: Bridges,
     neighbours: Neighbours,
 }
@@ -108,7 +109,7 @@ impl Reign {
         let mut outputs = Vec::new();
         engine.recover(recovered, &mut outputs);
         let published = settings.published(&urls);
-        let desk = ClusterDesk::new(mailbox.clone(), &settings.clients, &published);
+        let desk = Arc::new(ClusterDesk::new(mailbox.clone(), &settings.clients, &published));
         let clusters: Vec<_> = (0..settings.listen.len()).map(|listener| desk.cluster(listener)).collect();
         let mirrors = MirrorDesk::default();
         let reception = Reception::new(mailbox.clone(), Arc::clone(&clock), drain)
@@ -130,7 +131,10 @@ impl Reign {
         let bridges = Bridges::begin(&settings.network, mirrors, reception.clone(), inside, &seed, &lanes);
         let neighbours =
             Neighbours::begin(&settings.network, &settings.told, &published, bridges.door(), &seed, &lanes);
-        Ok((Self { plug, mailbox, reception, engine, failed, cutoff, metrics, bridges, neighbours }, counter))
+        let cluster = desk;
+        let reign =
+            Self { plug, mailbox, reception, engine, failed, cutoff, metrics, cluster, bridges, neighbours };
+        Ok((reign, counter))
     }
 
     /// How far its links to other brokers are.
@@ -168,6 +172,7 @@ impl Reign {
     /// and belongs to an epoch that is over.
     pub(crate) fn abandon(self) {
         self.cutoff.cut();
+        self.cluster.close();
         self.plug.pull(Duration::ZERO);
         self.mailbox.post(Letter::Stop);
     }
@@ -181,6 +186,7 @@ impl Reign {
         hurry: impl Future<Output = ()>,
         hangs: impl Future<Output = ()>,
     ) -> (Result<(), Broken>, Option<SpoolEnding>) {
+        self.cluster.close();
         tokio::join!(self.neighbours.stop(), self.bridges.stop());
         self.plug.pull(patience);
         tokio::select! {

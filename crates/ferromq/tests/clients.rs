@@ -76,6 +76,21 @@ async fn clients_that_know_one_broker_spread_over_a_network_and_outlive_it() {
 }
 
 #[tokio::test]
+async fn clients_of_a_broker_that_is_stopped_go_to_those_that_were_linked_to_it() {
+    let b = broker("b", "tcp://127.0.0.1:0", &[]);
+    let link = format!("static:({})?duplex=true", b.url());
+    let a = broker("a", &format!("tcp://127.0.0.1:0?{TOLD}"), &[link]);
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        clients.push(Connection::connect(&format!("failover:({})", a.url())).await.unwrap());
+    }
+    let at = |url: &str| clients.iter().filter(|client| is_at(client, url)).count();
+    until("some at each", || at(a.url()) >= 3 && at(b.url()) >= 3 && at(a.url()) + at(b.url()) == 10).await;
+    assert!(a.stop().success());
+    until("all at the other", || at(b.url()) == 10).await;
+}
+
+#[tokio::test]
 async fn a_client_returns_to_the_broker_that_it_prefers() {
     let (a_url, folder) = (reserved_address(), tempfile::tempdir().unwrap());
     let start =
