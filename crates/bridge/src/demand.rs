@@ -8,9 +8,9 @@ use ferromq_openwire::{ConsumerInfo, Destination, DestinationKind};
 /// What remote consumers have in common that share one local subscription.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
-    /// All who consume from it, with this selector. A topic has none: the remote broker evaluates theirs, and one
-    /// copy goes over the link whoever wants it.
-    Shared(Destination, Option<String>),
+    /// All who consume from it, with this selector, exclusively or not. A topic has none: the remote broker evaluates
+    /// theirs, and one copy goes over the link whoever wants it.
+    Shared(Destination, Option<String>, bool),
     /// One consumer alone.
     Alone(Destination, String),
 }
@@ -18,7 +18,7 @@ enum Key {
 impl Key {
     const fn destination(&self) -> &Destination {
         match self {
-            Self::Shared(destination, _) | Self::Alone(destination, _) => destination,
+            Self::Shared(destination, ..) | Self::Alone(destination, _) => destination,
         }
     }
 }
@@ -217,14 +217,14 @@ impl Demand {
 
     /// A subscription for a statically included destination.
     pub(crate) fn fix(&mut self, destination: Destination, selector: Option<&str>) -> i64 {
-        let key = Key::Shared(destination, selector.map(str::to_owned));
+        let key = Key::Shared(destination, selector.map(str::to_owned), false);
         self.insert(Subscription { fixed: true, ..Subscription::new(key) })
     }
 
     /// A durable subscription that an earlier bridge of the same name has left at the local broker; `None` if the
     /// destination is wanted already.
     pub(crate) fn adopt(&mut self, destination: Destination, name: String) -> Option<i64> {
-        let key = Key::Shared(destination, None);
+        let key = Key::Shared(destination, None, false);
         if self.by_key.contains_key(&key) {
             return None;
         }
@@ -256,7 +256,7 @@ impl Demand {
         durable: Durable,
         most: usize,
     ) -> Change {
-        self.enter(Key::Shared(destination, None), None, Some(durable), most)
+        self.enter(Key::Shared(destination, None, false), None, Some(durable), most)
     }
 
     fn enter(&mut self, key: Key, remote: Option<&str>, durable: Option<Durable>, most: usize) -> Change {
@@ -369,5 +369,5 @@ fn key(remote: &str, info: &ConsumerInfo, destination: Destination, merge: Merge
         return Key::Alone(destination, remote.to_owned());
     }
     let selector = info.selector.as_ref().filter(|selector| !topic && !selector.is_empty());
-    Key::Shared(destination, selector.map(ToString::to_string))
+    Key::Shared(destination, selector.map(ToString::to_string), info.exclusive && !topic)
 }

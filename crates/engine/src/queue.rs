@@ -26,6 +26,13 @@ pub(crate) struct Attachment {
     pub(crate) period: Period,
 }
 
+impl Attachment {
+    /// Of exclusive consumers the strongest gets everything; if others are as strong as a bridge, they come first.
+    const fn strength(&self) -> (i8, bool) {
+        (self.priority, !self.network)
+    }
+}
+
 /// Messages of one period, for a rate limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Period {
@@ -100,10 +107,7 @@ impl Queue {
     pub(crate) fn attach(&mut self, attachment: Attachment) {
         let at = self.attached.partition_point(|other| other.priority >= attachment.priority);
         if attachment.exclusive {
-            let stronger = self
-                .exclusive
-                .and_then(|holder| self.attached.iter().find(|other| other.consumer == holder))
-                .is_none_or(|holder| attachment.priority > holder.priority);
+            let stronger = self.holder().is_none_or(|holder| attachment.strength() > holder.strength());
             if stronger {
                 self.exclusive = Some(attachment.consumer);
             }
@@ -122,16 +126,26 @@ impl Queue {
             self.look_again(0);
         }
         if self.exclusive == Some(consumer) {
-            // By falling priority, so the first is the strongest.
-            self.exclusive = self.attached.iter().find(|other| other.exclusive).map(|other| other.consumer);
+            // By falling priority, so of the strongest the first.
+            let exclusive = self.attached.iter().rev().filter(|other| other.exclusive);
+            self.exclusive = exclusive.max_by_key(|other| other.strength()).map(|other| other.consumer);
             self.look_again(0);
         }
         self.stalled = false;
     }
 
-    /// Whether nobody but bridges consumes here.
+    /// The exclusive consumer that gets everything.
+    fn holder(&self) -> Option<&Attachment> {
+        let holder = self.exclusive?;
+        self.attached.iter().find(|other| other.consumer == holder)
+    }
+
+    /// Whether nobody but bridges consumes here, or may while one of them is the exclusive consumer.
     pub(crate) fn serves_bridges_alone(&self) -> bool {
-        !self.attached.is_empty() && self.attached.iter().all(|attachment| attachment.network)
+        self.holder().map_or_else(
+            || !self.attached.is_empty() && self.attached.iter().all(|attachment| attachment.network),
+            |holder| holder.network,
+        )
     }
 
     /// Whether whoever consumes here does so for a stream to another broker.

@@ -60,6 +60,7 @@ impl Bridge {
             selector: remote.selector.filter(|_| selects),
             client_id: durable.as_deref().and_then(|name| self.former_client(name)).map(WireStr::from),
             subscription_name: durable.map(WireStr::from),
+            exclusive: remote.exclusive && destination.is_queue(),
             destination: Some(destination),
             prefetch_size: i32::try_from(self.settings.prefetch.max(1)).unwrap_or(i32::MAX),
             dispatch_async: self.settings.dispatch_async,

@@ -27,6 +27,19 @@ fn consumers_of_one_queue_are_one_subscription_for_each_selector() {
 }
 
 #[test]
+fn exclusive_consumers_of_a_queue_are_an_exclusive_subscription_of_their_own() {
+    let mut bridge = up(Settings::default());
+    let exclusive = |n| ConsumerInfo { exclusive: true, ..consumer(n, Destination::queue("q")) };
+    let told = |made: &[ConsumerInfo]| made.iter().map(|info| info.exclusive).collect::<Vec<_>>();
+    let plain = subscriptions(&tell(&mut bridge, consumer(1, Destination::queue("q"))));
+    assert_eq!(told(&plain), [false]);
+    assert_eq!(told(&subscriptions(&tell(&mut bridge, exclusive(2)))), [true]);
+    assert!(subscriptions(&tell(&mut bridge, exclusive(3))).is_empty(), "it stands for both");
+    assert_eq!(removals(&tell(&mut bridge, removed(&exclusive(2)))), 0, "one is left");
+    assert_eq!(removals(&tell(&mut bridge, removed(&exclusive(3)))), 1);
+}
+
+#[test]
 fn subscribers_of_a_topic_are_one_subscription_whatever_they_select() {
     let mut bridge = up(Settings::default());
     let red =

@@ -9,6 +9,14 @@ use crate::bench::*;
 
 /// The consumer of a bridge to the broker `peer`.
 fn bridge_to(b: &mut Bench, peer: &'static str) -> (Client, LocalId) {
+    bridge_as(b, peer, |_| {})
+}
+
+fn bridge_as(
+    b: &mut Bench,
+    peer: &'static str,
+    change: impl FnOnce(&mut ConsumerFacts),
+) -> (Client, LocalId) {
     let client = b.connect(&format!("bridge to {peer}"));
     let local = b.consume_as(&client, "A", |facts| {
         facts.network = true;
@@ -16,6 +24,7 @@ fn bridge_to(b: &mut Bench, peer: &'static str) -> (Client, LocalId) {
         facts.broker_path = vec![peer.into()];
         facts.network_filter =
             Some(NetworkFilter { broker: peer.into(), message_ttl: 1, consumer_ttl: 1, max_hops: None });
+        change(facts);
     });
     (client, local)
 }
@@ -46,6 +55,32 @@ fn a_message_goes_back_to_its_broker_when_nobody_here_wants_it() {
     assert!(b.texts_of(&peer, back).is_empty(), "somebody here consumes");
     b.close(&c, local, -1);
     assert_eq!(b.texts_of(&peer, back), ["1", "2"]);
+}
+
+#[test]
+fn an_exclusive_consumer_over_there_gets_everything_and_what_came_from_there_as_well() {
+    let mut b = Bench::new();
+    let (producer, c) = (b.connect("p"), b.connect("c"));
+    let local = b.consume_as(&c, "A", |facts| facts.prefetch = 1);
+    for text in ["1", "2"] {
+        send_from(&mut b, &producer, "peer", text);
+    }
+    let (peer, back) = bridge_as(&mut b, "peer", |facts| facts.exclusive = true);
+    b.send(&producer, "A", "3");
+    assert_eq!(b.texts_of(&peer, back), ["2", "3"]);
+    assert_eq!(b.texts_of(&c, local), ["1"], "what it has it keeps");
+}
+
+#[test]
+fn of_exclusive_consumers_here_and_as_strong_ones_over_there_those_here_come_first() {
+    let mut b = Bench::new();
+    let c = b.connect("c");
+    let (peer, over) = bridge_as(&mut b, "peer", |facts| (facts.exclusive, facts.priority) = (true, 0));
+    let local = b.consume_as(&c, "A", |facts| facts.exclusive = true);
+    b.send(&c, "A", "1");
+    assert_eq!(b.texts_of(&c, local), ["1"]);
+    b.close(&c, local, -1);
+    assert_eq!(b.texts_of(&peer, over), ["1"]);
 }
 
 #[test]
