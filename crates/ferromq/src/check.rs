@@ -10,7 +10,7 @@ use ferromq_env::{Clock, SystemClock};
 use serde_json::json;
 
 use crate::counted::counted;
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome, print, warn};
 use crate::{layers, operator};
 
 pub(crate) mod contest;
@@ -75,7 +75,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     let input = layers::Args::of_file_with(args.file, args.property).input(true)?;
     let (report, outcome) = examine(&input);
     if let Some(report) = &report {
-        tell(report, args.json);
+        print(&told(report, args.json))?;
     }
     let (mistakes, effective) = match &outcome {
         Ok(loaded) => (&loaded.warnings, Some(loaded.effective())),
@@ -87,18 +87,17 @@ pub(crate) fn run(args: Args) -> Outcome {
         .collect();
     match effective {
         Some(effective) => {
-            rest.iter().for_each(|warning| eprintln!("{warning}"));
+            rest.iter().for_each(warn);
             if args.json && report.is_some() {
-                println!("{}", json!({ "result": "fine", "effective": effective }));
+                print(&line(json!({ "result": "fine", "effective": effective })))
             } else {
-                print!("{effective}");
+                print(&effective)
             }
-            Ok(())
         }
         None => {
             let texts: Vec<String> = rest.iter().map(ToString::to_string).collect();
             if args.json && report.is_some() {
-                println!("{}", json!({ "result": "refused", "mistakes": texts }));
+                print(&line(json!({ "result": "refused", "mistakes": texts })))?;
             }
             let text = format!("the configuration has mistakes\n{}", texts.join("\n"));
             Err(Failure::new(Exit::Usage, text.trim_end()))
@@ -107,23 +106,25 @@ pub(crate) fn run(args: Args) -> Outcome {
 }
 
 /// What becomes of each element and attribute of an activemq.xml: a line each, and how many of each kind.
-fn tell(report: &Report, json: bool) {
+fn told(report: &Report, json: bool) -> String {
+    let mut text = String::new();
     let mut counts = [("supported", 0), ("ignored", 0), ("rejected", 0)];
     for entry in report.iter() {
         let word = entry.verdict.word();
         for (name, count) in &mut counts {
             *count += u32::from(*name == word);
         }
-        if json {
-            println!("{}", object(entry));
-        } else {
-            println!("{entry}");
-        }
+        text += &if json { line(object(entry)) } else { line(entry) };
     }
     let [supported, ignored, rejected] = counts.map(|(_, count)| count);
     if !json {
-        println!("{supported} supported, {ignored} ignored, {rejected} rejected\n");
+        text += &format!("{supported} supported, {ignored} ignored, {rejected} rejected\n\n");
     }
+    text
+}
+
+fn line(told: impl std::fmt::Display) -> String {
+    format!("{told}\n")
 }
 
 fn object(entry: &Entry) -> serde_json::Value {
@@ -164,8 +165,7 @@ fn tell_facts(file: Option<&Path>) -> Outcome {
     // Read against the reader's clock; see `gather::of_text`.
     facts.clock_ahead_ms = Some(SystemClock.now().wall.0);
     let text = serde_json::to_string(&facts).map_err(|error| Failure::new(Exit::Software, error))?;
-    println!("{text}");
-    Ok(())
+    print(&line(text))
 }
 
 fn doctor(args: &Args) -> Outcome {
@@ -174,16 +174,16 @@ fn doctor(args: &Args) -> Outcome {
         nodes.push(of_peer(peer)?);
     }
     let findings = judge::judge(&nodes);
-    for finding in &findings {
-        if args.json { println!("{}", finding.object()) } else { println!("{finding}") }
-    }
+    let told = |finding: &finding::Finding| if args.json { line(finding.object()) } else { line(finding) };
+    let mut text: String = findings.iter().map(told).collect();
     let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
     let (passed, warned, refused) = (count(Verdict::Pass), count(Verdict::Warn), count(Verdict::Refuse));
-    if args.json {
-        println!("{}", json!({ "pass": passed, "warn": warned, "refuse": refused }));
+    text += &if args.json {
+        line(json!({ "pass": passed, "warn": warned, "refuse": refused }))
     } else {
-        println!("{passed} passed, {}, {refused} refused", counted(warned, "warning"));
-    }
+        line(format_args!("{passed} passed, {}, {refused} refused", counted(warned, "warning")))
+    };
+    print(&text)?;
     if refused == 0 { Ok(()) } else { Err(Failure::new(Exit::Usage, "")) }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ferromq_config::load;
 
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome, print, warn};
 use crate::layers;
 
 /// What to do with a configuration.
@@ -39,8 +39,7 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Failure::new(Exit::Usage, format!("the configuration has mistakes\n{mistakes}"))
     })?;
     for warning in loaded.warnings.iter() {
-        eprintln!("{warning}");
+        warn(warning);
     }
-    print!("{}", loaded.to_toml());
-    Ok(())
+    print(&loaded.to_toml())
 }

@@ -61,6 +61,22 @@ pub(crate) fn report(outcome: Outcome) -> ExitCode {
     }
 }
 
+/// Prints on standard output. Who stops reading, as `head` does, has read enough.
+pub(crate) fn print(text: &str) -> Outcome {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Io, format!("standard output can't be written: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says a line on standard error; whether anybody reads it changes nothing.
+pub(crate) fn warn(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// Shows help, version or what is wrong with the command line.
 pub(crate) fn from_usage(error: &clap::Error) -> ExitCode {
     // Nothing can be done about a terminal that can't be written to.

@@ -146,3 +146,42 @@ fn facts_of_another_machine_come_through_a_pipe() {
     let (code, findings, output) = world.check(&[&a, "--peers", path.to_str().unwrap()]);
     assert_eq!((code, with("refuse", &findings)), (64, vec!["one store".to_owned()]), "{output:?}");
 }
+
+#[test]
+fn who_stops_reading_has_read_enough_and_a_full_disk_is_told() {
+    let world = World::new();
+    let right = world.path("activemq.xml");
+    let wrong = world.path("wrong.xml");
+    let broker = |more: &str| {
+        format!(
+            "<broker {more} persistent='false'><transportConnectors>\
+             <transportConnector uri='tcp://127.0.0.1:0'/></transportConnectors></broker>"
+        )
+    };
+    fs::write(&right, broker("useJmx='false'")).expect("a file");
+    fs::write(&wrong, broker("colour='red'")).expect("a file");
+    let run = |words: &[&str], out: std::process::Stdio| {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(PROGRAM);
+        command.args(words).stdout(out).stderr(writer);
+        command.status().expect("the program starts").code()
+    };
+    let nobody = || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        std::process::Stdio::from(writer)
+    };
+    let full = || std::process::Stdio::from(fs::File::create("/dev/full").expect("a device"));
+    let (right, wrong) = (right.display().to_string(), wrong.display().to_string());
+    for (words, code) in [
+        (vec!["check", &right], 0),
+        (vec!["check", &right, "--json"], 0),
+        (vec!["check", &wrong], 64),
+        (vec!["check", &wrong, "--json"], 64),
+        (vec!["config", "convert", &right], 0),
+    ] {
+        assert_eq!(run(&words, nobody()), Some(code), "{words:?}");
+        assert_eq!(run(&words, full()), Some(74), "{words:?}");
+    }
+}
