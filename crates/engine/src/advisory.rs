@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use ferromq_model::{
-    Advisory, ConsumerFacts, ConsumerId, Destination, DestinationKind, DestinationPattern, Encoding, Epoch,
-    Message, MessageId, ProducerId, Text, Value,
+    Advisory, ConsumerFacts, ConsumerId, Destination, DestinationKind, Encoding, Epoch, Message, MessageId,
+    ProducerId, Text, Value,
 };
 
 use crate::consumer::ConsumerKey;
@@ -158,14 +158,9 @@ impl Engine {
 
     /// The virtual topics and composite destinations that feed a destination.
     fn feeding(&self, destination: &Destination) -> Vec<Destination> {
-        let topics = self.settings.virtual_topics.iter().filter_map(|rule| {
-            let depth = rule.prefix.split('.').filter(|element| !element.is_empty()).count();
-            let topic = destination.name.splitn(depth + 1, '.').nth(depth)?;
-            let fed = destination.kind == DestinationKind::Queue
-                && DestinationPattern::new(&format!("{}>", rule.prefix)).matches(&destination.name)
-                && DestinationPattern::new(&rule.topics).matches(topic);
-            fed.then(|| Destination::topic(topic))
-        });
+        let rules =
+            self.settings.virtual_topics.iter().filter(|_| destination.kind == DestinationKind::Queue);
+        let topics = rules.filter_map(|rule| rule.feeding(&destination.name)).map(Destination::topic);
         let composites = self.settings.composites.iter().filter_map(|composite| {
             let fed = !composite.from.is_pattern() && composite.to.contains(destination);
             fed.then(|| composite.from.clone())

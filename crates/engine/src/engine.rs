@@ -79,6 +79,8 @@ pub struct Engine {
     pub(crate) durables: Arena<Durable>,
     pub(crate) durable_names: BTreeMap<SubscriptionName, DurableKey>,
     pub(crate) dedup: Dedup,
+    /// Which messages of virtual topics lie in which queues, of those that came over links.
+    pub(crate) fed: Dedup,
     pub(crate) flow: Flow,
     pub(crate) spool: Spool,
     pub(crate) loads: Loads,
@@ -113,6 +115,7 @@ impl Engine {
     pub fn new(settings: Settings, codec: Arc<dyn PropertyCodec>, epoch: Epoch) -> Self {
         Self {
             dedup: Dedup::new(settings.dedup),
+            fed: Dedup::new(settings.dedup),
             herald: Herald::new(&settings, epoch),
             settings,
             codec,

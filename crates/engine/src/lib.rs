@@ -53,6 +53,7 @@ mod dispatch;
 mod durable;
 mod engine;
 mod expiry;
+mod fed;
 mod filter;
 mod flow;
 mod groups;

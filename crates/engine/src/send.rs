@@ -195,14 +195,16 @@ impl Engine {
         let slot = self.slot(conn, &request.producer);
         let repeated = self.dedup.knows(&producer, sequence, slot);
         if repeated {
-            self.duplicates += 1;
-            if let Some(site) =
-                self.places.find(&request.message.destination).and_then(|key| self.places.get_mut(key))
-            {
-                site.counters.duplicates += 1;
-            }
+            self.count_duplicate(&request.message.destination);
         }
         repeated
+    }
+
+    pub(crate) fn count_duplicate(&mut self, destination: &Destination) {
+        self.duplicates += 1;
+        if let Some(site) = self.places.find(destination).and_then(|key| self.places.get_mut(key)) {
+            site.counters.duplicates += 1;
+        }
     }
 
     fn slot(&self, conn: ConnId, producer: &ProducerId) -> crate::dedup::Slot {
@@ -222,6 +224,8 @@ impl Engine {
             // Another link was faster with it.
             copy = self.is_repeated(conn, request);
         }
+        let message = &request.message;
+        copy = copy || self.is_fed_elsewhere(message) && self.lies_there(&message.destination, message);
         if !copy {
             self.note_taken(conn, request, dedup);
             self.publish_to(target, request, dedup);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferromq_model::{Destination, Text};
+use ferromq_model::{Destination, DestinationPattern, Text};
 
 use crate::Policies;
 
@@ -180,6 +180,17 @@ pub struct VirtualTopic {
     pub topics: String,
     /// What stands before the topic's name in the name of such a queue, with `*` for the group.
     pub prefix: String,
+}
+
+impl VirtualTopic {
+    /// The topic that feeds a queue of this name.
+    pub(crate) fn feeding<'a>(&self, queue: &'a str) -> Option<&'a str> {
+        let depth = self.prefix.split('.').filter(|element| !element.is_empty()).count();
+        let topic = queue.splitn(depth + 1, '.').nth(depth)?;
+        let feeds = DestinationPattern::new(&format!("{}>", self.prefix)).matches(queue)
+            && DestinationPattern::new(&self.topics).matches(topic);
+        feeds.then_some(topic)
+    }
 }
 
 impl Default for VirtualTopic {

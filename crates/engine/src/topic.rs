@@ -251,14 +251,16 @@ impl Engine {
         self.arm_sweep(key, message.expiration);
     }
 
-    /// Copies a message into the queues that a virtual topic feeds.
+    /// Copies a message into the queues that a virtual topic feeds, unless a copy lies there already.
     fn feed_queues(&mut self, key: PlaceKey, message: &Arc<Message>, sender: &ProducerId) {
         let feeds = match self.places.get(key).and_then(|site| site.topic()) {
             Some(topic) if !topic.feeds.is_empty() => topic.feeds.clone(),
             _ => return,
         };
         for queue in feeds {
-            if let Some(copy) = self.rerouted(message, queue) {
+            if let Some(copy) = self.rerouted(message, queue)
+                && !self.lies_there(&copy.destination, message)
+            {
                 self.publish(queue, &copy, sender, false);
             }
         }

@@ -144,24 +144,20 @@ impl Engine {
     pub(crate) fn wire_virtual_topic(&mut self, key: PlaceKey, destination: &Destination) {
         let mut links: Vec<(PlaceKey, PlaceKey)> = Vec::new();
         for rule in &self.settings.virtual_topics {
-            let topics = DestinationPattern::new(&rule.topics);
-            let depth = rule.prefix.split('.').filter(|element| !element.is_empty()).count();
-            let prefix = DestinationPattern::new(&format!("{}>", rule.prefix));
-            let fed_by = |queue: &str| -> Option<String> {
-                let topic = queue.splitn(depth + 1, '.').nth(depth)?;
-                (prefix.matches(queue) && topics.matches(topic)).then(|| topic.to_owned())
-            };
             match destination.kind {
                 DestinationKind::Queue => {
-                    let topic = fed_by(&destination.name).map(|topic| Destination::topic(&topic));
+                    let topic = rule.feeding(&destination.name).map(Destination::topic);
                     if let Some(topic) = topic.and_then(|topic| self.places.find(&topic)) {
                         links.push((topic, key));
                     }
                 }
-                DestinationKind::Topic if topics.matches(&destination.name) => {
+                DestinationKind::Topic
+                    if DestinationPattern::new(&rule.topics).matches(&destination.name) =>
+                {
                     for (queue, site) in self.places.arena.iter() {
                         if site.destination.kind == DestinationKind::Queue
-                            && fed_by(&site.destination.name).as_deref() == Some(&*destination.name)
+                            && site.destination.name.ends_with(&*destination.name)
+                            && rule.feeding(&site.destination.name) == Some(&*destination.name)
                         {
                             links.push((key, queue));
                         }

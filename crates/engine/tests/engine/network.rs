@@ -251,3 +251,52 @@ fn consumers_of_what_is_fed_are_told_of_as_consumers_of_what_feeds_it_if_that_is
         assert_eq!(told, expected, "present already, come, gone");
     }
 }
+
+/// The same message over a link, to a virtual topic or, as it lies there, to a queue that it feeds.
+fn send_virtual(b: &mut Bench, client: &Client, to: &str, number: i64, path: &[&str]) {
+    let producer = ProducerId::new("ID:first-1".into(), 1, 1);
+    b.send_as(client, to, &format!("m{number}"), |message| {
+        message.id = MessageId::new(producer, number);
+        let original = message.destination.kind.is_queue().then(|| Destination::topic("VirtualTopic.T"));
+        let extra = message.extra_mut();
+        extra.original_destination = original;
+        extra.broker_path = path.iter().map(|broker| Text::from(*broker)).collect();
+    });
+}
+
+const TOPIC: &str = "topic://VirtualTopic.T";
+const FED: &str = "Consumer.a.VirtualTopic.T";
+
+#[test]
+fn a_queue_of_a_virtual_topic_takes_one_copy_over_links() {
+    for ways in [[TOPIC, FED], [FED, TOPIC]] {
+        let mut b = Bench::new();
+        let (link, c) = (b.connect("link"), b.connect("c"));
+        b.consume(&c, FED);
+        b.consume(&c, TOPIC);
+        for way in ways {
+            send_virtual(&mut b, &link, way, 1, &["peer"]);
+        }
+        // Over another broker it is the same message as well, and the next one is another.
+        send_virtual(&mut b, &link, FED, 1, &["peer", "other"]);
+        send_virtual(&mut b, &link, FED, 2, &["peer"]);
+        let got = b.take();
+        let of = |name: &str| {
+            let at = Destination::parse(name, DestinationKind::Queue);
+            let here = |got: &&Got| got.delivery.message.as_ref().unwrap().destination == at;
+            got.iter().filter(here).map(Got::text).collect::<Vec<_>>()
+        };
+        assert_eq!(of(FED), ["m1", "m2"], "{ways:?}");
+        assert_eq!(of(TOPIC), ["m1"], "{ways:?}");
+    }
+}
+
+#[test]
+fn what_comes_back_to_a_queue_of_a_virtual_topic_is_no_second_copy() {
+    let mut b = Bench::new();
+    let (link, own) = (b.connect("link"), Settings::default().broker_id.to_string());
+    for path in [&["peer"][..], &["peer", &own], &["peer", &own, "peer"]] {
+        send_virtual(&mut b, &link, FED, 1, path);
+    }
+    assert_eq!(b.held(FED), 3);
+}
