@@ -156,7 +156,10 @@ fn engine_settings(config: &Config) -> engine::Settings {
         ..engine::Policy::default()
     });
     for configured in &config.policies {
-        let policy = policy(configured, limits);
+        let mut policy = policy(configured, limits);
+        if config.store.kind == config::StoreKind::Memory {
+            policy.store_bytes = least(policy.store_bytes, configured.memory_limit_bytes.unwrap_or(0));
+        }
         for topics in [false, true] {
             if if topics { configured.topics } else { configured.queues } {
                 policies.add(topics, &configured.pattern, policy.clone());
@@ -207,6 +210,15 @@ const fn no_space(no_space: config::NoSpace) -> engine::NoSpace {
         config::NoSpace::Fail => engine::NoSpace::Fail,
         config::NoSpace::FailAfter(ms) => engine::NoSpace::FailAfter(millis(ms)),
         _ => engine::NoSpace::Block,
+    }
+}
+
+/// The lower of two limits; 0 is none. A store in memory is what the limit of a destination's memory is about as well.
+const fn least(one: u64, other: u64) -> u64 {
+    match (one, other) {
+        (0, limit) | (limit, 0) => limit,
+        _ if one < other => one,
+        _ => other,
     }
 }
 

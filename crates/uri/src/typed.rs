@@ -38,6 +38,9 @@ const JAVA_ONLY: &[&str] = &[
     "wireFormat.providerName",
 ];
 
+/// As older configurations have it; ActiveMQ overlooks it.
+const MISSPELT: &[&str] = &["wireformat.maxFrameSize"];
+
 /// Where a broker listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerUri {
@@ -224,6 +227,7 @@ impl ListenerUri {
                 reader.ignored("", JAVA_ONLY),
                 reader.ignored("", &["allowLinkStealing"]),
                 reader.ignored("transport.", JAVA_ONLY),
+                reader.ignored("", MISSPELT),
             ]
             .concat(),
         };

@@ -245,6 +245,18 @@ fn releases_before_5_18_did_not_prefer_local_consumers() {
     }
 }
 
+#[test]
+fn the_limit_of_a_destinations_memory_counts_for_a_store_in_memory() {
+    let stored = |store: &str, limits: &str| {
+        let policy = format!("[[policy]]\ndestination = \"queue://a\"\n{limits}");
+        let settings = settings(&format!("store.kind = \"{store}\"\n{policy}"));
+        settings.engine.policies.of(&Destination::queue("a")).store_bytes
+    };
+    let (small, both) = ("memory_limit = \"4 KiB\"", "memory_limit = \"4 KiB\"\nstore_limit = \"1 KiB\"");
+    assert_eq!((stored("memory", small), stored("memory", both), stored("memory", "")), (4096, 1024, 0));
+    assert_eq!((stored("journal", small), stored("journal", both)), (0, 1024));
+}
+
 fn default(settings: &Settings) -> std::sync::Arc<Policy> {
     settings.engine.policies.of(&Destination::queue("any"))
 }
