@@ -149,13 +149,16 @@ mod tests {
         way.write_all(b"after\n").unwrap();
         assert!(way.drain(Duration::from_secs(30)));
         let lines = paper.lines();
-        let told = format!(
-            "ferromq: {} lines of the log are missing here: they were not read in time",
-            10_002 - lines.len()
-        );
-        assert_eq!(lines.split_last().unwrap().1.last(), Some(&told));
-        assert_eq!(lines.last().unwrap(), "after");
-        assert!((MOST_LINES + 2..MOST_LINES + 4).contains(&lines.len()), "{}", lines.len());
+        // It may be told twice, if the thread took its first line while more was said.
+        let missing = |line: &String| {
+            let number = line.strip_prefix("ferromq: ")?.split_once(" lines of the log are missing here")?.0;
+            number.parse::<usize>().ok()
+        };
+        let told: Vec<usize> = lines.iter().filter_map(missing).collect();
+        assert_eq!(lines.len() - told.len() + told.iter().sum::<usize>(), 10_001, "{told:?}");
+        let [.., before, last] = &lines[..] else { panic!("{lines:?}") };
+        assert!(missing(before).is_some() && last == "after", "{before}, {last}");
+        assert!(lines.len() < MOST_LINES + 5, "{}", lines.len());
     }
 
     #[test]
