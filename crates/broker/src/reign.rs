@@ -131,9 +131,18 @@ impl Reign {
         let bridges = Bridges::begin(&settings.network, mirrors, reception.clone(), inside, &seed, &lanes);
         let neighbours =
             Neighbours::begin(&settings.network, &settings.told, &published, bridges.door(), &seed, &lanes);
-        let cluster = desk;
-        let reign =
-            Self { plug, mailbox, reception, engine, failed, cutoff, metrics, cluster, bridges, neighbours };
+        let reign = Self {
+            plug,
+            mailbox,
+            reception,
+            engine,
+            failed,
+            cutoff,
+            metrics,
+            cluster: desk,
+            bridges,
+            neighbours,
+        };
         Ok((reign, counter))
     }
 

@@ -1,10 +1,8 @@
 //! Lists on standard output: for people some lines an entry, for scripts one JSON object a line.
 
-use std::io::Write as _;
-
 use serde_json::Value;
 
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{self, Outcome};
 
 /// How the entries of a list are told.
 pub(crate) struct Listing<T> {
@@ -17,8 +15,7 @@ pub(crate) struct Listing<T> {
 impl<T> Listing<T> {
     /// Prints a list; `rest` is said to people behind it.
     pub(crate) fn print(&self, entries: &[T], json: bool, rest: Option<String>) -> Outcome {
-        let text = self.text(entries, json, rest);
-        std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::new(Exit::Io, error))
+        exit::print(&self.text(entries, json, rest))
     }
 
     fn text(&self, entries: &[T], json: bool, rest: Option<String>) -> String {
