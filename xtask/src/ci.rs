@@ -43,16 +43,9 @@ fn deny() -> anyhow::Result<()> {
     let installed =
         Command::new("cargo-deny").arg("--version").output().is_ok_and(|out| out.status.success());
     if !installed {
-        run_command(cargo().args([
-            "install",
-            "cargo-deny",
-            "--version",
-            DENY_VERSION,
-            "--locked",
-            "--quiet",
-            // Its work takes a second, and half the time of a build is optimisation.
-            "--debug",
-        ]))?;
+        let install = ["install", "cargo-deny", "--version", DENY_VERSION, "--locked", "--quiet"];
+        // Its work takes a second, and half the time of a build is optimisation.
+        run_command(cargo().args(install).arg("--debug").env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
     }
     run_command(cargo().args(["deny", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))
 }

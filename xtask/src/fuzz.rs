@@ -125,7 +125,8 @@ fn tools() -> anyhow::Result<()> {
         return Ok(());
     }
     println!("installing cargo-fuzz {CARGO_FUZZ_VERSION}");
-    let install = ["install", "cargo-fuzz", "--version", CARGO_FUZZ_VERSION, "--locked", "--quiet"];
+    let install =
+        ["install", "cargo-fuzz", "--version", CARGO_FUZZ_VERSION, "--locked", "--quiet", "--debug"];
     if !works(cargo().args(install)) {
         bail!("no cargo-fuzz, and `cargo {}` failed", install.join(" "));
     }
