@@ -9,7 +9,7 @@ use crate::bench::target::Tools;
 use crate::cluster::net::{Kind, LinkSpec, SiteSpec};
 
 /// How often latency is measured; each figure is the median.
-pub(super) const ROUNDS: usize = 3;
+pub(super) const ROUNDS: usize = 5;
 
 /// Within one broker, and over the link.
 pub(super) type Round = [Outcome; 2];

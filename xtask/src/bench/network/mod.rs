@@ -62,13 +62,25 @@ const CHURN: u32 = 500;
 #[derive(Debug, Default)]
 struct Figures {
     /// With 16 producers, and with one.
-    forwarded: Vec<(&'static str, Outcome, Cpu)>,
+    forwarded: Vec<Forwarded>,
     latency: Latency,
     /// From the healed link to the first message over it, in milliseconds.
     restored_ms: Vec<f64>,
     /// Of a core, of the neighbour and of the broker where the consumers are, and changes a second.
     demand: Option<Demand>,
     failed: Vec<(String, String)>,
+}
+
+/// What producers send as fast as they are answered.
+#[derive(Debug)]
+struct Forwarded {
+    row: &'static str,
+    /// Received at the broker that they were sent to.
+    local: Outcome,
+    /// Received over the link.
+    linked: Outcome,
+    /// Of the latter.
+    cpu: Cpu,
 }
 
 /// What one producer's messages take at least: each is flushed twice, one after the other, and sent twice.
@@ -135,6 +147,7 @@ pub fn run(args: &Args) -> Result<()> {
     let tools = Tools::prepare(!args.alone)?;
     let ceilings = Ceilings::measure(&tools)?;
     let machine = super::machine()?;
+    let before = process::Processors::read()?;
     let bound = Bound::measure(args, &tools, ceilings)?;
     let least = least::Least::measure(tools.scratch(), args.seconds)?;
     println!("{machine}; {ceilings}; {bound}; {least}");
@@ -150,10 +163,11 @@ pub fn run(args: &Args) -> Result<()> {
     }
     // The faster of the two is nearer to what disk and client can do.
     let bound = bound.or_faster(Bound::measure(args, &tools, Ceilings::measure(&tools)?)?);
+    let stolen = process::Processors::read()?.stolen_since(before) * 100.0;
     let mut text = String::from("# Networks beside ActiveMQ\n\n");
     writeln!(
         text,
-        "Made by `cargo xtask {}`, which writes this page. {machine}; {ceilings}; {bound}; {least}.\n\n{}",
+        "Made by `cargo xtask {}`, which writes this page. {machine}, {stolen:.1} % of the processors taken away by their host; {ceilings}; {bound}; {least}.\n\n{}",
         super::command_line(),
         tools.versions()?
     )?;
@@ -172,15 +186,11 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn measure_all(args: &Args, tools: &Tools, kind: Kind) -> Figures {
     let mut figures = Figures::default();
-    for (name, workload) in [("forwarded-16", "pq-16x16-1q"), ("forwarded-1", "pq-1x1")] {
-        if args.wants(name) {
-            match Two::start(tools, kind, false).and_then(|two| forwarded(args, tools, &two, workload, true))
-            {
-                Ok((outcome, cpu)) => {
-                    println!("  {name:<13} {}", outcome.brief());
-                    figures.forwarded.push((name, outcome, cpu));
-                }
-                Err(error) => figures.fail(name, &error),
+    for (row, workload) in [("forwarded-16", "pq-16x16-1q"), ("forwarded-1", "pq-1x1")] {
+        if args.wants(row) {
+            match Forwarded::measure(args, tools, kind, row, workload) {
+                Ok(forwarded) => figures.forwarded.push(forwarded),
+                Err(error) => figures.fail(row, &error),
             }
         }
     }
@@ -203,6 +213,26 @@ fn measure_all(args: &Args, tools: &Tools, kind: Kind) -> Figures {
         }
     }
     figures
+}
+
+impl Forwarded {
+    /// Each on fresh brokers.
+    fn measure(
+        args: &Args,
+        tools: &Tools,
+        kind: Kind,
+        row: &'static str,
+        workload: &'static str,
+    ) -> Result<Self> {
+        let run = |over_link| {
+            Two::start(tools, kind, false).and_then(|two| forwarded(args, tools, &two, workload, over_link))
+        };
+        let (linked, cpu) = run(true)?;
+        println!("  {row:<13} {}", linked.brief());
+        let (local, _) = run(false)?;
+        println!("  in one broker {}", local.brief());
+        Ok(Self { row, local, linked, cpu })
+    }
 }
 
 impl Figures {
