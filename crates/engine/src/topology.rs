@@ -57,6 +57,10 @@ impl Engine {
         };
         let mut site = Site::new(destination.clone(), policy, body);
         site.owner.clone_from(&owner);
+        // From now on it is fed, also by whoever sends before anybody comes back to it after a restart.
+        if self.is_fed(destination) {
+            site.id = Some(allot(&mut self.next_destination, destination, &mut self.outbox));
+        }
         let key = self.places.insert(site);
         self.wire_virtual_topic(key, destination);
         self.attach_waiting(key, destination);
@@ -138,6 +142,13 @@ impl Engine {
             fits.then(|| Destination::queue(&queue))
         };
         self.settings.virtual_topics.iter().filter_map(of_rule).collect()
+    }
+
+    /// Whether a virtual topic puts its messages into a queue.
+    fn is_fed(&self, destination: &Destination) -> bool {
+        let rules = &self.settings.virtual_topics;
+        destination.kind == DestinationKind::Queue
+            && rules.iter().any(|rule| rule.feeding(&destination.name).is_some())
     }
 
     /// Connects a virtual topic with the queues it feeds, whichever of the two is new.

@@ -155,6 +155,20 @@ fn virtual_topics_find_their_queues_again() {
 }
 
 #[test]
+fn a_queue_of_a_virtual_topic_is_fed_after_a_restart_though_nothing_ever_lay_in_it() {
+    let mut b = Bench::new();
+    let c = b.connect("c");
+    let consumer = b.consume(&c, "Consumer.a.VirtualTopic.T");
+    b.close(&c, consumer, -1);
+    b.crash();
+    let c = b.connect("c");
+    b.send(&c, "topic://VirtualTopic.T", "m1");
+    assert_eq!(b.held("Consumer.a.VirtualTopic.T"), 1);
+    b.send(&c, "topic://VirtualTopic.U", "m2");
+    assert_eq!(b.store.messages(), 1);
+}
+
+#[test]
 fn a_damaged_message_is_named_and_the_rest_is_served() {
     use ferromq_store::Loaded;
     let mut b = Bench::with(Settings {
