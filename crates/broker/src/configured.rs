@@ -179,6 +179,7 @@ fn engine_settings(config: &Config) -> engine::Settings {
         blocked_producer_warning: millis(limits.blocked_producer_warning_ms),
         advisories: config.broker.advisories,
         allow_link_stealing: config.broker.allow_link_stealing,
+        destinations: config.broker.destinations.iter().map(|text| destination(text)).collect(),
         virtual_topics: config.virtual_topics.as_ref().map_or_else(
             || engine::Settings::default().virtual_topics,
             |rules| rules.iter().map(virtual_topic).collect(),
@@ -196,11 +197,14 @@ fn virtual_topic(rule: &config::VirtualTopic) -> engine::VirtualTopic {
     engine::VirtualTopic { topics: rule.topics.clone(), prefix: rule.prefix.clone() }
 }
 
+fn destination(text: &str) -> Destination {
+    Destination::parse(text, DestinationKind::Queue)
+}
+
 fn composite(rule: &config::Composite) -> engine::Composite {
-    let parse = |text: &String| Destination::parse(text, DestinationKind::Queue);
     engine::Composite {
-        from: parse(&rule.destination),
-        to: rule.forward_to.iter().map(parse).collect(),
+        from: destination(&rule.destination),
+        to: rule.forward_to.iter().map(|text| destination(text)).collect(),
         forward_only: rule.forward_only,
     }
 }

@@ -172,7 +172,7 @@ pub fn examine(input: &Input) -> (Option<Report>, Result<Loaded, Diagnostics>) {
         None => diagnostics.retain(|diagnostic| {
             !syntax.iter().any(|broken| broken.source.is_on_line_of(&diagnostic.source))
         }),
-        Some(report) => in_words_of_xml(&mut diagnostics, &syntax, report),
+        Some(report) => judge_xml(&mut diagnostics, &syntax, report),
     }
     diagnostics.extend(syntax);
     let diagnostics = Diagnostics::new(diagnostics);
@@ -184,7 +184,7 @@ pub fn examine(input: &Input) -> (Option<Report>, Result<Loaded, Diagnostics>) {
 }
 
 /// Whoever wrote XML knows attributes, not keys.
-fn in_words_of_xml(diagnostics: &mut Vec<Diagnostic>, syntax: &[Diagnostic], report: &mut Report) {
+fn judge_xml(diagnostics: &mut Vec<Diagnostic>, syntax: &[Diagnostic], report: &mut Report) {
     let broken: BTreeSet<&Source> = syntax
         .iter()
         .filter(|broken| broken.severity == Severity::Error)
@@ -200,9 +200,7 @@ fn in_words_of_xml(diagnostics: &mut Vec<Diagnostic>, syntax: &[Diagnostic], rep
     diagnostics
         .retain(|diagnostic| !(broken.contains(&diagnostic.source) || any && missing(&diagnostic.problem)));
     for diagnostic in diagnostics {
-        if diagnostic.problem == NO_LISTENER {
-            diagnostic.remedy = "add <transportConnector uri=\"tcp://0.0.0.0:61616\"/>".to_owned();
-        }
+        xml::in_words_of_xml(diagnostic);
         report.correct(diagnostic);
     }
 }

@@ -374,6 +374,11 @@ impl<'a> Section<'_, 'a> {
         self.table.and_then(|table| table.find(key)).map_or(Source::Default, |node| node.source.clone())
     }
 
+    /// Where the value of a key that was read comes from, whichever layer it is.
+    pub(crate) fn source(&self, key: &str) -> Source {
+        if self.single { self.reader.source(&format!("{}.{key}", self.path)) } else { self.place(key) }
+    }
+
     /// Names keys that are read elsewhere.
     pub(crate) fn known(&mut self, keys: &[&'static str]) {
         self.asked.extend(keys);

@@ -19,9 +19,11 @@ mod report;
 pub(crate) mod rules;
 mod translate;
 mod tree;
+mod words;
 
 pub use markdown::compatibility_tables;
 pub use report::{Entry, Report, Verdict};
+pub(crate) use words::in_words_of_xml;
 
 use std::sync::Arc;
 

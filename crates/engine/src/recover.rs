@@ -67,6 +67,11 @@ impl Engine {
             }
         }
         self.recover_links(recovered.streams);
+        for destination in std::mem::take(&mut self.settings.destinations) {
+            if self.places.find(&destination).is_none() {
+                self.make_place(&destination, None);
+            }
+        }
         for lost in recovered.quarantined {
             let name =
                 lost.destination.map_or_else(|| "an unknown destination".to_owned(), |name| name.to_string());

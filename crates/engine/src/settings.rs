@@ -32,6 +32,8 @@ pub struct Settings {
     pub advisories: bool,
     /// Whether a new connection may take a client id from an old one.
     pub allow_link_stealing: bool,
+    /// Queues and topics that are there from the beginning.
+    pub destinations: Vec<Destination>,
     /// Which topics also feed queues.
     pub virtual_topics: Vec<VirtualTopic>,
     /// Whether a consumer of what a virtual topic or a composite destination feeds is told of as a consumer of that one
@@ -77,6 +79,7 @@ impl Default for Settings {
             blocked_producer_warning: Duration::from_secs(30),
             advisories: true,
             allow_link_stealing: false,
+            destinations: Vec::new(),
             virtual_topics: vec![VirtualTopic::default()],
             tell_fed_consumers: false,
             composites: Vec::new(),

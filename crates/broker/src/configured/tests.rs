@@ -31,6 +31,12 @@ const KEYS: &[Row] = &[
     ("[broker]\nallow_link_stealing = true", |s| show(s.engine.allow_link_stealing), "true"),
     ("[broker]\ngc_inactive_period_ms = 7", |s| show(s.engine.gc_period), "7ms"),
     ("[broker]\nmirror_queues_to = \"M.\"", |s| show(&s.engine.mirror_prefix), "Some(\"M.\")"),
+    (
+        "[broker]\ndestinations = [\"a\", \"topic://b\"]",
+        |s| s.engine.destinations.iter().map(|destination| format!("{destination} ")).collect(),
+        "queue://a topic://b ",
+    ),
+    ("[broker]\nuse_virtual_topics = false", |s| show(&s.engine.virtual_topics), "[]"),
     ("[broker]\nuse_virtual_dest_subs = true", |s| show(s.engine.tell_fed_consumers), "true"),
     (
         "[[network_connector]]\nuri = \"static:(tcp://b:1)\"\nmax_hops = 7",

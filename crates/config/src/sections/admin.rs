@@ -45,7 +45,7 @@ impl Admin {
         let expected = "\"auto\", \"none\", or an absolute path of at most 100 bytes";
         let socket = section.text("socket", "auto", expected, |text| socket(text).is_some());
         let token = section.secret("token");
-        let place = section.place("token");
+        let place = section.source("token");
         section.finish();
         let token = token.filter(|token| {
             let fits = (LEAST_TOKEN_BYTES..=256).contains(&token.len())

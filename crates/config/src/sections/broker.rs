@@ -1,6 +1,9 @@
 //! `[broker]`: who this broker is; `[auth]`: whom it lets in without a login.
 
-use crate::reader::Reader;
+use crate::{
+    reader::{Reader, Section},
+    sections::policy::is_destination,
+};
 
 /// Who this broker is, and how it stops.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +32,11 @@ pub struct Broker {
     /// `mirror_queues_to`: what stands before a queue's name in the name of the topic that gets a copy of all that is
     /// sent to it; `None` for no copies.
     pub mirror_queues_to: Option<String>,
+    /// `destinations`: queues and topics that are there from the beginning, written as those of `[[composite]]`.
+    pub destinations: Vec<String>,
+    /// `use_virtual_topics`: whether `VirtualTopic.>` feeds `Consumer.*.VirtualTopic.>` where no `[[virtual_topic]]` says
+    /// what feeds what.
+    pub use_virtual_topics: bool,
     /// `use_virtual_dest_subs`: whether consumers of what virtual topics and composite destinations feed are told of to
     /// other brokers as consumers of these.
     pub use_virtual_dest_subs: bool,
@@ -86,11 +94,26 @@ impl Broker {
             mirror_queues_to: section.text_or_none("mirror_queues_to", None, "the start of a name", |text| {
                 !text.trim().is_empty() && !text.contains(['*', '>', ',', '?', '/'])
             }),
+            destinations: destinations(&mut section),
+            use_virtual_topics: section.bool("use_virtual_topics", true),
             use_virtual_dest_subs: section.bool("use_virtual_dest_subs", false),
         };
         section.finish();
         broker
     }
+}
+
+fn destinations(section: &mut Section<'_, '_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (text, source) in section.texts("destinations", &[]) {
+        if is_destination(&text) && !text.contains(['*', '>']) {
+            found.push(text);
+        } else {
+            let remedy = "write a name without wildcards, with queue:// or topic:// in front";
+            section.reader.error(&source, format!("'{text}' is no single queue or topic"), remedy);
+        }
+    }
+    found
 }
 
 impl Auth {

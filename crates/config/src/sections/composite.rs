@@ -60,8 +60,12 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<Composite> {
     composites
 }
 
-pub(super) fn read_virtual(reader: &mut Reader<'_>) -> Option<Vec<VirtualTopic>> {
+pub(super) fn read_virtual(reader: &mut Reader<'_>, by_default: bool) -> Option<Vec<VirtualTopic>> {
     let tables = reader.repeated("virtual_topic");
+    if let (false, Some(first)) = (by_default, tables.first()) {
+        let problem = "broker.use_virtual_topics is false, and what stands here feeds queues all the same";
+        reader.warn(first, problem, "remove one of them");
+    }
     let mut rules = Vec::new();
     for index in 0..tables.len() {
         let mut section = reader.repetition("virtual_topic", index);
@@ -79,5 +83,5 @@ pub(super) fn read_virtual(reader: &mut Reader<'_>) -> Option<Vec<VirtualTopic>>
         });
         section.finish();
     }
-    (!tables.is_empty()).then_some(rules)
+    (!tables.is_empty() || !by_default).then_some(rules)
 }

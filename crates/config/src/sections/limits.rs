@@ -96,13 +96,13 @@ impl Limits {
 }
 
 impl NoSpace {
-    /// A time that is set wins over the mere refusal, as in ActiveMQ.
+    /// A time that is set wins over the mere refusal.
     pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let fail = section.bool_or_none("send_fail_if_no_space", None);
         let after = section.millis_or_none("send_fail_if_no_space_after_ms", None, 1..=86_400_000);
         match (fail, after) {
             (Some(false), Some(_)) => {
-                let source = section.place("send_fail_if_no_space_after_ms");
+                let source = section.source("send_fail_if_no_space_after_ms");
                 let problem = "send_fail_if_no_space_after_ms is set, but send_fail_if_no_space is false";
                 section.reader.error(&source, problem, "remove one of them");
                 None

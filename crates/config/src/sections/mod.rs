@@ -59,7 +59,7 @@ pub struct Config {
     pub network_connectors: Vec<NetworkConnector>,
     /// `[[composite]]`, in the order of the file.
     pub composites: Vec<Composite>,
-    /// `[[virtual_topic]]`; `None` for ActiveMQ's.
+    /// `[[virtual_topic]]`; `None` for ActiveMQ's, none at all without `broker.use_virtual_topics`.
     pub virtual_topics: Option<Vec<VirtualTopic>>,
     /// `[[user]]`, in the order of the file.
     pub users: Vec<User>,
@@ -70,6 +70,7 @@ impl Config {
         let listeners = listener::read(reader);
         let broker = Broker::read(reader);
         let network_connectors = network::read(reader, &broker);
+        let use_virtual_topics = broker.use_virtual_topics;
         Self {
             listeners,
             broker,
@@ -82,7 +83,7 @@ impl Config {
             policies: policy::read(reader),
             network_connectors,
             composites: composite::read(reader),
-            virtual_topics: composite::read_virtual(reader),
+            virtual_topics: composite::read_virtual(reader, use_virtual_topics),
             users: user::read(reader),
         }
     }

@@ -307,7 +307,7 @@ impl NetworkConnector {
         }
         if self.static_bridge && self.statically_included.is_empty() {
             let place = section.place("static_bridge");
-            let problem = "static_bridge forwards statically_included destinations only, and there are none";
+            let problem = "static_bridge forwards what is statically_included only, and nothing is";
             section.reader.warn(&place, problem, "name some, or remove static_bridge");
         }
         if self.sync_durable_subs && (self.dynamic_only || !self.conduit_subscriptions) {

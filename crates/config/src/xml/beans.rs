@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     once::GUARDS,
     properties,
-    property::{Property, simple_class},
+    property::{Property, is_broker, is_class_of, simple_class},
     report::Verdict,
     rules::{Directive, Rule},
     translate::{Scope, Translation},
@@ -30,7 +30,7 @@ impl<'a> Translation<'a> {
             }
         });
         let mut named = BTreeSet::new();
-        for element in root.children.iter().filter(|element| element.name != "broker") {
+        for element in root.children.iter().filter(|element| !is_broker(element)) {
             let Some(attribute) = element.attribute("id") else { continue };
             self.beans.insert(&attribute.value, element);
             if !named.insert(&attribute.value) {
@@ -45,7 +45,7 @@ impl<'a> Translation<'a> {
         self.attributes_of_beans(root);
         self.stray(root);
         let referred = properties::referred(root);
-        for child in root.children.iter().filter(|child| child.name != "broker") {
+        for child in root.children.iter().filter(|child| !is_broker(child)) {
             if properties::is_values(child, &referred) {
                 self.report(&child.source, format!("<{}>", child.name), Verdict::supported(PLACEHOLDERS));
             } else if child.name == "bean" || !child.value("id").is_some_and(|id| self.used.contains(id)) {
@@ -116,9 +116,11 @@ impl<'a> Translation<'a> {
         if properties::is_placeholders(bean) {
             self.placeholders(bean);
         }
+        let guards = GUARDS.iter().chain(&["authorizationPlugin"]);
         let verdict = match self.rules.section("spring").and_then(|section| section.rule(class)) {
             Some(Rule::Always(means)) => Verdict::supported(means),
             Some(Rule::Ignore(consequence)) => Verdict::ignored(consequence),
+            _ if guards.into_iter().any(|guard| is_class_of(class, guard)) => unused_guard(),
             _ if properties::is_placeholders(bean) => Verdict::supported(PLACEHOLDERS),
             _ => Verdict::ignored("Java objects do not run here, and nothing that counts refers to it"),
         };
@@ -128,10 +130,7 @@ impl<'a> Translation<'a> {
     /// An element of ActiveMQ beside the broker that nothing refers to.
     fn lone_element(&mut self, element: &Element) {
         let verdict = if GUARDS.contains(&element.name.as_str()) {
-            Verdict::rejected(
-                "nothing refers to it, and nobody would be asked for a login",
-                "put it into <plugins> of the broker, or refer to it there",
-            )
+            unused_guard()
         } else {
             Verdict::ignored("nothing that counts refers to it")
         };
@@ -196,6 +195,14 @@ impl<'a> Translation<'a> {
         self.held(bean, elements, holder, scope);
         self.depth -= 1;
     }
+}
+
+/// What guards a broker, and stands where it guards none.
+fn unused_guard() -> Verdict {
+    Verdict::rejected(
+        "nothing refers to it, and it would guard nothing",
+        "put it into <plugins> of the broker, or refer to it there",
+    )
 }
 
 /// What a bean is referred to by: its id, or one of its names.

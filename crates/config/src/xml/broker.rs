@@ -2,7 +2,7 @@
 //! together.
 
 use super::{
-    property::{Given, properties_of, text_of},
+    property::{Given, Property, properties_of, text_of},
     report::Verdict,
     translate::{Scope, Translation},
     tree::Element,
@@ -56,6 +56,7 @@ impl<'a> Translation<'a> {
         let mut scope = Scope::default();
         self.walk(broker, "broker", &mut scope);
         self.keep_nothing(broker, &mut scope);
+        self.intercept(broker, &mut scope);
         self.add_default_policy();
         // ActiveMQ's, where they differ from ours.
         let text = |text: &str| Node { source: source.clone(), value: Value::Untyped(text.to_owned()) };
@@ -107,13 +108,52 @@ impl<'a> Translation<'a> {
             return;
         }
         self.set("store.kind", "memory", asked.source, scope);
-        self.out.root.at("store.url", asked.source, |table, key| {
-            table.remove(key);
-        });
+        for key in ["store.url", "lock.uri"] {
+            self.out.root.at(key, asked.source, |table, key| table.remove(key));
+        }
         let consequence =
             "persistent=\"false\" counts, as in ActiveMQ: messages are gone when the broker ends";
         let verdict = Verdict::ignored(consequence);
         self.report(store.source, format!("broker {}", store.name), verdict);
+    }
+
+    /// To ActiveMQ interceptors that are given replace those that it makes by itself: virtual topics and mirrors of queues.
+    fn intercept(&mut self, broker: &'a Element, scope: &mut Scope) {
+        let properties = properties_of(broker);
+        let said = |name: &str| properties.iter().find(|property| property.name == name);
+        let Some(given) = said("destinationInterceptors") else { return };
+        let feeds = self.out.root.find("virtual_topic").is_some();
+        let asked = said("useVirtualTopics");
+        let truth = asked.and_then(|asked| value::truth(text_of(asked.given)?));
+        if let (Some(asked), Some(truth)) = (asked, truth.filter(|truth| *truth != feeds)) {
+            let consequence = if truth {
+                "<destinationInterceptors> counts instead, as in ActiveMQ, and has no <virtualTopic>"
+            } else {
+                "<destinationInterceptors> counts instead, as in ActiveMQ, and has a <virtualTopic>"
+            };
+            self.judge_anew(asked, Verdict::ignored(consequence));
+            self.out.root.at("broker.use_virtual_topics", asked.source, |table, key| table.remove(key));
+        }
+        if !feeds {
+            self.set("broker.use_virtual_topics", "false", given.source, scope);
+            let means = "`broker.use_virtual_topics = false`: there is no <virtualTopic> in it, so that topics named \
+                         VirtualTopic.> feed no queues, as in ActiveMQ";
+            self.report(given.source, format!("broker {}", given.name), Verdict::supported(means));
+        }
+        let by = self.find("broker.mirror_queues_to").map(|node| node.source.clone());
+        if let Some(asked) = said("useMirroredQueues").filter(|asked| by.as_ref() == Some(asked.source)) {
+            let consequence =
+                "<destinationInterceptors> counts instead, as in ActiveMQ, and has no <mirroredQueue>";
+            self.judge_anew(asked, Verdict::ignored(consequence));
+            self.out.root.at("broker.mirror_queues_to", asked.source, |table, key| table.remove(key));
+        }
+    }
+
+    /// Another verdict on a property of the broker than the one that it got by itself.
+    fn judge_anew(&mut self, property: &Property<'a>, verdict: Verdict) {
+        let subject = format!("broker {}", property.name);
+        self.out.report.entries.retain(|entry| entry.source != *property.source || entry.subject != subject);
+        self.report(property.source, subject, verdict);
     }
 
     /// Parts of a disk, or of what the file says instead of it.

@@ -1,6 +1,6 @@
 //! What connectors come to: where the broker listens, and whom it links to.
 
-use ferromq_uri::{Options, Protocol, Scheme, Uri};
+use ferromq_uri::{Endpoint, Options, Protocol, Scheme, Uri};
 
 use super::{
     report::Verdict,
@@ -52,7 +52,14 @@ impl Translation<'_> {
         match scheme.protocol() {
             Some(Protocol::OpenWire) => {
                 self.set(".uri", text, source, scope);
-                Verdict::supported("`[[listener]]`")
+                let uri = Uri::parse(text).ok();
+                match uri.as_ref().and_then(Uri::endpoint).filter(|endpoint| endpoint.port.is_none()) {
+                    Some(endpoint) => Verdict::ignored(format!(
+                        "{text} names no port, and ActiveMQ does not start with it; {} is listened on here",
+                        endpoint.port_or_default()
+                    )),
+                    None => Verdict::supported("`[[listener]]`"),
+                }
             }
             Some(Protocol::Auto) if !scheme.is_websocket() => {
                 self.set(".uri", &without_auto(text), source, scope);
@@ -75,6 +82,18 @@ impl Translation<'_> {
     ) -> Verdict {
         self.set(".uri", text, source, scope);
         let Ok(uri) = Uri::parse(text) else { return supported };
+        if uri.scheme.name() == "discovery" && !uri.components().is_empty() {
+            let consequence =
+                "ActiveMQ takes no discovery: in a network connector; what is inside of it counts here";
+            return Verdict::ignored(consequence);
+        }
+        if let Some((peer, endpoint)) = uri.components().iter().find_map(portless) {
+            return Verdict::ignored(format!(
+                "{}://{endpoint} names no port, so that ActiveMQ never connects; {} is taken here",
+                peer.scheme,
+                endpoint.port_or_default()
+            ));
+        }
         let known = crate::sections::NETWORK_ATTRIBUTES;
         let lost: Vec<&str> = uri
             .options
@@ -90,6 +109,12 @@ impl Translation<'_> {
             )),
         }
     }
+}
+
+/// The first broker of those inside that has no port.
+fn portless(uri: &Uri) -> Option<(&Uri, &Endpoint)> {
+    let own = uri.endpoint().filter(|endpoint| endpoint.port.is_none());
+    own.map(|endpoint| (uri, endpoint)).or_else(|| uri.components().iter().find_map(portless))
 }
 
 /// `auto+nio://host?auto.protocols=…` as a listener for OpenWire alone.

@@ -13,6 +13,9 @@ use crate::{
     value,
 };
 
+/// More than anything that is counted or measured here.
+const MOST: &str = "9223372036854775807";
+
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 30;
 
 impl<'a> Translation<'a> {
@@ -36,6 +39,17 @@ impl<'a> Translation<'a> {
                 }
                 for (text, source) in found {
                     self.push(key, text, source, scope);
+                }
+                return Some(supported);
+            }
+            (["startup"], Given::Element(list)) => {
+                for (text, source) in self.destinations(list) {
+                    if text.contains(['*', '>']) {
+                        let consequence = "a name with wildcards is no queue or topic of its own";
+                        self.report(source, text, Verdict::ignored(consequence));
+                    } else {
+                        self.push("broker.destinations", text, source, scope);
+                    }
                 }
                 return Some(supported);
             }
@@ -115,6 +129,9 @@ impl<'a> Translation<'a> {
             ["clamp", key, least, most] => {
                 return self.clamp(key, text, [least, most], source, scope, supported);
             }
+            ["off", key, most] => return self.off(key, text, most, source, scope),
+            ["never", key] => return self.never(key, text, source, scope),
+            ["slow", least] => return self.slow(text, least, source, scope),
             ["usage", key] => return self.usage(key, text, source, scope),
             ["broker_name"] => self.set("broker.name", &broker_name(text), source, scope),
             ["data_directory"] => self.set("broker.data_dir", folder(text), source, scope),
@@ -142,13 +159,13 @@ impl<'a> Translation<'a> {
                 Some(total) => self.share(key, source).total = total,
                 None => return Verdict::rejected("this should be a size", "write total=\"100 gb\""),
             },
-            // 0 stands for "not set" to ActiveMQ.
-            ["positive", key] if text == "0" => {
-                return Verdict::supported(format!("0 leaves `{key}` unset"));
+            // 0 stands for "not set" to ActiveMQ, and -1 in a policy.
+            ["positive", key] if text == "0" || (text == "-1" && key.starts_with('.')) => {
+                return Verdict::supported(format!("{text} leaves `{}` unset", key.trim_start_matches('.')));
             }
             ["positive" | "fail", key] => {
                 self.set(key, text, source, scope);
-                self.no_contradiction(key, source, scope);
+                return self.no_contradiction(key, source, scope, supported);
             }
             ["groups"] => return self.groups(text, source, scope, supported),
             ["keep_alive"] => return Self::keep_alive(text, supported),
@@ -242,19 +259,38 @@ impl<'a> Translation<'a> {
         self.shares.entry(key.to_owned()).or_insert(Share { percent: 0, total: 0, source })
     }
 
-    /// To ActiveMQ a time wins over `sendFailIfNoSpace="false"`; here the two would contradict one another.
-    fn no_contradiction(&mut self, key: &str, source: &Source, scope: &mut Scope) {
+    /// Of two that contradict one another the one that counts in ActiveMQ stays: a refusal at once over a time to wait, and a
+    /// time to wait over no refusal.
+    fn no_contradiction(
+        &mut self,
+        key: &str,
+        source: &Source,
+        scope: &mut Scope,
+        supported: Verdict,
+    ) -> Verdict {
+        const TIME: &str = "send_fail_if_no_space_after_ms";
         let (table, path) = match key.strip_prefix('.') {
             Some(path) => (&mut scope.table, path),
             None => (&mut self.out.root, key),
         };
-        table.at(path, source, |table, _| {
-            let waits = table.find("send_fail_if_no_space_after_ms").is_some();
-            let no = table.find("send_fail_if_no_space").and_then(|node| node.value.text());
-            if waits && no.is_some_and(|text| value::truth(&text) == Some(false)) {
-                table.remove("send_fail_if_no_space");
+        let mut verdict = supported;
+        table.at(path, source, |table, key| {
+            let Some(time) = table.find(TIME).map(|node| node.value.text().unwrap_or_default()) else { return };
+            let fails = table.find("send_fail_if_no_space").and_then(|node| node.value.text());
+            match fails.and_then(|text| value::truth(&text)) {
+                Some(true) => {
+                    table.remove(TIME);
+                    verdict = Verdict::ignored(if key == TIME {
+                        "sendFailIfNoSpace=\"true\" refuses at once, as in ActiveMQ".to_owned()
+                    } else {
+                        format!("it refuses at once, as in ActiveMQ, and sendFailIfNoSpaceAfterTimeout=\"{time}\" has no effect")
+                    });
+                }
+                Some(false) => table.remove("send_fail_if_no_space"),
+                None => {}
             }
         });
+        verdict
     }
 
     /// What a policy is for: a destination, or several, each of which gets one.
@@ -299,7 +335,17 @@ impl<'a> Translation<'a> {
                 continue;
             }
             for attribute in &item.attributes {
-                const KNOWN: [&str; 6] = ["physicalName", "name", "id", "queue", "topic", "selector"];
+                const KNOWN: [&str; 9] = [
+                    "physicalName",
+                    "name",
+                    "id",
+                    "queue",
+                    "topic",
+                    "selector",
+                    "DLQ",
+                    "properties",
+                    "compositeDestinations",
+                ];
                 if !KNOWN.contains(&attribute.name.as_str()) {
                     let what = format!("attribute {} of <{}>", attribute.name, item.name);
                     self.unknown(&attribute.source, what, &attribute.name, "queue");
@@ -353,7 +399,11 @@ impl<'a> Translation<'a> {
             Some(number) if !(least..=most).contains(&number) => {
                 let nearest = number.clamp(least, most.max(least));
                 self.set(key, &nearest.to_string(), source, scope);
-                Verdict::ignored(format!("{least} to {most} is possible here, and {nearest} counts"))
+                let range = match bounds {
+                    [_, MOST] => format!("{least} or more"),
+                    _ => format!("{least} to {most}"),
+                };
+                Verdict::ignored(format!("{range} is possible here, and {nearest} counts"))
             }
             _ => {
                 self.set(key, text, source, scope);
@@ -362,9 +412,42 @@ impl<'a> Translation<'a> {
         }
     }
 
+    /// A number that stands for what 0 does when it is below 0.
+    fn off(&mut self, key: &str, text: &str, most: &str, source: &Source, scope: &mut Scope) -> Verdict {
+        if text.trim().parse::<i64>().is_ok_and(|number| number < 0) {
+            self.set(key, "0", source, scope);
+            return Verdict::supported(format!("`{} = 0`, as in ActiveMQ", key.trim_start_matches('.')));
+        }
+        let supported = Verdict::supported(format!("`{}`", key.trim_start_matches('.')));
+        self.clamp(key, text, ["0", most], source, scope, supported)
+    }
+
+    /// A time that is never over when it is not above 0.
+    fn never(&mut self, key: &str, text: &str, source: &Source, scope: &mut Scope) -> Verdict {
+        if text.trim().parse::<i64>().is_ok_and(|number| number <= 0) {
+            self.set(key, MOST, source, scope);
+            return Verdict::supported(
+                "what is not above 0 is never over, as in ActiveMQ: nothing is removed",
+            );
+        }
+        let supported = Verdict::supported(format!("`{}`", key.trim_start_matches('.')));
+        self.clamp(key, text, ["1", MOST], source, scope, supported)
+    }
+
+    /// How long a consumer may be slow; below `least` nobody is judged by it.
+    fn slow(&mut self, text: &str, least: &str, source: &Source, scope: &mut Scope) -> Verdict {
+        const KEY: &str = ".slow_consumer.max_slow_ms";
+        let least: i64 = least.parse().unwrap_or(0);
+        if text.trim().parse::<i64>().is_ok_and(|number| number < least) {
+            self.set(".slow_consumer.strategy", "none", source, scope);
+            return Verdict::supported("no time is too long, as in ActiveMQ: no consumer is closed for it");
+        }
+        let supported = Verdict::supported(format!("`{}`", KEY.trim_start_matches('.')));
+        self.clamp(KEY, text, ["1", "86400000"], source, scope, supported)
+    }
+
     /// A limit of the whole broker: to ActiveMQ 0 is none.
     fn usage(&mut self, key: &str, text: &str, source: &Source, scope: &mut Scope) -> Verdict {
-        const MOST: &str = "9223372036854775807";
         match (value::bytes(text), key) {
             (Some(0), "limits.memory_bytes") => Verdict::ignored(
                 "0 is no limit to ActiveMQ; here memory always has one, and `limits.memory_bytes` holds, 1 GiB unless \

@@ -80,6 +80,12 @@ pub(super) fn simple_class(bean: &Element) -> &str {
     class.rsplit('.').next().unwrap_or(class)
 }
 
+/// Whether it is what `<broker>` makes, or a bean of its class.
+pub(super) fn is_broker(element: &Element) -> bool {
+    element.name == "broker"
+        || (element.name == "bean" && matches!(simple_class(element), "BrokerService" | "XBeanBrokerService"))
+}
+
 /// Classes whose elements are not called like them.
 const CLASSES: [(&str, &str); 7] = [
     ("DefaultDatabaseLocker", "database-locker"),

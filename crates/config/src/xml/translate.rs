@@ -12,7 +12,7 @@ use super::{
     locker::StoreLock,
     once::LOCKERS,
     properties::Properties,
-    property::{Given, Property, is_class_of, properties_of, simple_class, text_of},
+    property::{Given, Property, is_broker, is_class_of, properties_of, simple_class, text_of},
     report::{Entry, Verdict},
     rules::{Directive, Rule, Rules},
     tree::Element,
@@ -101,7 +101,7 @@ impl<'a> Translation<'a> {
     fn file(&mut self, root: &'a Element) {
         let brokers: Vec<&Element> = match root.name.as_str() {
             "broker" => vec![root],
-            "beans" => root.children.iter().filter(|child| child.name == "broker").collect(),
+            "beans" => root.children.iter().filter(|child| is_broker(child)).collect(),
             other => {
                 let problem = format!("<{other}> is no configuration of a broker");
                 return self.error(
@@ -112,7 +112,7 @@ impl<'a> Translation<'a> {
             }
         };
         match brokers.as_slice() {
-            [] => self.error(&root.source, "there is no <broker> in here", "is this the right file?"),
+            [] => self.no_broker(root),
             [broker] => self.broker(broker),
             [_, second, ..] => {
                 self.error(&second.source, "this is a second <broker>", "give each broker a file of its own");
@@ -120,6 +120,25 @@ impl<'a> Translation<'a> {
         }
         if root.name == "beans" {
             self.beans(root);
+        }
+    }
+
+    /// A bean that makes the broker out of another file says which one that is.
+    fn no_broker(&mut self, root: &Element) {
+        let maker = root.children.iter().find(|child| simple_class(child) == "BrokerFactoryBean");
+        let config = maker.and_then(|maker| {
+            let properties = properties_of(maker);
+            properties
+                .iter()
+                .find(|property| property.name == "config")
+                .and_then(|config| text_of(config.given))
+        });
+        match config {
+            Some(file) => {
+                let problem = format!("the <broker> is not in here, but in {file}");
+                self.error(&root.source, problem, "give that file");
+            }
+            None => self.error(&root.source, "there is no <broker> in here", "is this the right file?"),
         }
     }
 

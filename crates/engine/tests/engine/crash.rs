@@ -1,6 +1,7 @@
 //! Recovery: what a new engine makes of what the store holds.
 
 use ferromq_engine::*;
+use ferromq_model::Destination;
 
 use crate::bench::*;
 
@@ -166,6 +167,17 @@ fn a_queue_of_a_virtual_topic_is_fed_after_a_restart_though_nothing_ever_lay_in_
     assert_eq!(b.held("Consumer.a.VirtualTopic.T"), 1);
     b.send(&c, "topic://VirtualTopic.U", "m2");
     assert_eq!(b.store.messages(), 1);
+}
+
+#[test]
+fn destinations_that_are_asked_for_are_there_from_the_beginning() {
+    let destinations = vec![Destination::queue("Consumer.a.VirtualTopic.T"), Destination::topic("T")];
+    let mut b = Bench::with(Settings { destinations, ..Settings::default() });
+    b.crash();
+    let c = b.connect("c");
+    b.send(&c, "topic://VirtualTopic.T", "m1");
+    b.crash();
+    assert_eq!(b.held("Consumer.a.VirtualTopic.T"), 1);
 }
 
 #[test]
