@@ -1,8 +1,11 @@
 //! What several sections together must make sense of.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
-use ferromq_uri::Host;
+use ferromq_uri::{Endpoint, Host};
 
 use crate::{
     reader::Reader,
@@ -66,6 +69,13 @@ fn addresses(config: &Config, reader: &mut Reader<'_>) {
         let source = reader.source("listen");
         reader.error(&source, NO_LISTENER, "write listen = [\"tcp://127.0.0.1:61616\"]");
     }
+    let everywhere: BTreeSet<u16> = config
+        .listeners
+        .iter()
+        .map(|listener| &listener.uri.endpoint)
+        .filter(|endpoint| endpoint.host == Host::Address(Ipv4Addr::UNSPECIFIED.into()))
+        .map(Endpoint::port_or_default)
+        .collect();
     let mut taken = BTreeMap::new();
     for listener in &config.listeners {
         let endpoint = &listener.uri.endpoint;
@@ -77,10 +87,20 @@ fn addresses(config: &Config, reader: &mut Reader<'_>) {
             Host::Name(name) => name.to_ascii_lowercase(),
             other => other.to_string(),
         };
-        if taken.insert((host, endpoint.port_or_default()), ()).is_some() {
-            let problem = format!("{endpoint} is listened on twice");
-            reader.error(&listener.source, problem, "give each listener its own port");
-        }
+        let port = endpoint.port_or_default();
+        let one_of_many = match &endpoint.host {
+            Host::Name(name) => name.eq_ignore_ascii_case("localhost"),
+            Host::Address(address) => address.is_ipv4() && !address.is_unspecified(),
+            _ => false,
+        };
+        let twice = if taken.insert((host, port), ()).is_some() {
+            format!("{endpoint} is listened on twice")
+        } else if one_of_many && everywhere.contains(&port) {
+            format!("{endpoint} is listened on twice, as 0.0.0.0:{port} is every address")
+        } else {
+            continue;
+        };
+        reader.error(&listener.source, twice, "give each listener its own port");
     }
 }
 

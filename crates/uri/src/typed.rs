@@ -35,7 +35,10 @@ const JAVA_ONLY: &[&str] = &[
     "useQueueForAccept",
     // There is one format; its options have a dot behind the name.
     "wireFormat",
+    "wireFormat.includePlatformDetails",
+    "wireFormat.platformDetails",
     "wireFormat.providerName",
+    "wireFormat.providerVersion",
 ];
 
 /// As older configurations have it; ActiveMQ overlooks it.

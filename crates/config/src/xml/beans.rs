@@ -29,6 +29,7 @@ impl<'a> Translation<'a> {
                 self.beans.extend(ids(element).map(|id| (id, element)));
             }
         });
+        self.imported = root.children.iter().filter(|child| child.name == "import").find_map(imported);
         let mut named = BTreeSet::new();
         for element in root.children.iter().filter(|element| !is_broker(element)) {
             let Some(attribute) = element.attribute("id") else { continue };
@@ -83,10 +84,11 @@ impl<'a> Translation<'a> {
 
     fn import(&mut self, import: &Element) {
         let file = import.value("resource").unwrap_or("a file");
-        let verdict = Verdict::ignored(if file.contains("jetty") {
-            "there is no web console; `ferromq status` and the admin port (`[admin]`) show the broker"
-        } else {
-            "other files are not read; what the broker needs of it must stand here"
+        let verdict = Verdict::ignored(match imported(import) {
+            Some(_) => "other files are not read; what the broker needs of it must stand here",
+            None => {
+                "there is no web console; `ferromq status` and the admin port (`[admin]`) show the broker"
+            }
         });
         self.report(&import.source, format!("import of {file}"), verdict);
     }
@@ -175,12 +177,11 @@ impl<'a> Translation<'a> {
     ) {
         let id = id.trim_start_matches('#');
         let Some(bean) = self.beans.get(id).copied() else {
-            let problem = format!("there is no bean '{id}'");
-            return self.error(
-                source,
-                problem,
-                format!("add <bean id=\"{id}\" class=\"…\">, or correct the name"),
-            );
+            let remedy = match self.imported {
+                Some(file) => format!("other files are not read; put it into this one if it is in {file}"),
+                None => format!("add <bean id=\"{id}\" class=\"…\">, or correct the name"),
+            };
+            return self.error(source, format!("there is no bean '{id}'"), remedy);
         };
         self.used.insert(id.to_owned());
         self.references += 1;
@@ -195,6 +196,11 @@ impl<'a> Translation<'a> {
         self.held(bean, elements, holder, scope);
         self.depth -= 1;
     }
+}
+
+/// The file of an import that may have something for the broker.
+fn imported(import: &Element) -> Option<&str> {
+    Some(import.value("resource").unwrap_or("a file")).filter(|file| !file.contains("jetty"))
 }
 
 /// What guards a broker, and stands where it guards none.

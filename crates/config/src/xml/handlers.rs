@@ -54,7 +54,10 @@ impl<'a> Translation<'a> {
                 return Some(supported);
             }
             (["forward_to"], Given::Element(list)) => {
-                for (text, source) in self.destinations(list) {
+                let found = self.destinations(list);
+                // What stood there is refused already.
+                scope.dropped |= found.is_empty() && !list.children.is_empty();
+                for (text, source) in found {
                     self.push(".forward_to", text, source, scope);
                 }
                 return Some(supported);
@@ -128,6 +131,13 @@ impl<'a> Translation<'a> {
             ["flag", key, flag] => return self.flag(key, flag, text, source, scope, supported),
             ["clamp", key, least, most] => {
                 return self.clamp(key, text, [least, most], source, scope, supported);
+            }
+            ["no_postfix"] if text.is_empty() => return Verdict::supported("is empty in any case"),
+            ["no_postfix"] => {
+                return Verdict::rejected(
+                    "names of queues end with the name of the topic, and those of mirrors with that of the queue",
+                    "write a prefix, such as Consumer.*. or VirtualTopic.Mirror.",
+                );
             }
             ["off", key, most] => return self.off(key, text, most, source, scope),
             ["never", key] => return self.never(key, text, source, scope),

@@ -31,6 +31,8 @@ pub(super) struct Translation<'a> {
     pub(super) properties: &'a Properties,
     /// The beans of Spring by their ids.
     pub(super) beans: BTreeMap<&'a str, &'a Element>,
+    /// A file that this one takes beans from, which is not read.
+    pub(super) imported: Option<&'a str>,
     /// Those that something refers to.
     pub(super) used: BTreeSet<String>,
     /// The plug-in that asks for logins.
@@ -81,6 +83,7 @@ pub(super) fn translate<'a>(root: &'a Element, input: &'a Input, properties: &'a
         input,
         properties,
         beans: BTreeMap::new(),
+        imported: None,
         used: BTreeSet::new(),
         guard: None,
         out: Translated::default(),
@@ -138,7 +141,15 @@ impl<'a> Translation<'a> {
                 let problem = format!("the <broker> is not in here, but in {file}");
                 self.error(&root.source, problem, "give that file");
             }
-            None => self.error(&root.source, "there is no <broker> in here", "is this the right file?"),
+            None => {
+                let remedy = match self.imported {
+                    Some(file) => {
+                        format!("other files are not read; give the one that has it, such as {file}")
+                    }
+                    None => "is this the right file?".to_owned(),
+                };
+                self.error(&root.source, "there is no <broker> in here", remedy);
+            }
         }
     }
 
