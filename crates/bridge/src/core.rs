@@ -228,7 +228,7 @@ impl Bridge {
             }
             (Side::Inbound, command) => self.answer_remote(command),
             (Side::Local, Command::BrokerInfo(info)) => {
-                self.local = broker(&info);
+                self.local = self.local.take().or_else(|| broker(&info));
                 self.introduce();
             }
             (Side::Local, Command::Response(response)) => self.local_answered(response.correlation_id, None),
@@ -240,7 +240,7 @@ impl Bridge {
             (Side::Local, Command::ControlCommand(command)) => self.tried_again(command),
             (Side::Local, _) => {}
             (Side::Remote, Command::BrokerInfo(info)) => {
-                self.remote = broker(&info);
+                self.remote = self.remote.take().or_else(|| broker(&info));
                 self.introduce();
             }
             (Side::Remote, Command::Response(response)) => {

@@ -13,12 +13,17 @@ enum Key {
     Shared(Destination, Option<String>, bool),
     /// One consumer alone.
     Alone(Destination, String),
+    /// Nobody in particular: what is statically included of queues. Who consumes is told of besides, for a message may
+    /// go further for a consumer than it may without one.
+    Fixed(Destination, Option<String>),
 }
 
 impl Key {
     const fn destination(&self) -> &Destination {
         match self {
-            Self::Shared(destination, ..) | Self::Alone(destination, _) => destination,
+            Self::Shared(destination, ..) | Self::Alone(destination, _) | Self::Fixed(destination, _) => {
+                destination
+            }
         }
     }
 }
@@ -217,7 +222,12 @@ impl Demand {
 
     /// A subscription for a statically included destination.
     pub(crate) fn fix(&mut self, destination: Destination, selector: Option<&str>) -> i64 {
-        let key = Key::Shared(destination, selector.map(str::to_owned), false);
+        let selector = selector.map(str::to_owned);
+        let key = if destination.is_queue() {
+            Key::Fixed(destination, selector)
+        } else {
+            Key::Shared(destination, selector, false)
+        };
         self.insert(Subscription { fixed: true, ..Subscription::new(key) })
     }
 

@@ -67,10 +67,16 @@ pub(crate) fn write(settings: &Settings, keeps_streams: bool, turns_back: bool) 
     text
 }
 
-/// What the local broker is told: to hand back what only bridges could take within so many hops, and of its durable
-/// subscriptions, as a bridge asks for them at the other end.
+/// What the local broker is told: to hand back what only bridges could take within so many hops, what a consumer of many
+/// destinations does not cover, and to tell of its durable subscriptions, as a bridge asks for them at the other end.
 pub(crate) fn for_local(settings: &Settings) -> String {
     let mut text = format!("maxHops={}\n", settings.max_hops);
+    let (excluded, included) = settings.scope();
+    for (key, rules) in [("excluded", excluded), ("included", included)] {
+        for rule in rules {
+            text.push_str(&format!("{key}={}\n", rule.destination()));
+        }
+    }
     if !settings.static_bridge {
         text.push_str("syncDurableSubs=true\ndynamicallyIncludedDestinations=[topic\\://>]\n");
     }

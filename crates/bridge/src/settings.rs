@@ -142,6 +142,16 @@ impl Settings {
             || covered(&self.statically_included)
     }
 
+    /// The rules that decide of a destination: none of the first, and of the others alone if there are any.
+    pub(crate) fn scope(&self) -> (Vec<&Rule>, Vec<&Rule>) {
+        let included = if self.dynamically_included.is_empty() {
+            Vec::new()
+        } else {
+            self.dynamically_included.iter().chain(&self.statically_included).collect()
+        };
+        (self.excluded.iter().collect(), included)
+    }
+
     /// Whether plain remote subscribers of a topic get a durable subscription here.
     pub fn forces_durable(&self, destination: &Destination) -> bool {
         self.dynamically_included.iter().any(|rule| rule.force_durable && rule.covers(destination))

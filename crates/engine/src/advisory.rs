@@ -13,7 +13,11 @@ use crate::consumer::ConsumerKey;
 use crate::engine::Engine;
 use crate::flow::Full;
 use crate::place::{Body, PlaceKey};
-use crate::{Settings, Severity};
+use crate::topology::origin;
+use crate::{ConnId, Settings, Severity};
+
+/// Where bridges tell that they came up, or ended.
+const BRIDGES: &str = "ActiveMQ.Advisory.NetworkBridge";
 
 #[derive(Debug)]
 pub(crate) struct Herald {
@@ -47,12 +51,9 @@ impl Engine {
             Some(key) => key,
             None => {
                 let wanted = self.places.wanted.iter().any(|consumer| {
-                    self.consumers.get(*consumer).is_some_and(|consumer| {
-                        consumer
-                            .patterns
-                            .iter()
-                            .any(|(kind, pattern)| *kind == DestinationKind::Topic && pattern.matches(topic))
-                    })
+                    self.consumers
+                        .get(*consumer)
+                        .is_some_and(|consumer| consumer.wants_by_pattern(&destination))
                 });
                 if !wanted {
                     return None;
@@ -215,6 +216,9 @@ impl Engine {
                 );
             }
         }
+        if wants(BRIDGES) {
+            self.replay_bridges(&target);
+        }
         for (kind, topic) in [
             (DestinationKind::Queue, "ActiveMQ.Advisory.Queue"),
             (DestinationKind::Topic, "ActiveMQ.Advisory.Topic"),
@@ -231,8 +235,9 @@ impl Engine {
                 .filter(|(_, site)| site.destination.kind == kind && !site.destination.is_advisory())
                 .map(|(_, site)| (site.destination.clone(), site.owner.clone()))
                 .collect();
-            for (destination, connection) in present {
-                let advisory = Advisory::DestinationAdded { destination, connection };
+            for (destination, owner) in present {
+                let (connection, broker_path) = origin(owner.as_ref());
+                let advisory = Advisory::DestinationAdded { destination, connection, broker_path };
                 self.tell(topic, Some(advisory), &[], Some(&target));
             }
         }
@@ -260,6 +265,40 @@ impl Engine {
                 let destination = facts.destination.clone();
                 self.tell_consumer(&destination, &Advisory::ConsumerStarted(facts), Some(&target));
             }
+        }
+    }
+
+    /// Keeps what a bridge of this broker has told of itself, as long as that is so.
+    pub(crate) fn note_bridge(&mut self, conn: ConnId, message: &Arc<Message>) {
+        let own = message
+            .extra
+            .as_ref()
+            .is_some_and(|extra| extra.opaque.is_some() && extra.broker_path.is_empty());
+        if !own || *message.destination.name != *BRIDGES {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        if connection.facts.as_ref().is_some_and(|facts| facts.network) {
+            let properties = message.properties.as_ref();
+            let started = properties.and_then(|raw| self.codec.property(message.encoding, raw, "started"));
+            connection.bridge = matches!(started, Some(Value::Bool(true))).then(|| Arc::clone(message));
+        }
+    }
+
+    /// Tells a newcomer which bridges are up.
+    fn replay_bridges(&mut self, target: &ConsumerId) {
+        let bridges =
+            self.connections.iter().filter_map(|(conn, found)| Some((*conn, found.bridge.clone()?)));
+        let mut present: Vec<(ConnId, Arc<Message>)> = bridges.collect();
+        present.sort_unstable_by_key(|(conn, _)| *conn);
+        for (_, told) in present {
+            let Some(place) = self.audience(BRIDGES) else { return };
+            self.herald.next += 1;
+            let sender = self.herald.producer.clone();
+            let mut message = Message::clone(&told);
+            message.id = MessageId::new(sender.clone(), self.herald.next);
+            message.extra_mut().target = Some(target.clone());
+            self.publish(place, &Arc::new(message), &sender, false);
         }
     }
 

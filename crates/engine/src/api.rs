@@ -164,6 +164,8 @@ pub enum Intent {
     AddDestination {
         /// Which.
         destination: Destination,
+        /// Ids of the brokers that a bridge was told of it over.
+        broker_path: Vec<Text>,
     },
     /// A destination is removed.
     RemoveDestination {

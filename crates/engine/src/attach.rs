@@ -137,13 +137,15 @@ impl Engine {
         let Some(site) = self.places.get(place) else { return Ok(()) };
         let own = self.connections.get(&conn).and_then(|connection| connection.facts.as_ref());
         match &site.owner {
-            Some(owner) if !facts.network && own.is_none_or(|own| own.connection != *owner) => Err(fault(
-                FaultKind::InvalidDestination,
-                format!(
-                    "Cannot subscribe to {} from another connection than the one that created it",
-                    site.destination
-                ),
-            )),
+            Some(owner) if !facts.network && own.is_none_or(|own| own.connection != owner.connection) => {
+                Err(fault(
+                    FaultKind::InvalidDestination,
+                    format!(
+                        "Cannot subscribe to {} from another connection than the one that created it",
+                        site.destination
+                    ),
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -167,18 +169,13 @@ impl Engine {
             }
         }
         let Some(consumer) = self.consumers.get(key) else { return };
-        let matching: Vec<PlaceKey> =
-            self.places
-                .arena
-                .iter()
-                .filter(|(_, site)| {
-                    let destination = &site.destination;
-                    consumer.patterns.iter().any(|(kind, pattern)| {
-                        *kind == destination.kind && pattern.matches(&destination.name)
-                    })
-                })
-                .map(|(place, _)| place)
-                .collect();
+        let matching: Vec<PlaceKey> = self
+            .places
+            .arena
+            .iter()
+            .filter(|(_, site)| consumer.wants_by_pattern(&site.destination))
+            .map(|(place, _)| place)
+            .collect();
         for place in matching {
             self.attach_to(key, place);
         }

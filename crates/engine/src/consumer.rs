@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ferromq_model::{
-    ConsumerFacts, DestinationKind, DestinationPattern, Instant, Message, MessageId, ProducerId, Sequence,
-    Ticket,
+    ConsumerFacts, Destination, DestinationKind, DestinationPattern, Instant, Message, MessageId, ProducerId,
+    Sequence, Ticket,
 };
 
 use crate::arena::Key;
@@ -123,6 +123,15 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
+    /// Whether one of its patterns covers a destination, and nothing leaves that out.
+    pub(crate) fn wants_by_pattern(&self, destination: &Destination) -> bool {
+        let scope = self.facts.network_filter.as_ref().and_then(|filter| filter.scope.as_ref());
+        self.patterns
+            .iter()
+            .any(|(kind, pattern)| *kind == destination.kind && pattern.matches(&destination.name))
+            && scope.is_none_or(|scope| scope.permits(destination))
+    }
+
     /// Whether one more message may be handed out now.
     pub(crate) fn has_room(&self) -> bool {
         if self.congested || self.link_full || self.dispatched.len() >= self.most_unacknowledged {

@@ -265,7 +265,9 @@ impl Engine {
             Intent::Pull { consumer, timeout } => self.pull(conn, consumer, timeout),
             Intent::SetPrefetch { consumer, prefetch } => self.set_prefetch(conn, consumer, prefetch),
             Intent::Transaction { id, verb } => return self.transaction(conn, tag, id, verb),
-            Intent::AddDestination { destination } => self.add_destination(conn, &destination),
+            Intent::AddDestination { destination, broker_path } => {
+                self.add_destination(conn, &destination, broker_path)
+            }
             Intent::RemoveDestination { destination, force } => {
                 self.remove_destination(conn, &destination, force)
             }

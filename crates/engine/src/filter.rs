@@ -20,7 +20,8 @@ pub(crate) struct Filter {
 #[derive(Debug)]
 struct Border {
     rule: NetworkFilter,
-    /// Whether the demand comes from a client of that broker, not through it.
+    /// Whether the demand comes from a client of that broker, not through it. What is forwarded whether somebody wants it
+    /// or not is no demand.
     direct: bool,
 }
 
@@ -50,7 +51,8 @@ impl Filter {
     pub(crate) fn of(facts: &ConsumerFacts) -> Result<Option<Self>, Fault> {
         let plain = Self::parse(facts.selector.as_ref())?;
         let Some(rule) = facts.network_filter.clone() else { return Ok(plain) };
-        let border = Border { rule, direct: facts.broker_path.len() <= 1 };
+        let direct = facts.broker_path.len() <= 1 && !facts.network_path.is_empty();
+        let border = Border { rule, direct };
         Ok(Some(Self { selector: plain.and_then(|filter| filter.selector), network: Some(border) }))
     }
 

@@ -33,6 +33,15 @@ pub(crate) enum Body {
     Topic(Topic),
 }
 
+/// Whose a temporary destination is.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner {
+    /// The id of the connection that made it.
+    pub(crate) connection: Text,
+    /// Ids of the brokers that it was told of over, if that is a bridge's.
+    pub(crate) path: Vec<Text>,
+}
+
 /// One queue or topic.
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -40,8 +49,8 @@ pub(crate) struct Site {
     /// Its id in the store, once it is there.
     pub(crate) id: Option<DestinationId>,
     pub(crate) policy: Arc<Policy>,
-    /// The connection id it belongs to, for a temporary one.
-    pub(crate) owner: Option<Text>,
+    /// Whose it is, for a temporary one.
+    pub(crate) owner: Option<Owner>,
     pub(crate) body: Body,
     pub(crate) counters: Counters,
     pub(crate) sent: u64,

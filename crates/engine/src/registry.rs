@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ferromq_model::{ConnectionFacts, Destination, ProducerFacts, ProducerId, Ticket};
+use ferromq_model::{ConnectionFacts, Destination, Message, ProducerFacts, ProducerId, Ticket};
 use rustc_hash::FxHashMap;
 
 use crate::consumer::ConsumerKey;
@@ -57,6 +57,8 @@ pub(crate) struct Connection {
     pub(crate) takes_back: bool,
     /// Destinations of which its messages are turned back.
     pub(crate) turned: FxHashMap<Destination, Turned>,
+    /// What the bridge at its other end has told of itself.
+    pub(crate) bridge: Option<Arc<Message>>,
 }
 
 #[derive(Debug, Default)]

@@ -228,6 +228,7 @@ impl Engine {
         copy = copy || self.is_fed_elsewhere(message) && self.lies_there(&message.destination, message);
         if !copy {
             self.note_taken(conn, request, dedup);
+            self.note_bridge(conn, message);
             self.publish_to(target, request, dedup);
         }
         if self.outbox.has_ops()

@@ -9,7 +9,7 @@ use ferromq_store::StoreOp;
 use crate::consumer::{ConsumerKey, Origin};
 use crate::engine::{Engine, Timer, fault};
 use crate::outbox::Outbox;
-use crate::place::{Body, PlaceKey, Site, Topic};
+use crate::place::{Body, Owner, PlaceKey, Site, Topic};
 use crate::queue::Queue;
 use crate::window::{State, Window};
 use crate::{ConnId, Fault, FaultKind, VirtualTopic};
@@ -47,7 +47,7 @@ impl Engine {
     }
 
     /// Makes a destination, attaches everybody who waited for it, and tells about it.
-    pub(crate) fn make_place(&mut self, destination: &Destination, owner: Option<Text>) -> PlaceKey {
+    pub(crate) fn make_place(&mut self, destination: &Destination, owner: Option<Owner>) -> PlaceKey {
         let policy = self.settings.policies.of(destination);
         let body = if destination.kind.is_queue() {
             let window = Window::new(policy.prioritized_messages, policy.window);
@@ -66,7 +66,7 @@ impl Engine {
         self.attach_waiting(key, destination);
         self.make_fed_queues(destination);
         if !destination.is_advisory() {
-            self.tell_destination(destination, owner, true);
+            self.tell_destination(destination, owner.as_ref(), true);
         }
         key
     }
@@ -79,11 +79,7 @@ impl Engine {
             .iter()
             .copied()
             .filter(|consumer| {
-                self.consumers.get(*consumer).is_some_and(|consumer| {
-                    consumer.patterns.iter().any(|(kind, pattern)| {
-                        *kind == destination.kind && pattern.matches(&destination.name)
-                    })
-                })
+                self.consumers.get(*consumer).is_some_and(|consumer| consumer.wants_by_pattern(destination))
             })
             .collect();
         for consumer in wanting {
@@ -187,25 +183,39 @@ impl Engine {
     }
 
     /// A client makes a destination; a temporary one belongs to the connection whose id its name carries.
-    pub(crate) fn add_destination(&mut self, conn: ConnId, destination: &Destination) -> Result<(), Fault> {
+    pub(crate) fn add_destination(
+        &mut self,
+        conn: ConnId,
+        destination: &Destination,
+        broker_path: Vec<Text>,
+    ) -> Result<(), Fault> {
+        let facts = self.connections.get(&conn).and_then(|connection| connection.facts.as_ref());
+        let owner = facts.map(|facts| Owner {
+            connection: facts.connection.clone(),
+            path: if facts.network { broker_path } else { Vec::new() },
+        });
         for member in destination.members() {
             if member.name.trim().is_empty() {
                 return Err(fault(FaultKind::InvalidDestination, "a destination needs a name"));
             }
-            if self.places.find(&member).is_some() {
-                continue;
+            let owner = owner.clone().filter(|_| member.kind.is_temporary());
+            match (self.places.find(&member), owner) {
+                (None, owner) => drop(self.make_place(&member, owner)),
+                (Some(place), Some(owner)) => self.pass_on(place, owner),
+                (Some(_), None) => {}
             }
-            let owner = if member.kind.is_temporary() {
-                self.connections
-                    .get(&conn)
-                    .and_then(|connection| connection.facts.as_ref())
-                    .map(|facts| facts.connection.clone())
-            } else {
-                None
-            };
-            self.make_place(&member, owner);
         }
         Ok(())
+    }
+
+    /// A bridge was told of a temporary destination that another one has: it is whose way to the client is shorter, for it
+    /// ends with that one.
+    fn pass_on(&mut self, place: PlaceKey, to: Owner) {
+        let Some(site) = self.places.get_mut(place) else { return };
+        let is_nearer = |known: &Owner| !to.path.is_empty() && to.path.len() < known.path.len();
+        if site.owner.as_ref().is_some_and(is_nearer) {
+            site.owner = Some(to);
+        }
     }
 
     /// A client removes a destination.
@@ -218,17 +228,20 @@ impl Engine {
         for member in destination.members() {
             let Some(key) = self.places.find(&member) else { continue };
             let Some(site) = self.places.get(key) else { continue };
-            if let Some(owner) = &site.owner {
-                let own = self
-                    .connections
-                    .get(&conn)
-                    .and_then(|connection| connection.facts.as_ref())
-                    .is_some_and(|facts| facts.connection == *owner);
-                if !own {
-                    return Err(fault(
-                        FaultKind::InvalidDestination,
-                        format!("{member} belongs to connection {owner}; only that connection may remove it"),
-                    ));
+            if let Some(Owner { connection: owner, .. }) = &site.owner {
+                let facts = self.connections.get(&conn).and_then(|connection| connection.facts.as_ref());
+                match facts {
+                    Some(facts) if facts.connection == *owner => {}
+                    // It was told of over several bridges, and the owner is told as well.
+                    Some(facts) if facts.network => continue,
+                    _ => {
+                        return Err(fault(
+                            FaultKind::InvalidDestination,
+                            format!(
+                                "{member} belongs to connection {owner}; only that connection may remove it"
+                            ),
+                        ));
+                    }
                 }
             }
             let subscribed = match &site.body {
@@ -309,7 +322,7 @@ impl Engine {
             );
         }
         if !site.destination.is_advisory() {
-            self.tell_destination(&site.destination, site.owner.clone(), false);
+            self.tell_destination(&site.destination, site.owner.as_ref(), false);
         }
     }
 
@@ -332,7 +345,7 @@ impl Engine {
             .places
             .arena
             .iter()
-            .filter(|(_, site)| site.owner.as_ref() == Some(connection))
+            .filter(|(_, site)| site.owner.as_ref().is_some_and(|owner| owner.connection == *connection))
             .map(|(key, _)| key)
             .collect();
         for key in owned {
@@ -341,8 +354,9 @@ impl Engine {
     }
 
     /// Tells that a destination came or went.
-    fn tell_destination(&mut self, destination: &Destination, connection: Option<Text>, added: bool) {
+    fn tell_destination(&mut self, destination: &Destination, owner: Option<&Owner>, added: bool) {
         let destination = destination.clone();
+        let (connection, broker_path) = origin(owner);
         let topic = match destination.kind {
             DestinationKind::Queue => "ActiveMQ.Advisory.Queue",
             DestinationKind::Topic => "ActiveMQ.Advisory.Topic",
@@ -350,9 +364,9 @@ impl Engine {
             DestinationKind::TempTopic => "ActiveMQ.Advisory.TempTopic",
         };
         let advisory = if added {
-            Advisory::DestinationAdded { destination, connection }
+            Advisory::DestinationAdded { destination, connection, broker_path }
         } else {
-            Advisory::DestinationRemoved { destination, connection }
+            Advisory::DestinationRemoved { destination, connection, broker_path }
         };
         self.tell(topic, Some(advisory), &[], None);
     }
@@ -361,4 +375,9 @@ impl Engine {
     pub(crate) fn policy(&self, key: PlaceKey) -> Option<Arc<crate::Policy>> {
         self.places.get(key).map(|site| Arc::clone(&site.policy))
     }
+}
+
+/// What an advisory tells of whose a destination is.
+pub(crate) fn origin(owner: Option<&Owner>) -> (Option<Text>, Vec<Text>) {
+    (owner.map(|owner| owner.connection.clone()), owner.map(|owner| owner.path.clone()).unwrap_or_default())
 }

@@ -9,7 +9,7 @@ use ferromq_model::{
     Advisory, ConnectionFacts, ConsumerFacts, ConsumerId, Delivery, Destination, DestinationKind, Message,
     MessageId, ProducerFacts, ProducerId, Sequence, Text,
 };
-use ferromq_openwire::{Command, ObjectId};
+use ferromq_openwire::{BrokerId, Command, ObjectId};
 use world::World;
 
 mod world;
@@ -115,15 +115,17 @@ fn producers_and_destinations_are_told() {
 
     let temporary = Destination::new(DestinationKind::TempQueue, "ID:c:1");
     let connection = Some(Text::from("ID:c"));
-    let added = Advisory::DestinationAdded { destination: temporary.clone(), connection: connection.clone() };
-    let Command::DestinationInfo(info) = told(added) else { panic!() };
-    assert_eq!(info.operation_type, 0);
-    assert_eq!(info.connection_id.unwrap().to_string(), "ID:c");
-    let Command::DestinationInfo(info) =
-        told(Advisory::DestinationRemoved { destination: temporary, connection })
-    else {
-        panic!()
+    let added = Advisory::DestinationAdded {
+        destination: temporary.clone(),
+        connection: connection.clone(),
+        broker_path: vec!["ID:b".into()],
     };
+    let Command::DestinationInfo(info) = told(added) else { panic!() };
+    assert_eq!((info.operation_type, &*info.broker_path.unwrap()), (0, &[BrokerId::new("ID:b")][..]));
+    assert_eq!(info.connection_id.unwrap().to_string(), "ID:c");
+    let removed =
+        Advisory::DestinationRemoved { destination: temporary, connection, broker_path: Vec::new() };
+    let Command::DestinationInfo(info) = told(removed) else { panic!() };
     assert_eq!(
         (info.operation_type, info.destination.unwrap().to_string()),
         (1, "temp-queue://ID:c:1".into())

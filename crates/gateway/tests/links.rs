@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are not under cfg(test)")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ferromq_engine::{Effect, Intent, LocalId, StreamReport, Tag};
 use ferromq_gateway::{BrokerIdentity, SessionSettings};
-use ferromq_model::{Delivery, Sequence, StreamPosition};
+use ferromq_model::{Delivery, Destination as Place, DestinationKind, Sequence, StreamPosition};
 use ferromq_openwire::{
-    BrokerInfo, Command, ControlCommand, Destination, Message, MessageId, MessageKind, ProducerId,
-    ProducerInfo, SessionId, WireFormatOptions,
+    BrokerId, BrokerInfo, Command, ConsumerId, ConsumerInfo, ControlCommand, Destination, Message, MessageId,
+    MessageKind, NetworkBridgeFilter, ProducerId, ProducerInfo, SessionId, WireFormatOptions,
 };
 use world::{CONNECTION, World, connection_info};
 
@@ -127,4 +128,35 @@ fn who_is_no_bridge_has_no_streams_and_nonsense_is_refused() {
     assert!(matches!(bridge.answer(), Command::ExceptionResponse(_)) && bridge.inputs.is_empty());
     bridge.request(control("shutdown"));
     assert!(matches!(bridge.answer(), Command::Response(_)) && bridge.inputs.is_empty());
+}
+
+#[test]
+fn a_link_says_what_its_subscriptions_leave_out() {
+    let subscribed = |bridge: bool, properties: &str| {
+        let mut world = peer(bridge);
+        world.tell(BrokerInfo {
+            network_connection: bridge,
+            network_properties: Some(properties.into()),
+            ..Default::default()
+        });
+        let filter =
+            NetworkBridgeFilter { network_broker_id: Some(BrokerId::new("ID:b")), ..Default::default() };
+        world.request(ConsumerInfo {
+            consumer_id: Some(ConsumerId::new(&SessionId::new(CONNECTION, 1), 1)),
+            destination: Some(Destination::queue("W.>")),
+            additional_predicate: Some(Arc::new(filter.into())),
+            ..Default::default()
+        });
+        let (_, Intent::AddConsumer(facts)) = world.wanted() else { panic!("a consumer") };
+        facts.network_filter.clone().unwrap()
+    };
+    let text = "maxHops=7\nexcluded=queue://W.secret\nincluded=queue://W.>\nincluded=topic://T\n";
+    let filter = subscribed(true, text);
+    assert_eq!(filter.max_hops, Some(7));
+    let scope = filter.scope.unwrap();
+    let permits = |name: &str| scope.permits(&Place::parse(name, DestinationKind::Queue));
+    let names = ["W.secret", "W.open", "topic://W.secret", "topic://T", "temp-queue://ID:c:1"];
+    assert_eq!(names.map(permits), [false, true, false, true, true]);
+    // Who is no bridge, or leaves nothing out, has no such rules.
+    assert!(subscribed(false, text).scope.is_none() && subscribed(true, "maxHops=7\n").scope.is_none());
 }

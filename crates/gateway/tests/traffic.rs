@@ -9,9 +9,9 @@ use ferromq_engine::{
     AckKind, Effect, Fault, FaultKind, Intent, LocalId, Notice, SendRequest, Tag, TransactionVerb,
 };
 use ferromq_gateway::SessionSettings;
-use ferromq_model::{Delivery, Destination as Place, Sequence, Xid};
+use ferromq_model::{Delivery, Destination as Place, Sequence, Text, Xid};
 use ferromq_openwire::{
-    Command, ConnectionId, ConsumerControl, ConsumerId, ConsumerInfo, ControlCommand, Destination,
+    BrokerId, Command, ConnectionId, ConsumerControl, ConsumerId, ConsumerInfo, ControlCommand, Destination,
     DestinationInfo, FlushCommand, LocalTransactionId, Message, MessageAck, MessageDispatch, MessageId,
     MessageKind, MessagePull, ObjectId, ProducerAck, ProducerId, ProducerInfo, RemoveInfo,
     RemoveSubscriptionInfo, SessionId, SessionInfo, Throwable, TransactionId, TransactionInfo,
@@ -462,8 +462,11 @@ fn destinations_and_subscriptions_are_made_and_dropped() {
         timeout,
         ..Default::default()
     };
-    world.request(info(0, 0));
-    assert!(matches!(world.wanted().1, Intent::AddDestination { .. }));
+    let path = Some([BrokerId::new("ID:b")].into());
+    world.request(DestinationInfo { broker_path: path, ..info(0, 0) });
+    assert!(
+        matches!(world.wanted().1, Intent::AddDestination { broker_path, .. } if broker_path == [Text::from("ID:b")])
+    );
     world.request(info(1, 0));
     assert!(matches!(world.wanted().1, Intent::RemoveDestination { force: false, .. }));
     world.request(info(1, -1));

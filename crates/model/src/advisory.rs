@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{ConsumerId, Destination, Message, ProducerId, SubscriptionName, Text};
+use crate::{
+    ConsumerId, Destination, DestinationKind, DestinationPattern, Message, ProducerId, SubscriptionName, Text,
+};
 
 /// The payload of an advisory message; a gateway renders it in its protocol.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub enum Advisory {
         destination: Destination,
         /// By whom, for a temporary one.
         connection: Option<Text>,
+        /// Ids of the brokers that a temporary one was told of over.
+        broker_path: Vec<Text>,
     },
     /// A destination was removed.
     DestinationRemoved {
@@ -34,6 +38,8 @@ pub enum Advisory {
         destination: Destination,
         /// By whom, for a temporary one.
         connection: Option<Text>,
+        /// Ids of the brokers that a temporary one was told of over.
+        broker_path: Vec<Text>,
     },
     /// Something happened to a message (expired, dead-lettered, delivered, …).
     Message(Arc<Message>),
@@ -115,6 +121,31 @@ pub struct NetworkFilter {
     /// How many brokers a message may have passed that goes over because nobody else can consume it; `None` for as many
     /// as the broker allows.
     pub max_hops: Option<u32>,
+    /// What a consumer of many destinations is left out of; `None` for nothing.
+    pub scope: Option<Arc<NetworkScope>>,
+}
+
+/// Destinations of which messages may go over a bridge (`excludedDestinations`, `dynamicallyIncludedDestinations`,
+/// `staticallyIncludedDestinations`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkScope {
+    /// Of these none.
+    pub excluded: Vec<(DestinationKind, DestinationPattern)>,
+    /// If there are any, of these alone.
+    pub included: Vec<(DestinationKind, DestinationPattern)>,
+}
+
+impl NetworkScope {
+    /// Whether messages of a destination may go over; those of a temporary one always.
+    pub fn permits(&self, destination: &Destination) -> bool {
+        let covered = |rules: &[(DestinationKind, DestinationPattern)]| {
+            rules
+                .iter()
+                .any(|(kind, pattern)| *kind == destination.kind && pattern.matches(&destination.name))
+        };
+        destination.kind.is_temporary()
+            || !covered(&self.excluded) && (self.included.is_empty() || covered(&self.included))
+    }
 }
 
 /// A producer as others may know it.

@@ -26,7 +26,7 @@ mod properties;
 mod text;
 mod time;
 
-pub use advisory::{Advisory, ConnectionFacts, ConsumerFacts, NetworkFilter, ProducerFacts};
+pub use advisory::{Advisory, ConnectionFacts, ConsumerFacts, NetworkFilter, NetworkScope, ProducerFacts};
 pub use destination::{Destination, DestinationKind, DestinationPattern};
 pub use epoch::{ClaimId, Epoch};
 pub use ids::{

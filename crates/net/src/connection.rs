@@ -404,7 +404,7 @@ impl Connection {
         let (told, heard) = mpsc::channel(MIRROR_COMMANDS);
         let (said, says) = mpsc::unbounded_channel();
         self.mirror = Some(Mirror { told, says });
-        host(MirrorCall { asked, remote: Text::from(self.session.describe()), heard, said });
+        host(MirrorCall { asked, remote: self.session.remote().clone(), heard, said });
     }
 
     /// What our half of a duplex bridge says, as long as the socket is not far behind.

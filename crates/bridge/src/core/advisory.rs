@@ -247,7 +247,8 @@ impl Bridge {
         let Some(destination) = &info.destination else { return };
         let path = info.broker_path.as_deref();
         let came_round = self.local.as_ref().is_some_and(|local| passed(path, &local.id));
-        if !destination.is_temporary() || !self.settings.temp_destinations || came_round {
+        let too_far = exceeds(path.map_or(0, <[_]>::len), self.settings.consumer_ttl);
+        if !destination.is_temporary() || !self.settings.temp_destinations || came_round || too_far {
             return;
         }
         let mut info = info.clone();

@@ -29,27 +29,28 @@ impl Bridge {
         let info = BrokerInfo {
             broker_id: Some(remote.id),
             broker_name: Some(WireStr::from(remote.name)),
-            network_connection: true,
-            duplex_connection: self.settings.duplex,
+            broker_url: remote.url,
+            // So ActiveMQ tells a duplex bridge from others.
+            network_connection: self.settings.duplex,
             ..Default::default()
         };
-        let properties = [
-            ("started", Value::Bool(started)),
-            ("createdByDuplex", Value::Bool(self.mirror)),
-            ("remoteIp", Value::String(WireStr::from(self.remote_address.as_str()))),
-        ];
+        let mut properties = vec![("started", Value::Bool(started))];
+        if started {
+            properties.push(("createdByDuplex", Value::Bool(self.mirror)));
+            properties.push(("remoteIp", Value::String(WireStr::from(self.remote_address.as_str()))));
+        }
         self.report(BRIDGE, properties, info.into());
     }
 
     /// A message is a dead letter here, because the remote broker refused it.
     pub(super) fn tell_failed(&mut self, flight: &Flight, cause: &str) {
         if self.settings.tell_failed {
-            let properties = [("cause", Value::String(WireStr::from(cause)))];
+            let properties = vec![("cause", Value::String(WireStr::from(cause)))];
             self.report(FAILURE, properties, Command::Message(Arc::clone(&flight.message)));
         }
     }
 
-    fn report<const N: usize>(&mut self, topic: &str, properties: [(&str, Value); N], about: Command) {
+    fn report(&mut self, topic: &str, properties: Vec<(&str, Value)>, about: Command) {
         let Some(local) = self.local.clone() else { return };
         self.reported += 1;
         let mut message = Message::new(MessageKind::Plain);
@@ -57,6 +58,7 @@ impl Bridge {
         for (key, value) in [
             ("originBrokerId", Value::String(local.id.value.clone().unwrap_or_default())),
             ("originBrokerName", Value::String(WireStr::from(local.name.as_str()))),
+            ("originBrokerURL", Value::String(local.url.clone().unwrap_or_default())),
         ]
         .into_iter()
         .chain(properties)

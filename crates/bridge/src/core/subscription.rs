@@ -58,7 +58,11 @@ impl Bridge {
             consumer_id: Some(ConsumerId::new(&self.local_session, number)),
             priority: self.priority(remote.priority, path.len()),
             selector: remote.selector.filter(|_| selects),
-            client_id: durable.as_deref().and_then(|name| self.former_client(name)).map(WireStr::from),
+            // A durable subscription is the bridge's own.
+            client_id: match durable.as_deref() {
+                Some(name) => self.former_client(name).map(WireStr::from),
+                None => remote.client_id,
+            },
             subscription_name: durable.map(WireStr::from),
             exclusive: remote.exclusive && destination.is_queue(),
             destination: Some(destination),

@@ -85,6 +85,7 @@ impl Bridge {
     fn may_go(&self, flight: &Flight) -> bool {
         let path = flight.message.broker_path.as_deref();
         !exceeds(hops(&flight.message), self.settings.message_ttl)
+            && self.settings.permits(&flight.destination)
             && self.remote.as_ref().is_none_or(|remote| !passed(path, &remote.id))
     }
 

@@ -8,7 +8,9 @@ use ferromq_openwire::{
     MessageKind,
 };
 
-use super::played::{NOW, consumer, info, removals, removed, said, subscribed, subscriptions, tell, up};
+use super::played::{
+    NOW, consumer, durable, info, removals, removed, said, subscribed, subscriptions, tell, up,
+};
 
 #[test]
 fn consumers_of_one_queue_are_one_subscription_for_each_selector() {
@@ -189,6 +191,85 @@ fn temporary_destinations_cross_only_if_they_are_bridged() {
         assert_eq!(orders.iter().any(made), bridged);
         assert_eq!(subscriptions(&tell(&mut bridge, consumer(1, destination))).is_empty(), !bridged);
     }
+}
+
+#[test]
+fn temporary_destinations_go_as_far_as_demand_does() {
+    for (ttl, path, crosses) in [(1, 0, true), (1, 1, false), (2, 1, true), (2, 2, false), (-1, 9, true)] {
+        let mut settings = Settings::default();
+        settings.consumer_ttl = ttl;
+        let mut bridge = up(settings);
+        let path: Vec<BrokerId> = (0..path).map(|number| BrokerId::new(format!("ID:{number}"))).collect();
+        let made = |orders: Vec<Order>| {
+            orders.into_iter().find_map(|order| match order {
+                Order::Say(Side::Local, Command::DestinationInfo(info)) => info.broker_path,
+                _ => None,
+            })
+        };
+        for operation_type in [0, 1] {
+            let info = DestinationInfo {
+                destination: Some(Destination::new(DestinationKind::TempQueue, "ID:client:1:1")),
+                broker_path: (!path.is_empty()).then(|| path.clone().into()),
+                operation_type,
+                ..Default::default()
+            };
+            let told = made(tell(&mut bridge, info));
+            let grown = crosses.then(|| [&path[..], &[BrokerId::new("ID:there:1")]].concat().into());
+            assert_eq!(told, grown, "TTL {ttl}, {} brokers", path.len());
+        }
+    }
+}
+
+#[test]
+fn the_local_broker_is_told_what_a_consumer_of_many_destinations_leaves_out() {
+    let mut settings = Settings::default();
+    settings.excluded = vec![Rule::queue("W.secret"), Rule::topic("T.*")];
+    settings.statically_included = vec![Rule::queue("S")];
+    let said_of = |settings: Settings| {
+        let mut bridge = Bridge::new(settings, "1");
+        bridge.handle(Side::Local, super::played::info("here").into(), NOW);
+        bridge.handle(Side::Remote, super::played::info("there").into(), NOW);
+        let text = said(&mut bridge).into_iter().find_map(|order| match order {
+            Order::Say(Side::Local, Command::BrokerInfo(info)) => info.network_properties,
+            _ => None,
+        });
+        let text = text.unwrap().to_string();
+        let rules = text.lines().filter(|line| line.contains("cluded=")).map(str::to_owned);
+        rules.collect::<Vec<_>>()
+    };
+    let excluded = ["excluded=queue://W.secret", "excluded=topic://T.*"];
+    assert_eq!(said_of(settings.clone()), excluded);
+    settings.dynamically_included = vec![Rule::topic("D.>").durable()];
+    assert_eq!(said_of(settings), [&excluded[..], &["included=topic://D.>", "included=queue://S"]].concat());
+}
+
+#[test]
+fn consumers_of_a_statically_included_queue_are_told_of_besides() {
+    let mut settings = Settings::default();
+    settings.statically_included = vec![Rule::queue("q"), Rule::topic("t")];
+    let mut bridge = up(settings);
+    let made = subscriptions(&tell(&mut bridge, consumer(1, Destination::queue("q"))));
+    assert_eq!(
+        made.iter()
+            .map(|made| made.network_consumer_path.as_ref().map(|path| path.len()))
+            .collect::<Vec<_>>(),
+        [Some(1)]
+    );
+    let orders = tell(&mut bridge, removed(&consumer(1, Destination::queue("q"))));
+    assert_eq!((removals(&orders), bridge.counts().subscriptions), (1, 2), "the fixed ones stay");
+    assert!(
+        subscriptions(&tell(&mut bridge, consumer(2, Destination::topic("t")))).is_empty(),
+        "one copy goes over"
+    );
+}
+
+#[test]
+fn who_hears_of_a_subscription_learns_whose_client_it_is_for() {
+    let mut bridge = up(Settings::default());
+    let queue = ConsumerInfo { client_id: Some("app".into()), ..consumer(1, Destination::queue("q")) };
+    assert_eq!(subscriptions(&tell(&mut bridge, queue))[0].client_id, Some("app".into()));
+    // A durable one is the bridge's own.
+    assert_eq!(subscriptions(&tell(&mut bridge, durable(2, "app", "s")))[0].client_id, None);
 }
 
 #[test]

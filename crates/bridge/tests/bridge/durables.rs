@@ -6,7 +6,8 @@ use ferromq_openwire::{
 };
 
 use super::played::{
-    NOW, consumer, durable, given_up, info, removals, removed, said, subscriptions, tell, up,
+    NOW, acks, consumer, durable, forwarded, given_up, hand, info, message, removals, removed, said,
+    subscriptions, tell, up,
 };
 
 /// The durable subscriptions that were given up at the local broker, each as client id and name.
@@ -228,4 +229,18 @@ fn a_duplex_bridge_tells_of_its_own_durable_subscriptions_once_the_peer_has() {
     assert_eq!(told(said(&mut bridge)), 0, "an older broker would not understand it");
     bridge.handle(Side::Remote, list([]).into(), NOW);
     assert_eq!(told(said(&mut bridge)), 1);
+}
+
+#[test]
+fn what_is_excluded_is_let_go_by_a_durable_subscription_of_many_topics() {
+    let mut settings = Settings::default();
+    settings.excluded = vec![Rule::topic("t.secret")];
+    let mut bridge = up(settings);
+    let all = ConsumerInfo { destination: Some(Destination::topic("t.>")), ..durable(1, "client", "s") };
+    let made = subscriptions(&tell(&mut bridge, all)).remove(0);
+    for (sequence, topic, goes) in [(1, "t.open", 1), (2, "t.secret", 0)] {
+        let to = ConsumerInfo { destination: Some(Destination::topic(topic)), ..made.clone() };
+        let orders = hand(&mut bridge, &to, message(&to, sequence));
+        assert_eq!((acks(&orders).len(), forwarded(orders).len()), (1 - goes, goes), "{topic}");
+    }
 }

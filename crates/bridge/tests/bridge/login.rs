@@ -1,9 +1,11 @@
 //! How a bridge makes itself known, and what becomes of it if a broker does not let it in.
 
-use ferromq_bridge::{Bridge, Ending, Login, Order, Settings, Side};
-use ferromq_openwire::{Command, Response, WireStr};
+use std::collections::BTreeMap;
 
-use super::played::{NOW, info, refusal, reports, said};
+use ferromq_bridge::{Bridge, Ending, Login, Order, Settings, Side};
+use ferromq_openwire::{BrokerInfo, Command, Destination, Limits, Response, Value, WireStr};
+
+use super::played::{NOW, consumer, info, refusal, reports, said, subscriptions, tell, up};
 
 #[test]
 fn who_logs_in_where_and_under_which_names() {
@@ -70,7 +72,45 @@ fn the_local_broker_is_told_when_a_bridge_came_up_and_when_it_is_gone() {
     for side in [Side::Local, Side::Remote] {
         bridge.handle(side, Response::default().into(), NOW);
     }
-    assert_eq!(reports(&said(&mut bridge)), ["ActiveMQ.Advisory.NetworkBridge"]);
+    let told = told_of_bridge(&said(&mut bridge));
+    let origin =
+        [("originBrokerId", "ID:here:1"), ("originBrokerName", "here"), ("originBrokerURL", "tcp://here:1")];
+    let more = [("createdByDuplex", "false"), ("remoteIp", "tcp://there:61616"), ("started", "true")];
+    assert_eq!(told, text([origin, more].concat()));
     bridge.lost(Side::Remote, "it closed the connection");
-    assert_eq!(reports(&said(&mut bridge)), ["ActiveMQ.Advisory.NetworkBridge"]);
+    let told = told_of_bridge(&said(&mut bridge));
+    assert_eq!(told, text([&origin[..], &[("started", "false")]].concat()));
+}
+
+fn text(properties: Vec<(&str, &str)>) -> BTreeMap<String, String> {
+    properties.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// The properties of the only advisory about the bridge, which is about the remote broker and where it is.
+fn told_of_bridge(orders: &[Order]) -> BTreeMap<String, String> {
+    assert_eq!(reports(orders), ["ActiveMQ.Advisory.NetworkBridge"]);
+    let message = orders.iter().find_map(|order| match order {
+        Order::Say(Side::Local, Command::Message(message)) => Some(message),
+        _ => None,
+    });
+    let message = message.unwrap();
+    let Some(Command::BrokerInfo(about)) = message.data_structure.as_deref() else { panic!() };
+    let told = (about.broker_name.clone(), about.broker_url.clone(), about.network_connection);
+    assert_eq!(told, (Some("there".into()), Some("tcp://there:1".into()), false));
+    let properties = message.decode_properties(&Limits::default()).unwrap();
+    let text = |value: &Value| match value {
+        Value::Bool(truth) => truth.to_string(),
+        Value::String(text) => text.to_string(),
+        other => panic!("{other:?}"),
+    };
+    properties.iter().map(|(key, value)| (key.to_string(), text(value))).collect()
+}
+
+#[test]
+fn who_a_broker_is_stays_as_it_was_said_first() {
+    let mut bridge = up(Settings::default());
+    bridge.handle(Side::Remote, info("else").into(), NOW);
+    bridge.handle(Side::Remote, BrokerInfo::default().into(), NOW);
+    assert_eq!(bridge.remote_name(), Some("there"));
+    assert_eq!(subscriptions(&tell(&mut bridge, consumer(1, Destination::queue("q")))).len(), 1);
 }

@@ -77,7 +77,8 @@ pub fn forwarded(orders: Vec<Order>) -> Vec<Arc<Message>> {
 
 pub fn info(name: &str) -> BrokerInfo {
     let id = BrokerId::new(format!("ID:{name}:1"));
-    BrokerInfo { broker_id: Some(id), broker_name: Some(name.into()), ..Default::default() }
+    let url = Some(format!("tcp://{name}:1").as_str().into());
+    BrokerInfo { broker_id: Some(id), broker_name: Some(name.into()), broker_url: url, ..Default::default() }
 }
 
 /// A bridge that both brokers have let in, and what it said until then.

@@ -60,10 +60,12 @@ fn every_client_learns_of_temporary_destinations() {
     b.consume(&c, "topic://ActiveMQ.Advisory.TempQueue,topic://ActiveMQ.Advisory.TempTopic");
     let name = format!("temp-queue://{}:1", owner.id);
     let destination = Destination::parse(&name, DestinationKind::Queue);
-    b.do_it(&owner, Intent::AddDestination { destination: destination.clone() });
+    b.do_it(&owner, Intent::AddDestination { destination: destination.clone(), broker_path: Vec::new() });
     let told = advisories(&mut b);
-    assert!(matches!(&told[..], [(_, Advisory::DestinationAdded { destination: d, connection: Some(id) })]
-        if *d == destination && *id == owner.id));
+    assert!(
+        matches!(&told[..], [(_, Advisory::DestinationAdded { destination: d, connection: Some(id), .. })]
+        if *d == destination && *id == owner.id)
+    );
     let late = b.connect("late");
     b.consume(&late, "topic://ActiveMQ.Advisory.TempQueue,topic://ActiveMQ.Advisory.TempTopic");
     assert_eq!(topics(&mut b), ["ActiveMQ.Advisory.TempQueue"]);
@@ -192,4 +194,55 @@ fn without_advisories_nobody_is_told() {
     b.consume(&c, "topic://ActiveMQ.Advisory.>");
     b.consume(&c, "A");
     assert!(b.got.is_empty());
+}
+
+/// What a bridge says of itself at its own broker.
+fn bridge_says(b: &mut Bench, bridge: &Client, started: bool) {
+    b.send_as(bridge, "topic://ActiveMQ.Advisory.NetworkBridge", "", |message| {
+        message.persistent = false;
+        let started = [("started", Value::Bool(started))];
+        message.properties = Some(Lines.with_properties(Encoding::OpenWire, None, &started));
+        message.extra_mut().opaque = Some(bytes::Bytes::from_static(b"the broker over there"));
+    });
+}
+
+#[test]
+fn who_listens_later_is_told_of_the_bridges_that_are_up() {
+    // Given two bridges of which one has ended, a message that came over one, and one that listened from the start
+    let mut b = Bench::new();
+    let (up, ended, first) = (b.bridge("up"), b.bridge("ended"), b.connect("first"));
+    b.consume(&first, "topic://ActiveMQ.Advisory.NetworkBridge");
+    bridge_says(&mut b, &up, true);
+    bridge_says(&mut b, &ended, true);
+    bridge_says(&mut b, &ended, false);
+    bridge_says(&mut b, &first, true);
+    let told = b.take();
+    assert_eq!(told.len(), 4);
+    // When others come, one of them by wildcard
+    for name in ["topic://ActiveMQ.Advisory.NetworkBridge", "topic://ActiveMQ.Advisory.>"] {
+        let late = b.connect(name);
+        let newcomer = b.consume(&late, name);
+        // Then it alone is told, as of the bridge that is up, by a message of its own
+        let got: Vec<Got> = b
+            .take()
+            .into_iter()
+            .filter(|got| {
+                let message = got.delivery.message.as_ref().unwrap();
+                &*message.destination.name == "ActiveMQ.Advisory.NetworkBridge"
+            })
+            .collect();
+        assert_eq!(
+            got.iter().map(|got| (got.conn, got.consumer)).collect::<Vec<_>>(),
+            [(late.conn, newcomer)]
+        );
+        let (message, original) =
+            (got[0].delivery.message.as_ref().unwrap(), told[0].delivery.message.as_ref().unwrap());
+        assert_eq!((&message.properties, message.id == original.id), (&original.properties, false));
+        assert_eq!(message.extra.as_ref().unwrap().opaque, original.extra.as_ref().unwrap().opaque);
+    }
+    // And of a bridge that is gone without a word nobody is told.
+    b.detach(&up);
+    let late = b.connect("late");
+    b.consume(&late, "topic://ActiveMQ.Advisory.NetworkBridge");
+    assert!(b.take().iter().all(|got| got.conn != late.conn));
 }

@@ -27,6 +27,7 @@ impl PropertyCodec for Lines {
             .1
             .split_once(':')?;
         Some(match kind {
+            "bool" => Value::Bool(value.parse().ok()?),
             "int" => Value::Int(value.parse().ok()?),
             "long" => Value::Long(value.parse().ok()?),
             _ => Value::String(Text::from(value)),
@@ -42,6 +43,7 @@ impl PropertyCodec for Lines {
         }
         for (name, value) in entries {
             let value = match value {
+                Value::Bool(truth) => format!("bool:{truth}"),
                 Value::Int(n) => format!("int:{n}"),
                 Value::Long(n) => format!("long:{n}"),
                 Value::String(text) => format!("string:{text}"),
@@ -335,6 +337,16 @@ impl Bench {
     pub fn connect(&mut self, name: &str) -> Client {
         let client = self.attach(name);
         self.do_it(&client, Intent::Connect(facts(&client, name)));
+        self.do_it(&client, Intent::AddSession { session: 1 });
+        client
+    }
+
+    /// A bridge of another broker, or to one.
+    pub fn bridge(&mut self, name: &str) -> Client {
+        let client = self.attach(name);
+        let mut told = (*facts(&client, name)).clone();
+        told.network = true;
+        self.do_it(&client, Intent::Connect(Arc::new(told)));
         self.do_it(&client, Intent::AddSession { session: 1 });
         client
     }

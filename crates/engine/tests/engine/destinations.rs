@@ -10,7 +10,7 @@ fn destination(name: &str) -> Destination {
 }
 
 fn add(b: &mut Bench, c: &Client, name: &str) {
-    b.do_it(c, Intent::AddDestination { destination: destination(name) });
+    b.do_it(c, Intent::AddDestination { destination: destination(name), broker_path: Vec::new() });
 }
 
 fn remove(name: &str, force: bool) -> Intent {

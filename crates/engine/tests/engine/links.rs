@@ -172,7 +172,7 @@ fn what_is_under_way_from_a_place_that_ends_does_not_hold_up_its_link() {
         let l = link(&mut b, StreamReport::default());
         let destination = Destination::parse(place, DestinationKind::Queue);
         let (owner, c) = (b.connect("owner"), b.connect("c"));
-        b.do_it(&owner, Intent::AddDestination { destination: destination.clone() });
+        b.do_it(&owner, Intent::AddDestination { destination: destination.clone(), broker_path: Vec::new() });
         let network = |facts: &mut ConsumerFacts| facts.network = true;
         b.consume_as(&l, place, |facts| {
             network(facts);
@@ -713,7 +713,9 @@ fn a_message_that_nobody_here_can_consume_moves_on_within_the_bound_of_hops() {
             facts.broker_path = vec!["ID:there".into()];
             let max_hops = Some(hops);
             let broker = "ID:there".into();
-            facts.network_filter = Some(NetworkFilter { broker, message_ttl: 1, consumer_ttl: 1, max_hops });
+            facts.network_filter =
+                Some(NetworkFilter { broker, message_ttl: 1, consumer_ttl: 1, max_hops, scope: None });
+            facts.network_path = vec![ConsumerId { connection: "ID:x".into(), session: 1, value: 1 }];
         };
         // While somebody here may consume it, it does not go further than its TTL says.
         let local = b.consume_as(&c, "A", |facts| facts.selector = Some("colour = 'red'".into()));

@@ -22,8 +22,14 @@ fn bridge_as(
         facts.network = true;
         facts.priority = -5;
         facts.broker_path = vec![peer.into()];
-        facts.network_filter =
-            Some(NetworkFilter { broker: peer.into(), message_ttl: 1, consumer_ttl: 1, max_hops: None });
+        facts.network_filter = Some(NetworkFilter {
+            broker: peer.into(),
+            message_ttl: 1,
+            consumer_ttl: 1,
+            max_hops: None,
+            scope: None,
+        });
+        facts.network_path = vec![ConsumerId { session: 1, value: 1, connection: peer.into() }];
         change(facts);
     });
     (client, local)
@@ -299,4 +305,119 @@ fn what_comes_back_to_a_queue_of_a_virtual_topic_is_no_second_copy() {
         send_virtual(&mut b, &link, FED, 1, path);
     }
     assert_eq!(b.held(FED), 3);
+}
+
+/// A bridge was told of a temporary queue over these brokers.
+fn told_of(name: &str, path: &[&'static str]) -> Intent {
+    let destination = Destination::parse(name, DestinationKind::Queue);
+    Intent::AddDestination { destination, broker_path: path.iter().map(|id| Text::from(*id)).collect() }
+}
+
+#[test]
+fn a_temporary_destination_of_which_several_bridges_tell_ends_with_the_nearest() {
+    // Given bridges to two brokers, of which one has the client and the other has heard of it
+    let mut b = Bench::new();
+    let (far, near, c) = (b.bridge("far"), b.bridge("near"), b.connect("c"));
+    let name = "temp-queue://ID:elsewhere:1";
+    b.consume(&c, "topic://ActiveMQ.Advisory.TempQueue");
+    b.do_it(&far, told_of(name, &["client's", "other"]));
+    b.do_it(&near, told_of(name, &["client's"]));
+    // When the way round is lost, and whoever was on it says that it is gone
+    let gone = Intent::RemoveDestination {
+        destination: Destination::parse(name, DestinationKind::Queue),
+        force: true,
+    };
+    b.do_it(&far, gone.clone());
+    b.detach(&far);
+    // Then replies find it,
+    b.send_np(&c, name, "reply");
+    // and others were told how far it had come, until its own broker says that it is gone
+    let paths = |b: &mut Bench| -> Vec<usize> {
+        let told =
+            b.take().into_iter().filter_map(|got| got.delivery.message?.extra.clone()?.advisory.clone());
+        told.map(|told| match told {
+            Advisory::DestinationAdded { broker_path, .. } => broker_path.len(),
+            Advisory::DestinationRemoved { broker_path, .. } => broker_path.len(),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+    };
+    assert_eq!(paths(&mut b), [2]);
+    b.do_it(&near, gone);
+    assert_eq!(paths(&mut b), [1]);
+    let late = b.message(&c, name, "late");
+    assert_eq!(b.refused(&c, send(late, None)).kind, FaultKind::DestinationGone);
+}
+
+#[test]
+fn no_bridge_takes_a_temporary_destination_from_its_client() {
+    let mut b = Bench::new();
+    let (bridge, c) = (b.bridge("bridge"), b.connect("c"));
+    let name = format!("temp-queue://{}:1", c.id);
+    b.do_it(&c, told_of(&name, &["a client says so"]));
+    b.do_it(&bridge, told_of(&name, &[]));
+    b.do_it(&bridge, told_of(&name, &["other"]));
+    b.detach(&bridge);
+    b.consume(&c, &name);
+    b.send_np(&c, &name, "reply");
+    assert_eq!(b.texts(), ["reply"]);
+}
+
+#[test]
+fn what_is_excluded_does_not_go_to_a_consumer_of_many_destinations() {
+    // Given destinations that are there before the bridge, and a bridge that leaves some out of all that it subscribes to
+    let mut b = Bench::new();
+    let (c, bridge) = (b.connect("c"), b.bridge("bridge"));
+    let names = |when: &str| {
+        ["queue://W", "topic://W"]
+            .map(|kind| [format!("{kind}.open.{when}"), format!("{kind}.secret.{when}")])
+            .concat()
+    };
+    for name in names("before") {
+        b.send(&c, &name, &name);
+    }
+    let secret = |kind| (kind, DestinationPattern::new("*.secret.>"));
+    let scope = NetworkScope {
+        excluded: vec![secret(DestinationKind::Queue), secret(DestinationKind::Topic)],
+        included: Vec::new(),
+    };
+    let network = |facts: &mut ConsumerFacts| {
+        facts.network = true;
+        facts.broker_path = vec!["peer".into()];
+        let scope = Some(scope.clone().into());
+        facts.network_filter = Some(NetworkFilter {
+            broker: "peer".into(),
+            message_ttl: 1,
+            consumer_ttl: 1,
+            max_hops: None,
+            scope,
+        });
+    };
+    for pattern in ["queue://W.>", "topic://W.>"] {
+        b.consume_as(&bridge, pattern, network);
+    }
+    // When more is sent, also to destinations that come into being by it
+    for name in names("before").into_iter().chain(names("after")) {
+        b.send(&c, &name, &name);
+    }
+    // Then what is left out lies here, for whoever consumes here.
+    let got = b.texts();
+    assert!(got.iter().all(|text| text.contains("open")), "{got:?}");
+    assert_eq!(got.len(), 5);
+    b.consume(&c, "queue://W.secret.before,queue://W.secret.after");
+    assert_eq!(b.texts(), ["queue://W.secret.before", "queue://W.secret.before", "queue://W.secret.after"]);
+}
+
+#[test]
+fn a_message_does_not_go_back_where_nobody_is_known_to_consume() {
+    // What is statically included is forwarded whether somebody consumes it or not: that is no consumer to go back for.
+    for consumers in [0, 1] {
+        let mut b = Bench::new();
+        let producer = b.connect("p");
+        let (peer, back) = bridge_as(&mut b, "peer", |facts| facts.network_path.truncate(consumers));
+        send_from(&mut b, &producer, "peer", "came");
+        b.send(&producer, "A", "from here");
+        let all = ["came", "from here"];
+        assert_eq!(b.texts_of(&peer, back), all[1 - consumers..]);
+    }
 }

@@ -8,7 +8,7 @@ use ferromq_openwire as wire;
 use ferromq_openwire::{Command, ObjectId, WireStr};
 
 use super::inbound::{self, fault};
-use super::names::text;
+use super::names::{brokers, text};
 use super::outbound;
 use super::session::{Awaited, Phase, Session};
 use super::streams;
@@ -84,7 +84,7 @@ impl Session {
                 if info.network_connection && compares {
                     self.wants_durables();
                 }
-                self.peer.max_hops = inbound::max_hops(&info);
+                self.peer.bounds = inbound::bounds(&info);
                 if info.network_connection && info.duplex_connection && !self.has_mirror {
                     self.has_mirror = true;
                     self.put_aside(Command::BrokerInfo(info));
@@ -151,7 +151,10 @@ impl Session {
                 let refused = |text: String| Err(fault(FaultKind::Protocol, text));
                 let intent = match (info.operation_type, destination) {
                     (_, None) => refused("DestinationInfo without destination".to_owned()),
-                    (0, Some(destination)) => Ok(Intent::AddDestination { destination }),
+                    (0, Some(destination)) => {
+                        let broker_path = brokers(info.broker_path.as_deref());
+                        Ok(Intent::AddDestination { destination, broker_path })
+                    }
                     (1, Some(destination)) => {
                         Ok(Intent::RemoveDestination { destination, force: info.timeout != 0 })
                     }
@@ -359,8 +362,7 @@ impl Session {
         if !self.admit("ConsumerInfo", request, owner, now) {
             return;
         }
-        let max_hops = self.peer.max_hops;
-        let intent = inbound::consumer_facts(&mut self.names, info, max_hops).and_then(|facts| {
+        let intent = inbound::consumer_facts(&mut self.names, info, &self.peer.bounds).and_then(|facts| {
             let id = LocalId { session: facts.id.session, value: facts.id.value };
             self.registry.add_consumer(id, &self.settings.limits)?;
             if let Some(tag) = tag(request) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use ferromq_engine::{AckKind, AckRequest, Fault, FaultKind, LocalId, SendRequest, TransactionVerb};
 use ferromq_model::{
-    BodyKind, ConsumerFacts, Encoding, Extra, Message, NetworkFilter, Now, ProducerFacts, StreamPosition,
-    Text, TransactionId,
+    BodyKind, ConsumerFacts, Destination, DestinationKind, DestinationPattern, Encoding, Extra, Message,
+    NetworkFilter, NetworkScope, Now, ProducerFacts, StreamPosition, Text, TransactionId,
 };
 use ferromq_openwire as wire;
 use ferromq_openwire::{AckType, Command, MessageKind, TransactionType, WireFormat};
@@ -191,7 +191,7 @@ pub(super) fn ack(names: &mut Names, ack: &wire::MessageAck) -> Result<AckReques
 pub(super) fn consumer_facts(
     names: &mut Names,
     info: &wire::ConsumerInfo,
-    max_hops: Option<u32>,
+    bounds: &Bounds,
 ) -> Result<ConsumerFacts, Fault> {
     let id = info.consumer_id.as_ref().ok_or_else(|| missing("ConsumerInfo", "consumerId"))?;
     let destination = info.destination.as_ref().ok_or_else(|| missing("ConsumerInfo", "destination"))?;
@@ -223,12 +223,12 @@ pub(super) fn consumer_facts(
         network_filter: info
             .additional_predicate
             .as_deref()
-            .and_then(|predicate| network_filter(predicate, max_hops)),
+            .and_then(|predicate| network_filter(predicate, bounds)),
     })
 }
 
 /// A predicate of another kind is for nobody here (OpenWire, `ConsumerInfo.additionalPredicate`).
-fn network_filter(predicate: &Command, max_hops: Option<u32>) -> Option<NetworkFilter> {
+fn network_filter(predicate: &Command, bounds: &Bounds) -> Option<NetworkFilter> {
     let Command::NetworkBridgeFilter(filter) = predicate else { return None };
     let broker = filter.network_broker_id.as_ref()?.value.as_ref()?;
     // Up to version 9 there was one number for both.
@@ -237,14 +237,40 @@ fn network_filter(predicate: &Command, max_hops: Option<u32>) -> Option<NetworkF
         broker: text(broker),
         message_ttl: ttl(filter.message_ttl),
         consumer_ttl: ttl(filter.consumer_ttl),
-        max_hops,
+        max_hops: bounds.max_hops,
+        scope: bounds.scope.clone(),
     })
 }
 
 /// What a bridge of this kind says of itself besides what the wire has a place for.
-pub(super) fn max_hops(info: &wire::BrokerInfo) -> Option<u32> {
-    let text = info.network_properties.as_ref().filter(|_| info.network_connection)?.to_str();
-    text.lines().find_map(|line| line.trim_end().strip_prefix("maxHops=")?.parse().ok())
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bounds {
+    /// How many brokers a message may have passed that goes over because nobody else can consume it.
+    max_hops: Option<u32>,
+    scope: Option<Arc<NetworkScope>>,
+}
+
+/// More destinations than any connector has reason to name.
+const MOST_RULES: usize = 10_000;
+
+pub(super) fn bounds(info: &wire::BrokerInfo) -> Bounds {
+    let Some(text) = info.network_properties.as_ref().filter(|_| info.network_connection) else {
+        return Bounds::default();
+    };
+    let text = text.to_str();
+    let said = |key: &'static str| text.lines().filter_map(move |line| line.strip_prefix(key));
+    let rules = |key| -> Vec<_> {
+        let rule = |name| {
+            let Destination { kind, name } = Destination::parse(name, DestinationKind::Queue);
+            (kind, DestinationPattern::new(&name))
+        };
+        said(key).map(rule).take(MOST_RULES).collect()
+    };
+    let scope = NetworkScope { excluded: rules("excluded="), included: rules("included=") };
+    Bounds {
+        max_hops: said("maxHops=").find_map(|hops| hops.trim_end().parse().ok()),
+        scope: (scope != NetworkScope::default()).then(|| Arc::new(scope)),
+    }
 }
 
 pub(super) fn producer_facts(names: &mut Names, info: &wire::ProducerInfo) -> Result<ProducerFacts, Fault> {

@@ -213,11 +213,11 @@ fn advisory_command(names: &mut Names, advisory: &Advisory) -> Command {
         }
         .into(),
         Advisory::ProducerStopped(producer) => removal(ObjectId::Producer(names.wire_producer(producer)), -1),
-        Advisory::DestinationAdded { destination, connection } => {
-            destination_info(names, destination, connection.as_ref(), 0)
+        Advisory::DestinationAdded { destination, connection, broker_path } => {
+            destination_info(names, destination, connection.as_ref(), broker_path, 0)
         }
-        Advisory::DestinationRemoved { destination, connection } => {
-            destination_info(names, destination, connection.as_ref(), 1)
+        Advisory::DestinationRemoved { destination, connection, broker_path } => {
+            destination_info(names, destination, connection.as_ref(), broker_path, 1)
         }
         Advisory::Message(message) => {
             let mut out = wire::Message::default();
@@ -235,12 +235,14 @@ fn destination_info(
     names: &mut Names,
     destination: &ferromq_model::Destination,
     connection: Option<&ferromq_model::Text>,
+    broker_path: &[ferromq_model::Text],
     operation_type: i8,
 ) -> Command {
     wire::DestinationInfo {
         connection_id: connection.map(|id| wire::ConnectionId { value: Some(names.wire_connection(id)) }),
         destination: Some(names.wire_destination(destination)),
         operation_type,
+        broker_path: wire_brokers(broker_path),
         ..Default::default()
     }
     .into()

@@ -12,7 +12,7 @@ use ferromq_openwire::{
     Command, ErrorKind, Framer, Limits, Throwable, WireFormat, WireFormatOptions, WireStr,
 };
 
-use super::inbound::fault;
+use super::inbound::{Bounds, fault};
 use super::monitor::{Due, Monitor};
 use super::names::Names;
 use super::outbound;
@@ -88,8 +88,7 @@ pub(super) struct Peer {
     pub(super) reconnected: bool,
     /// The broker whose bridge it is, until that was asked for.
     pub(super) broker: Option<PeerBroker>,
-    /// How many brokers a message may have passed that goes to it because nobody else can consume it.
-    pub(super) max_hops: Option<u32>,
+    pub(super) bounds: Bounds,
 }
 
 /// Somebody whose login takes long to check.
@@ -690,6 +689,11 @@ impl Session {
     /// The protocol's version; `None` before the greeting.
     pub(super) fn version(&self) -> u8 {
         self.format.negotiated().version
+    }
+
+    /// Where the peer is: `tcp://127.0.0.1:4711`.
+    pub const fn remote(&self) -> &Text {
+        &self.remote
     }
 
     /// For the log: the peer's client id, user and address as far as they are known.
