@@ -40,9 +40,18 @@ const SUITES: &[(&[&str], &[&str])] = &[
     ),
 ];
 
+/// Tests at a time for each processor: most of them wait for other processes, or for time to pass.
+const AT_A_TIME: usize = 3;
+
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let missing = services();
-    run_command(cargo().args(["test", "--workspace", "--quiet", "--no-fail-fast"]))?;
+    let mut tests = cargo();
+    tests.args(["test", "--workspace", "--quiet", "--no-fail-fast"]);
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        tests.env("RUST_TEST_THREADS", (processors * AT_A_TIME).to_string());
+    }
+    run_command(&mut tests)?;
     if args.full {
         // Every sequence of three operations, cut at every change of the disk, and thousands of random longer ones.
         println!("\nThe long half of the store's conformance, which the everyday subset leaves out:");

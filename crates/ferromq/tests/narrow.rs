@@ -103,8 +103,9 @@ fn a_message_that_the_peer_can_not_take_is_a_dead_letter_and_the_link_goes_on() 
         let dead = consume(from, "queue://ActiveMQ.DLQ");
         assert!(dead.wait_for(1), "{:?}", from.log().all());
         assert!(dead.all() == [large.as_str()]);
-        let link = link_is(from, |link| link["refused"] == 1);
-        assert_eq!((&link["up"], &link["forwarded"]), (&true.into(), &2.into()));
+        // What is shown of a link is up to a quarter of a second old.
+        let link = link_is(from, |link| link["refused"] == 1 && link["forwarded"] == 2);
+        assert_eq!(link["up"], true);
         assert!(from.log().wait_for("maxFrameSize", PATIENCE).is_some(), "{:?}", from.log().all());
     }
 }
