@@ -1,6 +1,8 @@
 //! What a `<broker>` comes to beyond its single elements: defaults that are ActiveMQ's, and values that only make sense
 //! together.
 
+use std::path::Path;
+
 use super::{
     property::{Given, Property, properties_of, text_of},
     report::Verdict,
@@ -62,9 +64,7 @@ impl<'a> Translation<'a> {
         let text = |text: &str| Node { source: source.clone(), value: Value::Untyped(text.to_owned()) };
         self.set_shares(&mut scope);
         self.fit_frames(&mut scope);
-        if self.find("broker.data_dir").is_none() {
-            self.put("broker.data_dir", text("activemq-data"), &mut scope);
-        }
+        self.choose_folder(broker, &mut scope);
         if self.out.root.find("listener").is_none() && self.out.root.find("listen").is_none() {
             let none = Node { source: source.clone(), value: Value::List(Vec::new()) };
             self.put("listen", none, &mut scope);
@@ -90,6 +90,25 @@ impl<'a> Translation<'a> {
             let verdict = Verdict::ignored(consequence);
             self.report(source, "<broker> without authentication".to_owned(), verdict);
         }
+    }
+
+    /// Where no store is named ActiveMQ makes one in a folder of the broker's own, so that brokers of other names beside it
+    /// are no standbys.
+    fn choose_folder(&mut self, broker: &'a Element, scope: &mut Scope) {
+        let named = properties_of(broker).iter().any(|property| {
+            matches!(property.name, "persistenceAdapter" | "persistenceFactory")
+                && !matches!(property.given, Given::Element(holder) if holder.children.is_empty())
+        });
+        let text = |node: &Node| node.value.text().unwrap_or_default();
+        let given = self.find("broker.data_dir").map(|node| (text(node), node.source.clone()));
+        let (folder, source) = given.unwrap_or_else(|| ("activemq-data".to_owned(), broker.source.clone()));
+        let name = self.find("broker.name").map_or_else(|| "localhost".to_owned(), text).replace(':', "_");
+        let folder = if named || folder.trim().is_empty() {
+            folder
+        } else {
+            Path::new(&folder).join(name).display().to_string()
+        };
+        self.set("broker.data_dir", &folder, &source, scope);
     }
 
     /// To ActiveMQ a broker that is not persistent keeps nothing, whatever store the file has besides.
