@@ -283,7 +283,9 @@ pub(super) fn is_destination(text: &str) -> bool {
     let elements = name.split('.').collect::<Vec<_>>();
     let whole = |element: &&str| !element.is_empty() && (element.len() == 1 || !element.contains(['*', '>']));
     let rest_is_last = elements.iter().rev().skip(1).all(|element| *element != ">");
-    name.len() <= 1024 && !name.contains(['/', ',', '?']) && elements.iter().all(whole) && rest_is_last
+    // A slash is as good as any letter, but not what would be another kind of destination.
+    let plain = !name.contains([',', '?']) && !name.contains("://") && !name.starts_with('/');
+    name.len() <= 1024 && plain && elements.iter().all(whole) && rest_is_last
 }
 
 impl PendingLimit {
@@ -341,8 +343,10 @@ impl DeadLetter {
             ("individual", DeadLetterStrategy::Individual),
             ("discard", DeadLetterStrategy::Discard),
         ];
-        let name = |text: &str| !text.trim().is_empty() && !text.contains(['*', '>', ',', '?', '/']);
-        let part = |text: &str| !text.contains(['*', '>', ',', '?', '/']);
+        let part = |text: &str| !text.contains(['*', '>', ',', '?']) && !text.contains("://");
+        let name = |text: &str| {
+            !text.trim().is_empty() && !text.contains(['*', '>', ',', '?']) && !text.contains("://")
+        };
         let mut section = section.inner("dead_letter");
         let dead_letter = Self {
             strategy: section.choice("strategy", DeadLetterStrategy::Shared, &strategies),

@@ -33,6 +33,9 @@ const REMEDIES: [(&str, &str); 12] = [
     ("it belongs to sync = \"periodic\"", "it belongs to journalDiskSyncStrategy=\"periodic\""),
 ];
 
+/// What an attribute says by its name.
+const KINDS: &str = ", with queue:// or topic:// in front if it is for one of them";
+
 /// Keys that are no single attribute.
 const KEYS: [(&str, &str); 3] = [
     ("max_frame_bytes", "the largest message"),
@@ -71,7 +74,7 @@ pub(crate) fn in_words_of_xml(diagnostic: &mut Diagnostic) {
     let value = problem.strip_prefix('\'').and_then(|rest| rest.split_once("' is ")).map(|(_, rest)| rest);
     diagnostic.problem = match value.filter(|value| value.contains(", expected ")) {
         // What it is about is told beside it.
-        Some(value) => format!("this is {value}"),
+        Some(value) => format!("this is {}", value.replace(KINDS, "")),
         None => named(problem),
     };
     let remedy = REMEDIES.iter().find(|(of_toml, _)| *of_toml == diagnostic.remedy);
