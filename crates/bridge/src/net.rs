@@ -8,6 +8,7 @@ mod line;
 mod link;
 mod local;
 mod mirror;
+mod peer;
 mod port;
 mod reach;
 mod retry;

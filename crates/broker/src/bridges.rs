@@ -76,13 +76,13 @@ impl MirrorDesk {
         let (mirrors, door) = (Arc::clone(&self.mirrors), Arc::clone(&self.door));
         let begun = AtomicU64::new(0);
         Arc::new(move |call: MirrorCall| {
-            let MirrorCall { asked, remote, heard, said } = call;
+            let MirrorCall { asked, remote, heard, said, taken } = call;
             let Some(door) = door.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
             let id = asked.broker_id.as_ref().map(ToString::to_string).unwrap_or_default();
             let mut mirrors = mirrors.lock().unwrap_or_else(PoisonError::into_inner);
             // Never one that another of them has: the ids of its connections come from it.
             let seed = format!("{seed}-m{}", begun.fetch_add(1, Ordering::Relaxed));
-            let mirror = Mirror::begin(asked, &remote.to_str(), &seed, door, Ends { heard, said });
+            let mirror = Mirror::begin(asked, &remote.to_str(), &seed, door, Ends { heard, said, taken });
             let key = format!("{}@{id}", mirror.status().connector);
             // A peer that comes again has lost its old connection, even if that has not been noticed here.
             mirrors.retain(|(known, mirror)| *known != key && !mirror.is_over());

@@ -10,7 +10,7 @@ use ferromq_engine::{ConnId, Input, Intent, Tag, TransactionVerb};
 use ferromq_gateway::openwire::Command;
 use ferromq_gateway::{ErrorKind, LoginQuestion, LoginRefused, Session, SessionSettings};
 use ferromq_model::{DestinationKind, Instant, Message, Now, Text};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Sleep;
 
 use crate::farewell::Farewell;
@@ -51,6 +51,8 @@ enum Event {
 struct Mirror {
     told: mpsc::Sender<Command>,
     says: mpsc::UnboundedReceiver<Command>,
+    /// How much of that was taken.
+    taken: watch::Sender<u64>,
 }
 
 /// A login that is being decided elsewhere.
@@ -403,22 +405,25 @@ impl Connection {
         let (Command::BrokerInfo(asked), Some(host)) = (command, &self.shared.mirrors) else { return };
         let (told, heard) = mpsc::channel(MIRROR_COMMANDS);
         let (said, says) = mpsc::unbounded_channel();
-        self.mirror = Some(Mirror { told, says });
-        host(MirrorCall { asked, remote: self.session.remote().clone(), heard, said });
+        let (counts, taken) = watch::channel(0);
+        self.mirror = Some(Mirror { told, says, taken: counts });
+        host(MirrorCall { asked, remote: self.session.remote().clone(), heard, said, taken });
     }
 
     /// What our half of a duplex bridge says, as long as the socket is not far behind.
     fn speak_for_mirror(&mut self, first: Option<Command>) {
-        let Some(mut command) = first else { return self.session.end_aside() };
-        loop {
+        if first.is_none() {
+            return self.session.end_aside();
+        }
+        let (mut next, mut said) = (first, 0);
+        while let Some(command) = next {
             self.session.say_aside(&command);
-            if self.unsent_bytes() >= ENCODE_AHEAD_BYTES {
-                return;
-            }
-            match self.mirror.as_mut().and_then(|mirror| mirror.says.try_recv().ok()) {
-                Some(next) => command = next,
-                None => return,
-            }
+            said += 1;
+            let room = self.unsent_bytes() < ENCODE_AHEAD_BYTES;
+            next = self.mirror.as_mut().filter(|_| room).and_then(|mirror| mirror.says.try_recv().ok());
+        }
+        if let Some(mirror) = &self.mirror {
+            mirror.taken.send_modify(|taken| *taken += said);
         }
     }
 

@@ -12,7 +12,7 @@ use ferromq_gateway::{PeerBroker, SessionSettings};
 use ferromq_model::Text;
 use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::connection::{Connection, drive};
 use crate::grumbles::Grumbles;
@@ -58,6 +58,8 @@ pub struct MirrorCall {
     pub heard: mpsc::Receiver<Command>,
     /// What that half says; when it is dropped, the connection is closed.
     pub said: mpsc::UnboundedSender<Command>,
+    /// How many of these commands were taken.
+    pub taken: watch::Receiver<u64>,
 }
 
 /// Builds the other half of a duplex bridge; returns at once.

@@ -22,12 +22,14 @@ pub(super) enum Moved {
     Written(usize),
 }
 
-/// Waits until something was read for `link`, or some of what waits in it is written. Nothing is lost if it is dropped
-/// while it waits.
-pub(super) async fn transfer(line: &mut dyn Line, link: &mut Link) -> io::Result<Moved> {
-    link.read_buffer().reserve(READ_BYTES);
+/// Waits until something was read for `link`, if it `reads`, or some of what waits in it is written. Nothing is lost if it is
+/// dropped while it waits.
+pub(super) async fn transfer(line: &mut dyn Line, link: &mut Link, reads: bool) -> io::Result<Moved> {
+    if reads {
+        link.read_buffer().reserve(READ_BYTES);
+    }
     poll_fn(|cx| {
-        if let Poll::Ready(read) = pin!(line.read_buf(link.read_buffer())).poll(cx) {
+        if reads && let Poll::Ready(read) = pin!(line.read_buf(link.read_buffer())).poll(cx) {
             return Poll::Ready(read.map(Moved::Read));
         }
         if link.output().is_empty() {

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use super::clock::Clock;
 use super::drive::{START, drive};
 use super::local::{LocalDoor, enter};
+use super::peer::Peer;
 use super::status::{LinkState, LinkStatus};
 use super::ways::{Way, Ways};
 use crate::{Bridge, Side};
@@ -18,6 +19,8 @@ pub struct Ends {
     pub heard: mpsc::Receiver<Command>,
     /// What it says to the peer. When it is dropped, the connection is to be closed.
     pub said: mpsc::UnboundedSender<Command>,
+    /// How many of these commands the connection has taken.
+    pub taken: watch::Receiver<u64>,
 }
 
 /// The other half of a duplex bridge; it ends with the connection, or when this is dropped.
@@ -83,6 +86,6 @@ async fn live(
     };
     shown.send_modify(|status| status.enter_for(LinkState::Starting, START));
     bridge.handle(Side::Remote, asked.into(), clock.now());
-    let ways = Ways { local: Some(local), remote: Some(Way::Peer(ends, None)), inbound: None };
+    let ways = Ways { local: Some(local), remote: Some(Way::Peer(Box::new(Peer::new(ends)))), inbound: None };
     drive(&mut bridge, ways, clock, shown, stopped).await.ending.to_string()
 }

@@ -13,7 +13,7 @@ use super::line::{Line, Moved, transfer, try_write};
 /// Orders are encoded until so many bytes wait for the socket.
 const ENCODE_AHEAD_BYTES: usize = 256 * 1024;
 /// Who has so much to be said to it that is not written yet is behind.
-const BEHIND_BYTES: usize = 4 << 20;
+pub(super) const BEHIND_BYTES: usize = 4 << 20;
 /// Larger frames are taken from nobody.
 const MOST_FRAME_BYTES: i64 = 1 << 30;
 /// What a command takes beside the body of its message, about.
@@ -43,7 +43,8 @@ pub(super) struct Port {
     unsendable: VecDeque<(i32, String)>,
 }
 
-fn bytes(command: &Command) -> usize {
+/// What a command weighs that waits.
+pub(super) fn bytes(command: &Command) -> usize {
     let body = match command {
         Command::Message(message) => message.content.as_ref().map_or(0, |content| content.len()),
         _ => 0,
@@ -62,10 +63,14 @@ impl Port {
         Self { line, link, clock, orders: VecDeque::new(), order_bytes: 0, unsendable: VecDeque::new() }
     }
 
-    /// Waits until something came, or there is room for something that waits. Nothing is lost if it is dropped while it
-    /// waits.
-    pub async fn ready(&mut self) -> Result<(), String> {
-        match transfer(&mut *self.line, &mut self.link).await {
+    /// Waits until something came, if it is `heard`, or there is room for something that waits. Nothing is lost if it is dropped
+    /// while it waits.
+    pub async fn ready(&mut self, heard: bool) -> Result<(), String> {
+        if !heard {
+            // Who is not listened to is not silent.
+            self.link.heard();
+        }
+        match transfer(&mut *self.line, &mut self.link, heard).await {
             Ok(Moved::Read(0)) => Err("it closed the connection".to_owned()),
             Ok(Moved::Read(_)) => {
                 self.link.heard();
@@ -162,7 +167,7 @@ impl Port {
             let said = async {
                 while self.flush().is_ok() && !self.is_silent() {
                     // What it still says is not heard.
-                    if self.ready().await.is_err() {
+                    if self.ready(true).await.is_err() {
                         return;
                     }
                     self.link.read_buffer().clear();

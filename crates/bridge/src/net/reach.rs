@@ -85,7 +85,7 @@ async fn introduced(
 ) -> Result<BrokerInfo, String> {
     let introduced = async {
         loop {
-            match transfer(stream, wire).await.map_err(|error| error.to_string())? {
+            match transfer(stream, wire, true).await.map_err(|error| error.to_string())? {
                 Moved::Read(0) => return Err("it closed the connection; a standby does that".to_owned()),
                 Moved::Read(_) => {}
                 Moved::Written(bytes) => wire.written(bytes),

@@ -7,7 +7,7 @@ use ferromq_openwire::{Command, ShutdownInfo};
 
 use super::clock::Clock;
 use super::line::Line;
-use super::mirror::Ends;
+use super::peer::Peer;
 use super::port::Port;
 use crate::Side;
 
@@ -17,8 +17,7 @@ const BATCH: usize = 256;
 /// One connection.
 pub(super) enum Way {
     Port(Box<Port>),
-    /// The connection belongs to somebody else, who passes on what is for the bridge.
-    Peer(Ends, Option<Box<Command>>),
+    Peer(Box<Peer>),
 }
 
 /// All connections of a bridge.
@@ -34,53 +33,56 @@ impl Way {
         Port::open(line, address, clock).map(|port| Self::Port(Box::new(port)))
     }
 
-    async fn ready(&mut self) -> Result<(), String> {
+    async fn ready(&mut self, heard: bool) -> Result<(), String> {
         match self {
-            Self::Port(port) => port.ready().await,
-            Self::Peer(ends, first) => {
-                if first.is_none() {
-                    *first = ends.heard.recv().await.map(Box::new);
-                }
-                first.is_some().then_some(()).ok_or_else(|| "it closed the connection".to_owned())
-            }
+            Self::Port(port) => port.ready(heard).await,
+            Self::Peer(peer) => peer.ready().await,
         }
     }
 
     fn heard(&mut self) -> Result<Option<Command>, String> {
         match self {
             Self::Port(port) => port.heard(),
-            Self::Peer(ends, first) => {
-                Ok(first.take().map(|first| *first).or_else(|| ends.heard.try_recv().ok()))
-            }
+            Self::Peer(peer) => Ok(peer.heard()),
         }
     }
 
     fn say(&mut self, command: Command) {
         match self {
             Self::Port(port) => port.say(command),
-            // One that is gone is noticed by what is heard.
-            Self::Peer(ends, _) => drop(ends.said.send(command)),
+            Self::Peer(peer) => peer.say(command),
+        }
+    }
+
+    /// Whether there is much to be said already that has not been taken.
+    fn is_behind(&mut self) -> bool {
+        match self {
+            Self::Port(port) => port.is_behind(),
+            Self::Peer(peer) => peer.is_behind(),
         }
     }
 }
 
 /// Waits for one that there is.
-async fn ready(way: &mut Option<Way>) -> Result<(), String> {
+async fn ready(way: &mut Option<Way>, heard: bool) -> Result<(), String> {
     match way {
-        Some(way) => way.ready().await,
+        Some(way) => way.ready(heard).await,
         None => std::future::pending().await,
     }
 }
 
 impl Ways {
     /// Waits until there is something to do on one of them; on the local one only if there is room for what it would
-    /// hand out. Nothing is lost if it is dropped while it waits.
+    /// hand out, and the remote one is heard only while the local broker takes what it says there. Nothing is lost if it is
+    /// dropped while it waits.
     pub async fn ready(&mut self, room: bool) -> (Side, Result<(), String>) {
-        let room = room && !self.is_behind();
+        let is_behind = |way: &mut Option<Way>| way.as_mut().is_some_and(Way::is_behind);
+        let room = room && !is_behind(&mut self.remote);
+        let heard = !is_behind(&mut self.inbound);
         tokio::select! {
-            ready = ready(&mut self.local), if room => (Side::Local, ready),
-            ready = ready(&mut self.remote) => (Side::Remote, ready),
-            ready = ready(&mut self.inbound) => (Side::Inbound, ready),
+            ready = ready(&mut self.local, true), if room => (Side::Local, ready),
+            ready = ready(&mut self.remote, heard) => (Side::Remote, ready),
+            ready = ready(&mut self.inbound, true) => (Side::Inbound, ready),
         }
     }
 
@@ -114,10 +116,6 @@ impl Ways {
             Some(Way::Port(port)) => port.unsendable(),
             _ => None,
         }
-    }
-
-    fn is_behind(&self) -> bool {
-        matches!(&self.remote, Some(Way::Port(port)) if port.is_behind())
     }
 
     /// When to call [`Ways::tick`] at the latest.
@@ -160,5 +158,40 @@ impl Ways {
             Some(Way::Port(port)) => Some((side, &mut **port)),
             _ => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ferromq_client::ConnectOptions;
+    use ferromq_openwire::{Message, MessageKind};
+    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_remote_broker_is_heard_as_long_as_the_local_one_takes_what_it_says() {
+        for (waits, heard) in [(1, true), (8, false)] {
+            let address = ConnectOptions::parse("tcp://localhost").unwrap().address();
+            let (clock, pipe) = (Clock::new(), || duplex(1_024));
+            let ((remote, mut far), (inbound, _near)) = (pipe(), pipe());
+            let way = |pipe| Some(Way::open(pipe, &address, clock).unwrap());
+            let mut ways = Ways { local: None, remote: way(remote), inbound: way(inbound) };
+            assert_eq!(ways.flush(), Ok(()));
+            // Given so many megabytes that the local broker has not taken
+            let mut message = Message::new(MessageKind::Bytes);
+            message.content = Some(vec![0; 1 << 20].into());
+            for _ in 0..waits {
+                ways.say(Side::Inbound, message.clone().into());
+            }
+            // When the remote broker says more
+            far.write_all(b"more").await.unwrap();
+            let ready = timeout(Duration::ZERO, ways.ready(true)).await;
+            // Then it is heard, or waits.
+            assert_eq!(ready.is_ok(), heard, "{waits} MiB");
+        }
     }
 }
