@@ -13,7 +13,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ferromq_broker::{Broken, Broker, ErrorKind, Role, Settings};
 use ferromq_client::{AckMode, ConnectOptions, Connection, ConsumerSpec, Destination, Outgoing};
@@ -89,12 +89,15 @@ async fn receive(url: &str, count: usize) -> Vec<String> {
 }
 
 /// Takes the id again and again, until the engine tells of that on the thread of a connection: whose turn it is, is not a
-/// client's to say.
-async fn break_it(url: &str) {
+/// client's to say, but a connection's if the engine sleeps.
+async fn break_it(url: &str, mut holder: Connection) {
     let began = Instant::now();
-    while client(url).await.is_ok() {
+    while let Ok(next) = client(url).await {
         assert!(began.elapsed() < PATIENCE, "a broker that ends by a bug serves nobody");
+        holder = next;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    drop(holder);
 }
 
 /// Serves until it breaks.
@@ -165,9 +168,9 @@ async fn a_bug_on_the_thread_of_a_connection_ends_the_broker_and_a_standby_takes
     a.says("role active");
     let b = Node::start(folder.path(), "b");
     b.says("role standby");
-    let _first = send(&a.url(), "kept").await;
+    let holder = send(&a.url(), "kept").await;
 
-    break_it(&a.url()).await;
+    break_it(&a.url(), holder).await;
     assert!(a.log.wait_for_end(PATIENCE), "{:?}", a.log.all());
     assert_eq!(a.child.wait().unwrap().code(), Some(SOFTWARE));
     let said = a.log.all().join("\n");
@@ -190,8 +193,8 @@ async fn a_program_that_goes_on_after_a_bug_can_have_the_store_again() {
     };
     for round in 0..5 {
         let (url, serving) = start();
-        let _first = send(&url, &round.to_string()).await;
-        break_it(&url).await;
+        let holder = send(&url, &round.to_string()).await;
+        break_it(&url, holder).await;
         let ended = tokio::time::timeout(PATIENCE, serving).await.expect("the broker ends");
         let broken = ended.unwrap().unwrap_err();
         assert_eq!(broken.kind(), ErrorKind::Bug, "{broken}");
