@@ -295,9 +295,8 @@ fn cut(play: &mut Play<'_>) -> Result<()> {
     play.brokers(2, &[LinkSpec::new(0, 1, &["duplex=true"]).cuttable()])?;
     play.consume("c1", "b", "queue://east")?;
     play.consume("c2", "a", "queue://west")?;
-    // On two slow processors an ActiveMQ that has fallen behind forwards hardly more than 350 a second.
-    play.produce("east", "a", "queue://east", 200)?;
-    play.produce("west", "b", "queue://west", 200)?;
+    play.produce("east", "a", "queue://east", 400)?;
+    play.produce("west", "b", "queue://west", 400)?;
     anyhow::ensure!(play.arrived("east", "c1", 100, Duration::from_secs(30)), "the link does not come up");
     play.mark("reset");
     play.net()?.relay(0)?.reset();
