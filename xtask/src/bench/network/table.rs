@@ -20,7 +20,7 @@ const DEMAND_SHARE: f64 = 0.1;
 const LEGEND: &str = "
 Two brokers on this machine, a one-way connector from a to b, fresh stores; persistent messages of 1 KiB, the stock Java client with producers
 at a and consumers at b. *Added* is the latency over the link less that within one broker under the same load: in the rows *forwarded*, producers that
-send as fast as they are answered (16 of them leave the processors no room, so that no target is set there); in the rows *200/s*, a fixed rate, the median of five rounds in which all pairs
+send as fast as they are answered (16 of them leave the processors no room); in the rows *200/s*, a fixed rate, the median of five rounds in which all pairs
 take turns. As it comes ActiveMQ hands a message out before it is stored, and so over the link; FerroMQ never does, nor does the ActiveMQ of
 the *store first* rows. *Restored* is
 from the moment at which a relay lets connections through again to the first message that arrives; both connectors try again after 100 ms.
@@ -83,18 +83,13 @@ impl Table<'_> {
         );
     }
 
-    /// Both quantiles of a load: within one broker, over the link, and what that adds, which is judged where the load
-    /// leaves the processors room.
-    fn latency(&mut self, load: &str, judged: bool, read: impl Fn(&Figures, Quantile, Part) -> Option<f64>) {
+    /// Both quantiles of a load: within one broker, over the link, and what that adds.
+    fn latency(&mut self, load: &str, read: impl Fn(&Figures, Quantile, Part) -> Option<f64>) {
         for (quantile, shown) in [(P50, "p50"), (P99, "p99")] {
             let row = |part: &str| format!("{load}: latency {part} {shown}, ms");
             self.plain(&row("within one broker"), 2, &|figures| read(figures, quantile, within));
             self.plain(&row("over the link"), 2, &|figures| read(figures, quantile, over));
-            let target: Target<'_> = match shown {
-                _ if !judged => &|_, _| "–".to_owned(),
-                "p50" => &at_most_added,
-                _ => &at_most_a_quarter,
-            };
+            let target: Target<'_> = if shown == "p50" { &at_most_added } else { &at_most_a_quarter };
             self.wanted(
                 &format!("{load}: added by the link {shown}, ms"),
                 2,
@@ -139,9 +134,9 @@ pub(super) fn render(all: &[(Kind, Figures)], bound: Bound) -> String {
     let of = |kind| all.iter().find(|(other, _)| *other == kind).map(|(_, figures)| figures);
     let mut table = Table { us: of(Kind::Ours), them: of(Kind::Theirs), text: String::from(LEGEND) };
     forwarded(&mut table, bound);
-    table.latency("200/s", true, |figures, of, part| median(&figures.latency.as_it_comes, of, part));
+    table.latency("200/s", |figures, of, part| median(&figures.latency.as_it_comes, of, part));
     // FerroMQ always stores first.
-    table.latency("200/s, store first", true, |figures, of, part| {
+    table.latency("200/s, store first", |figures, of, part| {
         median(&figures.latency.store_first, of, part)
             .or_else(|| median(&figures.latency.as_it_comes, of, part))
     });
@@ -191,7 +186,7 @@ fn forwarded(table: &mut Table<'_>, bound: Bound) {
         table.wanted(&format!("{row}: messages/s"), 0, &rate, target);
         table.plain(&format!("{row}: CPU of a, µs/msg"), 1, &|figures| of(figures, |f| f.cpu.here_us));
         table.plain(&format!("{row}: CPU of b, µs/msg"), 1, &|figures| of(figures, |f| f.cpu.there_us));
-        table.latency(row, row == "forwarded-1", |figures, quantile, part| {
+        table.latency(row, |figures, quantile, part| {
             let forwarded = figures.forwarded.iter().find(|forwarded| forwarded.row == row)?;
             part(quantile(&forwarded.local), quantile(&forwarded.linked))
         });
