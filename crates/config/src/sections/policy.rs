@@ -336,6 +336,11 @@ impl PolicyAdvisories {
     }
 }
 
+/// Whether it may stand in the name of a single queue or topic.
+fn is_part(text: &str) -> bool {
+    !text.contains(['*', '>', ',', '?']) && !text.contains("://")
+}
+
 impl DeadLetter {
     fn read(section: &mut Section<'_, '_>) -> Self {
         let strategies = [
@@ -343,18 +348,15 @@ impl DeadLetter {
             ("individual", DeadLetterStrategy::Individual),
             ("discard", DeadLetterStrategy::Discard),
         ];
-        let part = |text: &str| !text.contains(['*', '>', ',', '?']) && !text.contains("://");
-        let name = |text: &str| {
-            !text.trim().is_empty() && !text.contains(['*', '>', ',', '?']) && !text.contains("://")
-        };
+        let name = |text: &str| !text.trim().is_empty() && is_part(text);
         let mut section = section.inner("dead_letter");
         let dead_letter = Self {
             strategy: section.choice("strategy", DeadLetterStrategy::Shared, &strategies),
             queue: section.text("queue", "ActiveMQ.DLQ", "the name of a queue", name),
-            queue_prefix: section.text("queue_prefix", "ActiveMQ.DLQ.Queue.", "the start of a name", part),
-            topic_prefix: section.text("topic_prefix", "ActiveMQ.DLQ.Topic.", "the start of a name", part),
-            queue_suffix: section.text("queue_suffix", "", "the end of a name", part),
-            topic_suffix: section.text("topic_suffix", "", "the end of a name", part),
+            queue_prefix: section.text("queue_prefix", "ActiveMQ.DLQ.Queue.", "the start of a name", is_part),
+            topic_prefix: section.text("topic_prefix", "ActiveMQ.DLQ.Topic.", "the start of a name", is_part),
+            queue_suffix: section.text("queue_suffix", "", "the end of a name", is_part),
+            topic_suffix: section.text("topic_suffix", "", "the end of a name", is_part),
             use_queue_for_queues: section.bool("use_queue_for_queues", true),
             use_queue_for_topics: section.bool("use_queue_for_topics", true),
             process_expired: section.bool("process_expired", true),
